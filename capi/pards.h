@@ -1,0 +1,188 @@
+/* pards: the C ABI, version 1. Written by hand; the single source of truth for every caller (the Python package reads it).
+ *
+ * A model x[t] = f(x[t-1], u[t]), t = 1..T, is solved for its whole trajectory at once; arrays are 0-based, states[i] is x[i+1].
+ *
+ * Rules
+ *   - Every function that can fail returns a code of enum pards_code and writes a text of at most cap bytes (with its final 0) to msg.
+ *     msg may be NULL when cap is 0. No function prints, exits or lets a panic through.
+ *   - Arrays are C-contiguous, aligned to their element, owned by the caller, and not kept after the call that took them.
+ *     A pointer to a pards_array may be NULL where the comment says "or NULL".
+ *   - Objects are int64 handles. pards_release gives one reference back; a stale or foreign handle is an error, never a crash.
+ *   - Any thread may call; a handle may be used by several threads at once.
+ */
+#ifndef PARDS_H
+#define PARDS_H
+
+#include <stdint.h>
+
+#define PARDS_ABI 1
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum pards_code {
+    PARDS_OK = 0,
+    PARDS_VALUE = 1,        /* an argument has a wrong value or shape */
+    PARDS_TYPE = 2,         /* an argument has a wrong type */
+    PARDS_MEMORY = 3,       /* the problem does not fit in memory; nothing was allocated */
+    PARDS_STOPPED = 4,      /* poll asked to stop */
+    PARDS_CALLBACK = 5,     /* the model's callback failed */
+    PARDS_HANDLE = 6,       /* a handle is unknown, released, or of another kind */
+    PARDS_DEVICE = 7,       /* the device asked for is not there */
+    PARDS_BUG = 8           /* a fault inside pards */
+};
+
+enum pards_dtype { PARDS_FLOAT32 = 1, PARDS_FLOAT64 = 2, PARDS_INT64 = 3, PARDS_TEXT = 4 };
+
+typedef struct pards_array {
+    void *data;
+    int32_t dtype;          /* enum pards_dtype; text is bytes without a final 0 */
+    int32_t device;         /* 0: the host */
+    int64_t ndim;
+    const int64_t *shape;   /* ndim numbers; NULL when ndim is 0 */
+} pards_array;
+
+/* A named parameter of a cell or a setting of a method: an array, a number (0 dimensions) or a text (1 dimension). */
+typedef struct pards_param {
+    const char *name;
+    pards_array value;
+} pards_param;
+
+/* What a model written by the caller is asked for, over a block of steps of several sequences at once. */
+enum pards_kind { PARDS_STEP = 0, PARDS_JACOBIAN = 1, PARDS_DIAGONAL = 2, PARDS_JVP = 3, PARDS_VJP = 4 };
+
+typedef struct pards_request {
+    int64_t kind;           /* enum pards_kind */
+    int64_t sequences;      /* S: how many sequences */
+    const int64_t *index;   /* which ones: (S,), positions in the batch */
+    int64_t first;          /* 0-based index of the first step: u of the block is inputs[index, first : first + steps] */
+    int64_t steps;          /* n: how many steps */
+    int64_t dim;            /* D */
+    int64_t dtype;          /* of the arrays below */
+    const void *x;          /* (S, n, D): the states before each step */
+    const void *y;          /* (S, n, D): f(x, u), known for every kind but PARDS_STEP */
+    const void *v;          /* (S, n, D): the vectors of PARDS_JVP and PARDS_VJP */
+    void *out;              /* to fill: (S, n, D), or (S, n, D, D) for PARDS_JACOBIAN; out[s, t, i, j] = df_i/dx_j */
+} pards_request;
+
+/* Returns 0, or anything else to end the solve with PARDS_CALLBACK. Called on the thread that called pards_solve. */
+typedef int32_t (*pards_eval)(void *context, const pards_request *request);
+
+typedef struct pards_progress {
+    int64_t iteration;      /* updates made in the window in hand */
+    int64_t window;         /* 0-based */
+    int64_t windows;
+    int64_t sequences;      /* still being solved */
+    double merit;           /* the largest among them */
+} pards_progress;
+
+/* Called on the calling thread at most every 20 ms; a result other than 0 ends the call with PARDS_STOPPED. */
+typedef int32_t (*pards_poll)(void *context, const pards_progress *progress);
+
+int32_t pards_abi(void);
+
+/* Writes a JSON text (version, cells, methods, structures, statuses, workers) and to *needed its length with the final 0;
+ * call with cap 0 to learn the length. */
+int32_t pards_describe(char *json, int64_t json_cap, int64_t *needed, char *msg, int64_t cap);
+
+/* A cell by its registered name; the parameters are copied. */
+int32_t pards_cell(const char *name, int32_t dtype, const pards_param *params, int64_t count, int64_t *cell, char *msg, int64_t cap);
+
+/* A cell that asks the caller: f is eval, called with the context of the call that uses the cell. */
+int32_t pards_callable(int64_t dim, int32_t dtype, pards_eval eval, int64_t *cell, char *msg, int64_t cap);
+
+int32_t pards_retain(int64_t handle, char *msg, int64_t cap);
+int32_t pards_release(int64_t handle, char *msg, int64_t cap);
+/* How many handles are alive. */
+int64_t pards_handles(void);
+
+/* f or a derivative of a native cell at n states: x (n, D), u (n, M), v (n, D), out (n, D) or (n, D, D); u and v or NULL. */
+int32_t pards_evaluate(int64_t cell, int32_t kind, const pards_array *x, const pards_array *u, const pards_array *v,
+                       const pards_array *out, char *msg, int64_t cap);
+
+typedef struct pards_scan_args {
+    int64_t size;               /* sizeof(pards_scan_args) */
+    const char *structure;      /* "dense", "diagonal", "scaled_identity", "identity", "zero", "permutation" */
+    const pards_array *a;       /* (B, T, ...): dense (B, T, D, D), diagonal (B, T, D), scaled_identity (B, T), permutation (B, T, D); NULL: none */
+    const pards_array *b;       /* (B, T, D) */
+    const pards_array *x0;      /* (B, D), or NULL: the first A is not read */
+    const pards_array *out;     /* (B, T, D) */
+    int64_t reverse;
+    int64_t num_threads;        /* 0: as many as the process may use */
+    pards_poll poll;            /* or NULL */
+    void *context;
+} pards_scan_args;
+
+/* x[t] = A[t] x[t-1] + b[t]; reverse: x[t] = A[t] x[t+1] + b[t], x0 standing after the last step. */
+int32_t pards_scan(const pards_scan_args *args, char *msg, int64_t cap);
+
+/* The columns of pards_solve_args.report, one row a sequence. */
+enum pards_report { PARDS_ITERATIONS = 0, PARDS_STATUS = 1, PARDS_ERROR = 2, PARDS_MERIT = 3, PARDS_RESIDUAL = 4, PARDS_UPDATE = 5,
+                    PARDS_RESETS = 6, PARDS_BAD_STEP = 7, PARDS_COLUMNS = 8 };
+
+typedef struct pards_solve_args {
+    int64_t size;               /* sizeof(pards_solve_args) */
+    int64_t cell;
+    const char *method;         /* a registered name, or "auto" */
+    const pards_param *settings;/* of the method, or NULL */
+    int64_t settings_count;
+    const pards_array *x0;      /* (D) or (B, D) */
+    const pards_array *inputs;  /* (T, M) or (B, T, M); words (T, 1) or (B, T, 1); NULL for an autonomous model or a callable */
+    const pards_array *guess;   /* (T, D), (B, T, D), or NULL: x0 at every step */
+    int64_t batch;              /* B */
+    int64_t length;             /* T */
+    double rtol;                /* NaN: not given */
+    double atol;                /* NaN: not given */
+    double merit_tol;           /* NaN: not given */
+    int64_t max_iterations;     /* -1: not given */
+    int64_t window;             /* 0: none; -1: chosen */
+    double damping;
+    int64_t clip;
+    const char *nonfinite;      /* "stop", "continue", "reset" */
+    const char *device;         /* "auto", "cpu", "cuda", "cuda:N" */
+    int64_t num_threads;        /* 0: as many as the process may use */
+    int64_t seed;
+    int64_t trace;              /* other than 0: keep the history */
+    pards_poll poll;            /* or NULL */
+    void *context;              /* for poll and for a callable's eval */
+    /* results */
+    const pards_array *states;  /* (B, T, D) */
+    const pards_array *report;  /* float64 (B, PARDS_COLUMNS); see enum pards_report */
+    int64_t history;            /* handle, 0 without trace; released by the caller */
+    int64_t window_used;        /* W; 0: none */
+    double seconds;
+    char method_used[64];
+    char device_used[64];
+    char reason[512];           /* why auto chose what it chose */
+} pards_solve_args;
+
+int32_t pards_solve(pards_solve_args *args, char *msg, int64_t cap);
+
+/* What a history holds: float64 (rows, B, 3): merit, residual, update, NaN after a sequence's end; int64 (B, n): updates of each window. */
+enum pards_history_part { PARDS_TRACE = 0, PARDS_WINDOWS = 1 };
+/* shape: room for 3 numbers. */
+int32_t pards_history_shape(int64_t history, int32_t part, int64_t *shape, char *msg, int64_t cap);
+int32_t pards_history_copy(int64_t history, int32_t part, const pards_array *out, char *msg, int64_t cap);
+
+/* For Python alone: the interpreter's own functions, passed by address so that the library needs no libpython. The calls below are
+ * made with the GIL held, release it while pards works, and take it back to poll for signals and to call eval and progress.
+ * A result of PARDS_CALLBACK or PARDS_STOPPED leaves the Python exception set. */
+typedef struct pards_python {
+    void *save_thread;          /* PyEval_SaveThread */
+    void *restore_thread;       /* PyEval_RestoreThread */
+    void *check_signals;        /* PyErr_CheckSignals */
+    void *call_object;          /* PyObject_CallObject */
+    void *build_value;          /* Py_BuildValue */
+    void *memoryview;           /* PyMemoryView_FromMemory */
+    void *dec_ref;              /* Py_DecRef */
+} pards_python;
+
+/* eval(kind, sequences, index, first, steps, dim, x, y, v, out) with memoryviews, or NULL; progress(iteration, window, windows, sequences, merit), or NULL. */
+int32_t pards_python_solve(const pards_python *api, void *eval, void *progress, pards_solve_args *args, char *msg, int64_t cap);
+int32_t pards_python_scan(const pards_python *api, pards_scan_args *args, char *msg, int64_t cap);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,120 @@
+// Package cell holds the models f(x, u) and their derivatives, one file a model.
+//
+// A cell is evaluated over a whole block of steps at once: x is n rows of D numbers, u n rows of M, and products with the weights are
+// matrix products over the block. It is a value without state that several goroutines may use; scratch comes from the arena.
+package cell
+
+import (
+	"sort"
+
+	"pards/core/check"
+	"pards/core/internal/vec"
+	"pards/core/num"
+	"pards/core/param"
+)
+
+// Arena is where a cell takes its scratch from.
+type Arena[T num.Float] = vec.Arena[T]
+
+// Block is n steps at which a cell is evaluated, in the layout of the package comment.
+type Block[T num.Float] struct {
+	N    int
+	X, U []T
+	// Y receives f(x, u) where it is not nil.
+	Y       []T
+	Scratch *Arena[T]
+	// For a Caller: the sequences the rows belong to, equally many rows each, and the index of the first step.
+	Sequences []int64
+	First     int
+	// Known: Y holds f already, as it does for a Caller in all but Step.
+	Known bool
+}
+
+// Cell is a model. Every derivative is with respect to x, and writes Y too where it is not nil: the two share most of their work.
+type Cell[T num.Float] interface {
+	// Dim returns D.
+	Dim() int
+	// Inputs returns M, 0 for a model without inputs.
+	Inputs() int
+	// Step writes f(x, u) to b.Y.
+	Step(b Block[T]) error
+	// Jacobian writes j[t, i, k] = df_i/dx_k.
+	Jacobian(b Block[T], j []T) error
+	// Diagonal writes df_i/dx_i.
+	Diagonal(b Block[T], d []T) error
+	// JVP writes J v, row by row.
+	JVP(b Block[T], p, v []T) error
+	// VJP writes J'v, row by row.
+	VJP(b Block[T], p, v []T) error
+}
+
+// Affine is a cell whose f is affine in x: J depends on u alone, and one Newton update is exact.
+type Affine interface{ Affine() }
+
+// Checker is a cell whose inputs are more than finite numbers.
+type Checker[T num.Float] interface {
+	// CheckInputs returns the index of the first number of u it cannot take and what was wanted; -1 for none.
+	CheckInputs(u []T) (bad int, want string)
+}
+
+// Caller is a cell whose evaluation calls back into the caller's language: one call over all sequences at a time, on the goroutine
+// that the solve was called on, and derivatives only once they are needed.
+type Caller interface{ Calls() }
+
+// IsAffine tells whether f is affine in x.
+func IsAffine[T num.Float](c Cell[T]) bool { _, ok := c.(Affine); return ok }
+
+// IsCaller tells whether the cell is a callback.
+func IsCaller[T num.Float](c Cell[T]) bool { _, ok := c.(Caller); return ok }
+
+// Entry describes a registered cell.
+type Entry struct {
+	Name, Class string // "gru", "GRU"
+	Doc         string
+	Fields      []param.Field
+	// Words: the inputs are whole numbers, one a step. Autonomous: there are none.
+	Words, Autonomous bool
+	make32            func(*param.Reader[float32]) Cell[float32]
+	make64            func(*param.Reader[float64]) Cell[float64]
+}
+
+var entries = map[string]Entry{}
+
+func register(e Entry, f32 func(*param.Reader[float32]) Cell[float32], f64 func(*param.Reader[float64]) Cell[float64]) {
+	e.make32, e.make64 = f32, f64
+	entries[e.Name] = e
+}
+
+// Entries returns the registered cells by name.
+func Entries() []Entry {
+	var all []Entry
+	for _, e := range entries {
+		all = append(all, e)
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
+	return all
+}
+
+// New makes a registered cell from its parameters, which it copies.
+func New[T num.Float](name string, values param.Values[T]) (Cell[T], error) {
+	var names []string
+	for _, e := range Entries() {
+		names = append(names, e.Name)
+	}
+	if err := check.Choice("cell", "name", name, names); err != nil {
+		return nil, err
+	}
+	e := entries[name]
+	r := param.Read(e.Class, e.Fields, values)
+	var c Cell[T]
+	switch r := any(r).(type) {
+	case *param.Reader[float32]:
+		c = any(e.make32(r)).(Cell[T])
+	case *param.Reader[float64]:
+		c = any(e.make64(r)).(Cell[T])
+	}
+	if r.Err() != nil {
+		return nil, r.Err()
+	}
+	return c, nil
+}

@@ -1,0 +1,168 @@
+// Package par shares work among goroutines. How the work is cut is never its business: callers cut by shape alone, so the number of
+// workers changes no bit of a result.
+package par
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// PollEvery is the longest time between two polls while the calling goroutine is inside pards.
+const PollEvery = 20 * time.Millisecond
+
+// Team is the workers of one call: the calling goroutine and helpers that start where a loop is worth it.
+type Team struct {
+	spare   atomic.Int64 // helpers that may still be started
+	size    int
+	stopped atomic.Bool
+	fault   atomic.Pointer[Fault]
+	poll    func() bool
+	next    time.Time
+}
+
+// Fault is a panic of a helper, carried to the caller.
+type Fault struct {
+	Value any
+	Stack []byte
+}
+
+func (f *Fault) String() string { return fmt.Sprintf("%v\n%s", f.Value, f.Stack) }
+
+// Worker is a goroutine's place in the team.
+type Worker struct {
+	team   *Team
+	caller bool
+}
+
+// Default returns how many workers a process may use: PARDS_NUM_THREADS, else what the Go runtime found (cores, and the cgroup's limit).
+func Default() int {
+	if n, err := strconv.Atoi(os.Getenv("PARDS_NUM_THREADS")); err == nil && n > 0 {
+		return n
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// New makes a team of n workers (0: Default). poll, if not nil, is called on the calling goroutine alone, and stops the team by true.
+func New(n int, poll func() bool) *Worker {
+	if n <= 0 {
+		n = Default()
+	}
+	t := &Team{size: n, poll: poll, next: time.Now().Add(PollEvery)}
+	t.spare.Store(int64(n - 1))
+	return &Worker{team: t, caller: true}
+}
+
+// Size returns the number of workers of the team.
+func (w *Worker) Size() int { return w.team.size }
+
+// Stopped tells whether the work is to end; on the calling goroutine it polls when it is time to.
+func (w *Worker) Stopped() bool {
+	t := w.team
+	if w.caller && t.poll != nil && !t.stopped.Load() {
+		if now := time.Now(); now.After(t.next) {
+			if t.poll() {
+				t.stopped.Store(true)
+			}
+			t.next = time.Now().Add(PollEvery)
+		}
+	}
+	return t.stopped.Load()
+}
+
+// Stop ends the work of the whole team.
+func (w *Worker) Stop() { w.team.stopped.Store(true) }
+
+// For calls f(w, i) for each i in [0, n), on as many workers as are spare; grain is how many calls are worth a helper.
+// Each i is done once; calls not begun when the team is stopped are left out. It may be called within f.
+func (w *Worker) For(n, grain int, f func(w *Worker, i int)) {
+	helpers := 0
+	for helpers+1 < n/max(grain, 1) && w.team.acquire() {
+		helpers++
+	}
+	if helpers == 0 {
+		for i := 0; i < n && !w.Stopped(); i++ {
+			f(w, i)
+		}
+		return
+	}
+	var next atomic.Int64
+	run := func(w *Worker) {
+		for i := int(next.Add(1)) - 1; i < n && !w.Stopped(); i = int(next.Add(1)) - 1 {
+			f(w, i)
+		}
+	}
+	done := make(chan struct{})
+	var group sync.WaitGroup
+	group.Add(helpers)
+	for range helpers {
+		go func() {
+			defer group.Done()
+			defer w.team.spare.Add(1)
+			defer w.team.catch()
+			run(&Worker{team: w.team})
+		}()
+	}
+	go func() { group.Wait(); close(done) }()
+	func() {
+		defer func() { // a panic here waits for the helpers too: they write into the same buffers
+			if v := recover(); v != nil {
+				w.Stop()
+				<-done
+				panic(v)
+			}
+		}()
+		run(w)
+	}()
+	w.wait(done)
+	if f := w.team.fault.Load(); f != nil {
+		panic(f)
+	}
+}
+
+// wait blocks until done, polling meanwhile.
+func (w *Worker) wait(done chan struct{}) {
+	if !w.caller || w.team.poll == nil {
+		<-done
+		return
+	}
+	tick := time.NewTicker(PollEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+			w.Stopped()
+		}
+	}
+}
+
+func (t *Team) acquire() bool {
+	for {
+		n := t.spare.Load()
+		if n <= 0 {
+			return false
+		}
+		if t.spare.CompareAndSwap(n, n-1) {
+			return true
+		}
+	}
+}
+
+// catch turns a helper's panic into a fault that the caller raises again.
+func (t *Team) catch() {
+	if v := recover(); v != nil {
+		f, ok := v.(*Fault)
+		if !ok {
+			buf := make([]byte, 16<<10)
+			f = &Fault{v, buf[:runtime.Stack(buf, false)]}
+		}
+		t.fault.CompareAndSwap(nil, f)
+		t.stopped.Store(true)
+	}
+}

@@ -1,0 +1,131 @@
+// Package vec holds the inner loops of cells: matrix products over a block of rows, elementary functions, scratch memory.
+package vec
+
+import (
+	"math"
+
+	"pards/core/num"
+)
+
+// Fill sets every element.
+func Fill[T num.Float](x []T, v T) {
+	for i := range x {
+		x[i] = v
+	}
+}
+
+// Dot returns the sum of x[i] y[i].
+func Dot[T num.Float](x, y []T) (s T) {
+	y = y[:len(x)]
+	for i, v := range x {
+		s += v * y[i]
+	}
+	return s
+}
+
+// Transpose returns the transpose of a rows by cols matrix.
+func Transpose[T num.Float](a []T, rows, cols int) []T {
+	t := make([]T, len(a))
+	for i := range rows {
+		for j := range cols {
+			t[j*rows+i] = a[i*cols+j]
+		}
+	}
+	return t
+}
+
+// MatMulT writes c = x w' + bias: x is n by m, w p by m, c n by p, bias p numbers or nil.
+//
+// Two rows of x and four of w are held at a time: eight sums that do not wait for each other.
+func MatMulT[T num.Float](c, x, w, bias []T, n, m, p int) {
+	i := 0
+	for ; i+1 < n; i += 2 {
+		x0, x1 := x[i*m:(i+1)*m], x[(i+1)*m:(i+2)*m]
+		c0, c1 := c[i*p:(i+1)*p], c[(i+1)*p:(i+2)*p]
+		j := 0
+		for ; j+3 < p; j += 4 {
+			dot2x4(c0[j:j+4], c1[j:j+4], x0, x1, w[j*m:(j+4)*m])
+		}
+		for ; j < p; j++ {
+			row := w[j*m : (j+1)*m]
+			c0[j], c1[j] = Dot(row, x0), Dot(row, x1)
+		}
+	}
+	for ; i < n; i++ {
+		for j := range p {
+			c[i*p+j] = Dot(w[j*m:(j+1)*m], x[i*m:(i+1)*m])
+		}
+	}
+	if bias != nil {
+		for i := 0; i < n*p; i += p {
+			for j, v := range bias {
+				c[i+j] += v
+			}
+		}
+	}
+}
+
+func dot2x4[T num.Float](c0, c1, x0, x1, w []T) {
+	m := len(x0)
+	w0, w1, w2, w3 := w[:m], w[m:2*m], w[2*m:3*m], w[3*m:4*m]
+	x1 = x1[:m]
+	var a0, a1, a2, a3, b0, b1, b2, b3 T
+	for k, u := range x0 {
+		v := x1[k]
+		a0 += u * w0[k]
+		a1 += u * w1[k]
+		a2 += u * w2[k]
+		a3 += u * w3[k]
+		b0 += v * w0[k]
+		b1 += v * w1[k]
+		b2 += v * w2[k]
+		b3 += v * w3[k]
+	}
+	c0[0], c0[1], c0[2], c0[3] = a0, a1, a2, a3
+	c1[0], c1[1], c1[2], c1[3] = b0, b1, b2, b3
+}
+
+// Sigmoid replaces each element by 1 / (1 + exp(-x)), which cannot overflow: exp(-x) = inf gives 0.
+func Sigmoid[T num.Float](x []T) {
+	for i, v := range x {
+		x[i] = T(1 / (1 + math.Exp(-float64(v))))
+	}
+}
+
+// Tanh replaces each element by its hyperbolic tangent.
+func Tanh[T num.Float](x []T) {
+	if num.Size[T]() == 4 {
+		for i, v := range x {
+			x[i] = T(tanhOf32(float64(v)))
+		}
+		return
+	}
+	for i, v := range x {
+		x[i] = T(math.Tanh(float64(v)))
+	}
+}
+
+// tanhOf32 computes in double precision what float32 needs: 1 - 2/(exp(2x)+1) loses 2^-53 / |x| of its value near 0, so below 1e-4 the
+// series takes over, whose next term is 1e-17 of the value.
+func tanhOf32(x float64) float64 {
+	if x < 1e-4 && x > -1e-4 {
+		return x - x*x*x/3
+	}
+	return 1 - 2/(math.Exp(2*x)+1)
+}
+
+// Softmax replaces the logarithms x by weights exp(x - logsumexp(x)).
+func Softmax[T num.Float](x []T) {
+	top := x[0]
+	for _, v := range x {
+		top = max(top, v)
+	}
+	var sum T
+	for i, v := range x {
+		x[i] = T(math.Exp(float64(v - top)))
+		sum += x[i]
+	}
+	for i := range x {
+		x[i] /= sum
+	}
+}

@@ -1,0 +1,237 @@
+package lds
+
+import (
+	"fmt"
+
+	"pards/core/check"
+	"pards/core/internal/par"
+	"pards/core/num"
+)
+
+// Span is a run of consecutive steps of one sequence.
+type Span[T num.Float] struct {
+	D       int
+	A       []T // n times Len(D)
+	B       []T // n times D
+	Ref     []T // n times D, the reference at the steps of the span; nil: zero
+	X       []T // n times D, written; must not overlap A, B or Ref
+	Reverse bool
+}
+
+// Steps returns the number of steps.
+func (s Span[T]) Steps() int { return len(s.B) / s.D }
+
+// order returns the first row in the direction of the scan and the distance to the next.
+func (s Span[T]) order() (first, step int) {
+	if s.Reverse {
+		return s.Steps() - 1, -1
+	}
+	return 0, 1
+}
+
+// part returns the steps [from, to), counted in the direction of the scan.
+func (s Span[T]) part(from, to, length int) Span[T] {
+	if s.Reverse {
+		n := s.Steps()
+		from, to = n-to, n-from
+	}
+	p := Span[T]{D: s.D, Reverse: s.Reverse, A: s.A[from*length : to*length], B: s.B[from*s.D : to*s.D], X: s.X[from*s.D : to*s.D]}
+	if s.Ref != nil {
+		p.Ref = s.Ref[from*s.D : to*s.D]
+	}
+	return p
+}
+
+// carryOut writes x - ref of the last step to carry.
+func (s Span[T]) carryOut(carry []T) {
+	last := s.Steps() - 1
+	if s.Reverse {
+		last = 0
+	}
+	copy(carry, s.X[last*s.D:(last+1)*s.D])
+	if s.Ref != nil {
+		for i, v := range s.Ref[last*s.D : (last+1)*s.D] {
+			carry[i] -= v
+		}
+	}
+}
+
+// Structure is a form of the matrices A[t]. Below, a is rows of Len(d) numbers, one a step.
+type Structure[T num.Float] interface {
+	Name() string
+	// Len returns how many numbers hold one A.
+	Len(d int) int
+	// Shape returns the axes of one A, for messages and for callers' arrays.
+	Shape(d int) []int
+	// Valid returns what is wrong with the numbers of a, "" for nothing.
+	Valid(a []T, d int) string
+	// Apply runs the recurrence through a span. carry is x - ref just before it, and on return that of its last step.
+	Apply(s Span[T], carry []T)
+	// Reduce writes to p the product of the span's matrices, the last one leftmost.
+	Reduce(p []T, s Span[T])
+	// Mul writes A[t] x[t] for each row.
+	Mul(dst, a, x []T, d int)
+	// Transpose writes the transposed matrices.
+	Transpose(dst, a []T, d int)
+	// Dense writes the matrices in full.
+	Dense(dst, a []T, d int)
+	// Growth returns how many times the work of Apply grows when time is cut into chunks.
+	Growth(d int) int
+}
+
+// Restrainable is a structure that can be clipped and damped.
+type Restrainable[T num.Float] interface {
+	Structure[T]
+	// Clip limits diagonal entries to [-1, 1], a dense A by its largest singular value.
+	Clip(a []T, d int)
+	// Damped returns the structure that holds k A for this structure's A.
+	Damped() Structure[T]
+	// Scale writes k A in the form of Damped; dst may be a where the two structures are the same.
+	Scale(dst, a []T, k T)
+}
+
+// structures is the registry: a float32 and a float64 instance of each.
+var structures struct {
+	names []string
+	f32   map[string]Structure[float32]
+	f64   map[string]Structure[float64]
+}
+
+func register(f32 Structure[float32], f64 Structure[float64]) {
+	if structures.f32 == nil {
+		structures.f32, structures.f64 = map[string]Structure[float32]{}, map[string]Structure[float64]{}
+	}
+	structures.names = append(structures.names, f32.Name())
+	structures.f32[f32.Name()], structures.f64[f64.Name()] = f32, f64
+}
+
+// Names returns the registered structures.
+func Names() []string { return structures.names }
+
+// ByName returns a structure.
+func ByName[T num.Float](fn, name string) (Structure[T], error) {
+	if err := check.Choice(fn, "structure", name, structures.names); err != nil {
+		return nil, err
+	}
+	if num.Size[T]() == 4 {
+		return any(structures.f32[name]).(Structure[T]), nil
+	}
+	return any(structures.f64[name]).(Structure[T]), nil
+}
+
+// Chunks are worth their second pass over the data only where a sequence is long and the batch leaves workers idle.
+const (
+	chunkBatch  = 4       // no chunks over time from this batch size on
+	chunkLeast  = 1 << 20 // nor below this many numbers in the batch
+	chunkSteps  = 1 << 14
+	chunkGrowth = 8 // nor where they multiply the work by this much
+)
+
+// Chunk returns the length of the chunks into which time is cut: T for none. It depends on its arguments alone.
+func Chunk[T num.Float](s Structure[T], batch, steps, d int) int {
+	if batch >= chunkBatch || batch*steps*d < chunkLeast || s.Growth(d) >= chunkGrowth {
+		return max(steps, 1)
+	}
+	return chunkSteps
+}
+
+// Run evaluates one span, cut into chunks. carry is as in Apply.
+//
+// Every chunk but the last is run once from nothing and reduced to its product; the carries then follow one from another; the
+// chunks are run again, each from its own carry.
+func Run[T num.Float](w *par.Worker, s Structure[T], span Span[T], carry []T, chunk int) {
+	n := span.Steps()
+	if n <= chunk {
+		if n > 0 {
+			s.Apply(span, carry)
+		}
+		return
+	}
+	d, length, count := span.D, s.Len(span.D), (n+chunk-1)/chunk
+	part := func(i int) Span[T] { return span.part(i*chunk, min(n, (i+1)*chunk), length) }
+	carries, products := make([]T, (count+1)*d), make([]T, count*length)
+	copy(carries, carry)
+	first := append([]T(nil), carry...)
+	w.For(count-1, 1, func(_ *par.Worker, i int) {
+		end := carries[(i+1)*d : (i+2)*d]
+		if i == 0 {
+			copy(end, first)
+		} else {
+			s.Reduce(products[i*length:(i+1)*length], part(i))
+		}
+		s.Apply(part(i), end)
+	})
+	moved := make([]T, d)
+	for i := 1; i < count-1; i++ {
+		s.Mul(moved, products[i*length:(i+1)*length], carries[i*d:(i+1)*d], d)
+		for j, v := range moved {
+			carries[(i+1)*d+j] += v
+		}
+	}
+	w.For(count-1, 1, func(_ *par.Worker, i int) {
+		end := append([]T(nil), carries[(i+1)*d:(i+2)*d]...)
+		s.Apply(part(i+1), end)
+		if i == count-2 {
+			copy(carry, end)
+		}
+	})
+}
+
+// Scan evaluates x[t] = A[t] x[t-1] + b[t] for a batch of sequences (reverse: x[t] = A[t] x[t+1] + b[t], x0 standing after the last
+// step). Without x0 the first A is not read. The lengths must be right: Check tells.
+func Scan[T num.Float](w *par.Worker, s Structure[T], a, b, x0, out []T, batch, steps, d int, reverse bool) {
+	if steps == 0 || d == 0 {
+		return
+	}
+	length, chunk := s.Len(d), Chunk(s, batch, steps, d)
+	w.For(batch, 1+(1<<14)/(steps*(d+length)), func(w *par.Worker, i int) {
+		span := Span[T]{D: d, A: a[i*steps*length : (i+1)*steps*length], B: b[i*steps*d : (i+1)*steps*d],
+			X: out[i*steps*d : (i+1)*steps*d], Reverse: reverse}
+		carry, from := make([]T, d), 0
+		if x0 != nil {
+			copy(carry, x0[i*d:(i+1)*d])
+		} else {
+			from = 1
+			head := span.part(0, 1, length)
+			copy(head.X, head.B)
+			copy(carry, head.B)
+		}
+		Run(w, s, span.part(from, steps, length), carry, chunk)
+	})
+}
+
+// Check reports what is wrong with the arguments of a scan; shapes are (B, T, ...) throughout.
+func Check[T num.Float](s Structure[T], a []T, aShape, bShape, outShape []int, x0Shape []int) error {
+	const fn = "scan"
+	dims := check.NewDims(fn)
+	if err := dims.Shape("b", bShape, "B T D"); err != nil {
+		return err
+	}
+	if err := dims.Shape("out", outShape, "B T D"); err != nil {
+		return err
+	}
+	if x0Shape != nil {
+		if err := dims.Shape("x0", x0Shape, "B D"); err != nil {
+			return err
+		}
+	}
+	d := dims.Len("D")
+	want := append([]int{dims.Len("B"), dims.Len("T")}, s.Shape(d)...)
+	if s.Len(d) > 0 && check.ShapeText(want) != check.ShapeText(aShape) {
+		return check.Valuef(fn, "A", fmt.Sprintf("(%s) has shape %s", s.Name(), check.ShapeText(aShape)), check.ShapeText(want),
+			"b has shape "+check.ShapeText(bShape))
+	}
+	first := s.Len(d) // the first A of each sequence may hold anything when there is no x0
+	if s.Len(d) == 0 || len(a) == 0 {
+		return nil
+	}
+	if x0Shape != nil {
+		first = 0
+	}
+	for per, i := dims.Len("T")*s.Len(d), 0; i < len(a); i += per {
+		if wrong := s.Valid(a[i+first:i+per], d); wrong != "" {
+			return check.Valuef(fn, "A", "("+s.Name()+") "+wrong, "", "")
+		}
+	}
+	return nil
+}

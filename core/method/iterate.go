@@ -1,0 +1,563 @@
+package method
+
+import (
+	"math"
+
+	"pards/core/cell"
+	"pards/core/internal/par"
+	"pards/core/lds"
+	"pards/core/num"
+)
+
+// state is the part of a Sequence that only the loop touches.
+type state[T num.Float] struct {
+	x, next      []T // the iterate and its successor, W rows
+	start        []T // the state before the window's first step
+	scale, res   extent
+	nextScale    extent // of the successor
+	move         extent // of the last update
+	nextMove     extent
+	sumSquares   float64
+	badRow       int // first row of the successor that is not finite, -1
+	finite       bool
+	sizes        updates
+	settled      bool // the last iterate satisfied the model to rounding
+	merit        float64
+	carry        []T
+	done         bool
+	status       Status
+	result       *Result
+	resets       int
+	windowUpdate float64
+}
+
+// group is the sequences iterated together, through one window after another.
+type group[T num.Float] struct {
+	*Job[T]
+	w         *par.Worker
+	structure lds.Structure[T] // as it is scanned, after damping
+	declared  lds.Structure[T] // as the method makes it
+	whole     bool             // the cell calls back: a block is the whole window of all active sequences
+	fused     bool             // the next iterate is made in the pass that evaluates this one
+	affine    bool
+	rows      int // rows of a block
+	panel     int // blocks of a panel
+	steps     int // of the window in hand
+	active    []*Sequence[T]
+	buf       *buffers[T]
+	kept      []T // see Block.Kept
+}
+
+// buffers hold one panel: the derivative, f, and the right-hand side of the scan where that is not f.
+type buffers[T num.Float] struct {
+	a, f, b, prev, u []T
+	next             []T
+}
+
+// Blocks are sized for a core's cache; panels are the unit in which a sequence is spread over workers, and only where the batch alone
+// would not fill them. Both depend on shapes alone.
+const (
+	blockNumbers = 1 << 14
+	blockLeast   = 8
+	blockMost    = 512
+	panelBlocks  = 32
+	panelBatch   = 16
+)
+
+func (j *Job[T]) newGroup(w *par.Worker) *group[T] {
+	g := &group[T]{Job: j, w: w, declared: j.Method.Structure(), whole: cell.IsCaller(j.Cell), affine: cell.IsAffine(j.Cell)}
+	g.structure = g.declared
+	if r, ok := g.declared.(lds.Restrainable[T]); ok && j.Damping != 0 {
+		g.structure = r.Damped()
+	}
+	_, prepares := j.Method.(Preparer[T])
+	g.fused = !g.whole && !prepares
+	row := 8*j.Dim + 2*j.Inputs + g.structure.Len(j.Dim)
+	g.rows, g.panel = min(max(blockNumbers/row, blockLeast), blockMost, max(j.Window, 1)), 1
+	if j.Batch < panelBatch {
+		g.panel = panelBlocks
+	}
+	return g
+}
+
+// solveGroup takes its members through the windows, each from the converged end of the last.
+func (j *Job[T]) solveGroup(w *par.Worker, members []int) error {
+	g := j.newGroup(w)
+	seqs := make([]*Sequence[T], len(members))
+	for i, m := range members {
+		r := &j.Results[m]
+		*r = Result{BadStep: -1, Update: math.NaN(), Windows: make([]int, j.windows())}
+		if j.Steps == 0 {
+			continue
+		}
+		r.Residual = math.Inf(-1)
+		seqs[i] = &Sequence[T]{Index: m, state: state[T]{result: r, start: j.x0(m)}}
+	}
+	if j.Steps == 0 {
+		return nil
+	}
+	g.take(len(members))
+	defer j.buffers.Put(g.buf)
+	for first := 0; first < j.Steps && len(seqs) > 0; first += j.Window {
+		g.steps = min(j.Window, j.Steps-first)
+		for i, s := range seqs {
+			g.open(s, first, g.buf.next[i*g.Window*g.Dim:][:g.steps*g.Dim])
+		}
+		if err := g.window(seqs); err != nil {
+			return err
+		}
+		still := seqs[:0]
+		for _, s := range seqs {
+			if g.close(s, first); s.status.Success() {
+				still = append(still, s)
+			}
+		}
+		seqs = still
+	}
+	return nil
+}
+
+// take gets the group's buffers.
+func (g *group[T]) take(members int) {
+	rows := min(g.rows*g.panel, g.Window)
+	if g.whole {
+		rows = members * g.Window
+	}
+	if b, ok := g.buffers.Get().(*buffers[T]); ok {
+		g.buf = b
+		return
+	}
+	d := g.Dim
+	g.buf = &buffers[T]{a: make([]T, rows*g.structure.Len(d)), f: make([]T, rows*d), b: make([]T, rows*d), next: make([]T, members*g.Window*d)}
+	if g.whole {
+		g.buf.prev = make([]T, rows*d)
+	}
+}
+
+// open starts a sequence's window at its guess.
+func (g *group[T]) open(s *Sequence[T], first int, next []T) {
+	d := g.Dim
+	s.First, s.Window, s.K = first, first/g.Window, 0
+	s.x, s.next = g.States[s.Index*g.Steps*d:][first*d:(first+g.steps)*d], next
+	if g.Guess != nil {
+		copy(s.x, g.guess(s.Index, first, first+g.steps))
+	} else {
+		repeat(s.x, s.start)
+	}
+	s.scale, s.res, s.move = make(extent, d), make(extent, d), make(extent, d)
+	s.nextScale, s.nextMove = make(extent, d), make(extent, d)
+	s.carry = make([]T, d)
+	widen(s.scale, s.x)
+	s.finite, s.done, s.settled, s.sizes = true, false, false, updates{}
+	s.windowUpdate = math.NaN()
+}
+
+// close files a sequence's window in its result.
+func (g *group[T]) close(s *Sequence[T], first int) {
+	d, r := g.Dim, s.result
+	if home := g.States[s.Index*g.Steps*d:][first*d : (first+g.steps)*d]; &home[0] != &s.x[0] {
+		copy(home, s.x)
+		s.x = home
+	}
+	r.Status = max(r.Status, s.status)
+	r.Iterations += s.K
+	r.Windows[s.Window] = s.K
+	r.Merit += s.merit
+	r.Error += s.estimated()
+	r.Residual = num.Max(r.Residual, s.res.top())
+	if !math.IsNaN(s.windowUpdate) && !(s.windowUpdate <= r.Update) {
+		r.Update = s.windowUpdate
+	}
+	s.start = s.x[(g.steps-1)*d:]
+	if !s.status.Success() && first+g.steps < g.Steps {
+		g.fillGuess(s.Index, first+g.steps)
+	}
+}
+
+// window iterates until every sequence is done: evaluate, test, update. It is the only fixed-point loop on the CPU.
+func (g *group[T]) window(seqs []*Sequence[T]) error {
+	g.active = append([]*Sequence[T](nil), seqs...)
+	for {
+		if err := g.sweep(true, g.fused); err != nil {
+			return err
+		}
+		for _, s := range g.active {
+			g.test(s)
+		}
+		if g.drop(); len(g.active) > 0 && !g.fused {
+			if err := g.update(); err != nil {
+				return err
+			}
+		}
+		for _, s := range g.active {
+			g.accept(s)
+		}
+		if g.drop(); len(g.active) == 0 {
+			return nil
+		}
+		if g.w.Stopped() {
+			for _, s := range g.active {
+				s.status = Interrupted
+			}
+			return nil
+		}
+	}
+}
+
+// update makes the next iterates where evaluating has not made them already.
+func (g *group[T]) update() error {
+	if p, ok := g.Method.(Preparer[T]); ok {
+		if err := p.Prepare(&Pass[T]{g: g}); err != nil {
+			return err
+		}
+	}
+	return g.sweep(false, true)
+}
+
+// drop removes the sequences that are done. Where f of all of them is kept for the update, it moves up.
+func (g *group[T]) drop() {
+	kept, n := g.active[:0], g.steps*g.Dim
+	for i, s := range g.active {
+		if s.done {
+			continue
+		}
+		if to := len(kept); g.whole && to != i {
+			copy(g.buf.f[to*n:(to+1)*n], g.buf.f[i*n:(i+1)*n])
+			copy(g.buf.prev[to*n:(to+1)*n], g.buf.prev[i*n:(i+1)*n])
+		}
+		kept = append(kept, s)
+	}
+	g.active = kept
+}
+
+// sweep goes once through the window: it evaluates f along the iterates and measures their residuals, or makes their successors, or
+// both at once.
+func (g *group[T]) sweep(evaluate, update bool) error {
+	for _, s := range g.active {
+		s.begin(evaluate, update)
+	}
+	if g.whole {
+		return g.sweepWhole(evaluate, update)
+	}
+	for _, s := range g.active {
+		if err := g.sweepPanels(s, evaluate, update); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *state[T]) begin(evaluate, update bool) {
+	if evaluate {
+		s.sumSquares = 0
+		clear(s.res)
+	}
+	if update {
+		s.badRow = -1
+		clear(s.nextScale)
+		clear(s.nextMove)
+	}
+}
+
+// sweepPanels sweeps one sequence of a native cell. The blocks of a panel are evaluated by all workers, then scanned in order.
+func (g *group[T]) sweepPanels(s *Sequence[T], evaluate, update bool) error {
+	rows := g.rows * g.panel
+	measures := make([]measure, g.panel)
+	for from := 0; from < g.steps; from += rows {
+		to := min(from+rows, g.steps)
+		count := (to - from + g.rows - 1) / g.rows
+		g.w.For(count, 4, func(_ *par.Worker, i int) {
+			scratch := g.arena()
+			defer g.arenas.Put(scratch)
+			lo := from + i*g.rows
+			hi := min(lo+g.rows, to)
+			measures[i] = g.block(s, scratch, from, lo, hi, evaluate, update)
+		})
+		if g.w.Stopped() {
+			s.done, s.status = true, Interrupted
+			return nil
+		}
+		for _, m := range measures[:count] {
+			if m.err != nil {
+				return m.err
+			}
+			if evaluate {
+				s.sumSquares += m.squares
+				s.res.merge(m.res)
+			}
+		}
+		if update {
+			g.advance(s, g.buf.a, g.buf.f, g.buf.b, from, to)
+		}
+	}
+	return nil
+}
+
+// measure is what the evaluation of one block leaves.
+type measure struct {
+	squares float64
+	res     extent
+	err     error
+}
+
+// block evaluates steps [lo, hi) of a sequence into the panel that begins at step from.
+func (g *group[T]) block(s *Sequence[T], scratch *cell.Arena[T], from, lo, hi int, evaluate, update bool) (m measure) {
+	d, n, length := g.Dim, hi-lo, g.structure.Len(g.Dim)
+	prev := scratch.Take(n * d)
+	s.before(prev, lo, hi)
+	f := g.buf.f[(lo-from)*d : (hi-from)*d]
+	one := [1]*Sequence[T]{s}
+	b := Block[T]{Block: cell.Block[T]{N: n, X: prev, U: g.inputs(s.Index, s.First+lo, s.First+hi), Y: f, Scratch: scratch},
+		Cell: g.Cell, Members: one[:], From: lo, Seed: g.Seed}
+	if !update {
+		m.err = g.Cell.Step(b.Block)
+	} else {
+		b.A = g.buf.a[(lo-from)*length : (hi-from)*length]
+		if m.err = g.linearise(&b); m.err == nil {
+			g.rightHandSide(s, &b, f, prev, g.buf.b[(lo-from)*d:(hi-from)*d])
+		}
+	}
+	if evaluate {
+		m.res = make(extent, d)
+		m.squares = residual(m.res, s.x[lo*d:hi*d], f)
+	}
+	return m
+}
+
+// before writes the states before steps [lo, hi): x0 or the iterate, one step back.
+func (s *Sequence[T]) before(dst []T, lo, hi int) {
+	d := len(s.start)
+	if lo == 0 {
+		copy(dst, s.start[:d])
+		copy(dst[d:], s.x[:(hi-1)*d])
+		return
+	}
+	copy(dst, s.x[(lo-1)*d:(hi-1)*d])
+}
+
+// residual returns the sum of squares of x - f, in double precision, and widens res by it.
+func residual[T num.Float](res extent, x, f []T) (squares float64) {
+	d := len(res)
+	for t := 0; t < len(x); t += d {
+		xt, ft := x[t:t+d], f[t:t+d]
+		for i, v := range xt {
+			r := math.Abs(float64(v - ft[i]))
+			squares += r * r
+			if !(r <= res[i]) {
+				res[i] = num.Max(res[i], r)
+			}
+		}
+	}
+	return squares
+}
+
+// linearise asks the method for A, clips it, then damps it.
+func (g *group[T]) linearise(b *Block[T]) error {
+	if err := g.Method.Linearise(b); err != nil {
+		return err
+	}
+	r, ok := g.declared.(lds.Restrainable[T])
+	if !ok {
+		return nil
+	}
+	if g.Clip {
+		r.Clip(b.A, g.Dim)
+	}
+	if g.Damping != 0 {
+		r.Scale(b.A, b.A, T(1-g.Damping))
+	}
+	return nil
+}
+
+// rightHandSide writes what the scan adds at each step, where that is not f itself: in coordinates, Q'(f - x); for an affine cell f - A x.
+func (g *group[T]) rightHandSide(s *Sequence[T], b *Block[T], f, prev, rhs []T) {
+	switch {
+	case s.Basis != nil:
+		defer b.Scratch.Release(b.Scratch.Mark())
+		r := b.Scratch.Take(len(f))
+		for i, v := range s.x[b.From*g.Dim:][:len(f)] {
+			r[i] = f[i] - v
+		}
+		into(rhs, r, s.Basis, g.Dim)
+	case g.affine:
+		g.structure.Mul(rhs, b.A, prev, g.Dim)
+		for i, v := range f {
+			rhs[i] = v - rhs[i]
+		}
+		if b.From == 0 {
+			copy(rhs[:g.Dim], f)
+		}
+	}
+}
+
+// advance scans steps [from, to), whose A, f and right-hand sides are the first rows of a, f and rhs, and measures what it wrote.
+func (g *group[T]) advance(s *Sequence[T], a, f, rhs []T, from, to int) {
+	d, n := g.Dim, to-from
+	x, next := s.x[from*d:to*d], s.next[from*d:to*d]
+	span := lds.Span[T]{D: d, A: a[:n*g.structure.Len(d)], B: f[:n*d], Ref: x, X: next}
+	if s.Basis != nil || g.affine {
+		span.B, span.Ref = rhs[:n*d], nil
+	}
+	before := append([]T(nil), s.carry...)
+	g.scan(s, span, from == 0)
+	if s.Basis != nil {
+		g.outOfBasis(s, span, f[:n*d], before, from == 0)
+	}
+	measureUpdate(s, x, next, from)
+}
+
+// scan runs the recurrence; the first step of a window is its right-hand side alone.
+func (g *group[T]) scan(s *Sequence[T], span lds.Span[T], first bool) {
+	if d := g.Dim; first {
+		copy(span.X[:d], span.B[:d])
+		for i, v := range span.X[:d] {
+			s.carry[i] = v
+			if span.Ref != nil {
+				s.carry[i] -= span.Ref[i]
+			}
+		}
+		span.A, span.B, span.X = span.A[g.structure.Len(d):], span.B[d:], span.X[d:]
+		if span.Ref != nil {
+			span.Ref = span.Ref[d:]
+		}
+	}
+	if len(span.B) > 0 {
+		g.structure.Apply(span, s.carry)
+	}
+}
+
+// outOfBasis turns increments w in coordinates Q'x, which the scan left in span.X, into the iterate x'[t] = f[t] + Q a[t] w[t-1].
+func (g *group[T]) outOfBasis(s *Sequence[T], span lds.Span[T], f, before []T, first bool) {
+	d, n := g.Dim, span.Steps()
+	scratch := g.arena()
+	defer g.arenas.Put(scratch)
+	w := scratch.Take(n * d)
+	g.structure.Mul(w[d:], span.A[g.structure.Len(d):], span.X[:(n-1)*d], d)
+	if g.structure.Mul(w[:d], span.A[:g.structure.Len(d)], before, d); first {
+		clear(w[:d])
+	}
+	outOf(span.X, w, s.Basis, d)
+	for i, v := range f {
+		span.X[i] += v
+	}
+}
+
+// measureUpdate takes the extents of a new piece of the next iterate and of its distance from the old one.
+func measureUpdate[T num.Float](s *Sequence[T], x, next []T, from int) {
+	d := len(s.nextScale)
+	for t := 0; t < len(x); t += d {
+		xt, nt := x[t:t+d], next[t:t+d]
+		for i, v := range nt {
+			if a := math.Abs(float64(v)); !(a <= s.nextScale[i]) {
+				s.nextScale[i] = num.Max(s.nextScale[i], a)
+				if s.badRow < 0 && !num.IsFinite(v) {
+					s.badRow = from + t/d
+				}
+			}
+			if a := math.Abs(float64(v - xt[i])); !(a <= s.nextMove[i]) {
+				s.nextMove[i] = num.Max(s.nextMove[i], a)
+			}
+		}
+	}
+}
+
+// estimated returns the error that goes with the iterate: none where there is no residual at all, the size of the last update at the floor.
+func (s *state[T]) estimated() float64 {
+	switch {
+	case s.status == Floor:
+		return s.sizes.last[2]
+	case s.status == Converged && s.res.top() == 0:
+		return 0
+	}
+	return s.sizes.estimate()
+}
+
+// test decides whether the iterate just evaluated is the one to return.
+func (g *group[T]) test(s *Sequence[T]) {
+	if s.done {
+		return
+	}
+	s.merit = s.sumSquares / 2
+	if !(s.merit <= math.MaxFloat64) {
+		s.merit = math.Inf(1)
+	}
+	if g.Trace {
+		s.result.Trace = append(s.result.Trace, Row{s.merit, s.res.top(), s.windowUpdate})
+	}
+	g.report(s)
+	tolerance := g.MeritTol * float64(g.steps) / float64(g.Steps)
+	before, err := s.settled, s.sizes.estimate()
+	s.settled = g.size(s.res, s.scale) <= rounding*num.Eps[T]()
+	s.done = true
+	switch byMerit := !math.IsNaN(g.MeritTol); {
+	case byMerit && s.merit <= tolerance, !byMerit && (s.res.top() == 0 || err <= g.Rtol):
+		s.status = Converged
+	case math.IsInf(err, 1) && before && s.settled:
+		s.status = Floor
+	case s.K >= g.cap() && s.finite:
+		s.status = MaxIterations
+	case s.K >= g.cap():
+		s.status = Nonfinite
+	default:
+		s.done = false
+	}
+}
+
+// cap returns the largest number of updates of the window in hand.
+func (g *group[T]) cap() int {
+	switch {
+	case g.Cap >= 0:
+		return g.Cap
+	case !math.IsNaN(g.MeritTol):
+		return g.steps
+	}
+	return min(g.steps+1, 1000)
+}
+
+// accept makes the successor the iterate, or rejects it.
+func (g *group[T]) accept(s *Sequence[T]) {
+	if s.badRow >= 0 {
+		if s.result.BadStep < 0 {
+			s.result.BadStep = s.First + s.badRow
+		}
+		switch g.Nonfinite {
+		case Stop:
+			s.done, s.status = true, Nonfinite
+			return
+		case Reset:
+			g.reset(s)
+		}
+	}
+	s.finite = s.badRow < 0
+	s.x, s.next = s.next, s.x
+	s.scale, s.nextScale = s.nextScale, s.scale
+	s.move, s.nextMove = s.nextMove, s.move
+	s.K++
+	s.sizes.add(g.size(s.move, s.scale))
+	s.windowUpdate = s.move.top()
+}
+
+// reset gives the NaN components of the successor the value of the guess, and measures it anew.
+func (g *group[T]) reset(s *Sequence[T]) {
+	start := make([]T, len(s.next))
+	if g.Guess != nil {
+		copy(start, g.guess(s.Index, s.First, s.First+g.steps))
+	} else {
+		repeat(start, s.start[:g.Dim])
+	}
+	for i, v := range s.next {
+		if v != v {
+			s.next[i] = start[i]
+			s.result.Resets++
+		}
+	}
+	s.begin(false, true)
+	measureUpdate(s, s.x, s.next, 0)
+}
+
+// report keeps the progress up to date.
+func (g *group[T]) report(s *Sequence[T]) {
+	if g.Progress != nil {
+		g.Progress.set(Report{Iteration: s.K, Window: s.Window, Windows: g.windows(), Sequences: len(g.active), Merit: s.merit})
+	}
+}

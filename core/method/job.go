@@ -1,0 +1,170 @@
+package method
+
+import (
+	"sync"
+
+	"pards/core/cell"
+	"pards/core/internal/par"
+	"pards/core/internal/vec"
+	"pards/core/num"
+)
+
+// Problem is a batch of sequences to solve. An array without a batch axis serves all of them: its stride is 0.
+type Problem[T num.Float] struct {
+	Cell                           cell.Cell[T]
+	Batch, Steps, Dim, Inputs      int
+	X0, U, Guess                   []T // Guess nil: the first state at every step
+	X0Stride, UStride, GuessStride int
+}
+
+func (p *Problem[T]) x0(i int) []T { return p.X0[i*p.X0Stride:][:p.Dim] }
+
+// inputs returns u of steps [from, to) of a sequence.
+func (p *Problem[T]) inputs(i, from, to int) []T {
+	if p.U == nil {
+		return nil
+	}
+	return p.U[i*p.UStride+from*p.Inputs : i*p.UStride+to*p.Inputs]
+}
+
+// guess returns the given guess of steps [from, to) of a sequence.
+func (p *Problem[T]) guess(i, from, to int) []T {
+	return p.Guess[i*p.GuessStride+from*p.Dim : i*p.GuessStride+to*p.Dim]
+}
+
+// Policy is what happens when an update is not finite.
+type Policy string
+
+// The policies: return the last iterate, go on, or set NaN back to the guess.
+const (
+	Stop     Policy = "stop"
+	Continue Policy = "continue"
+	Reset    Policy = "reset"
+)
+
+// Policies lists them.
+var Policies = []string{string(Stop), string(Continue), string(Reset)}
+
+// Options are the settings of a solve that do not depend on the method.
+type Options struct {
+	Tolerances
+	Window    int // steps; at least 1
+	Damping   float64
+	Clip      bool
+	Nonfinite Policy
+	Seed      uint64
+	Trace     bool
+	// Progress, if not nil, is kept up to date.
+	Progress *Progress
+}
+
+// Progress is how far a solve has come; the last sequence to report wins.
+type Progress struct {
+	mu    sync.Mutex
+	state Report
+}
+
+// Report is one state of progress.
+type Report struct {
+	Iteration, Window, Windows, Sequences int
+	Merit                                 float64
+}
+
+// Get returns the last report.
+func (p *Progress) Get() Report {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state
+}
+
+func (p *Progress) set(r Report) {
+	p.mu.Lock()
+	p.state = r
+	p.mu.Unlock()
+}
+
+// Result is what became of one sequence.
+type Result struct {
+	Status                         Status
+	Iterations                     int
+	Windows                        []int // updates of each window
+	Error, Merit, Residual, Update float64
+	Resets, BadStep                int
+	Trace                          []Row
+}
+
+// Row is one iterate: its merit, largest residual and the largest element of the update that led to it (NaN for a guess).
+type Row struct{ Merit, Residual, Update float64 }
+
+// Job is one solve under way: what is to be done, by whom, and where the results go.
+type Job[T num.Float] struct {
+	*Problem[T]
+	Options
+	Method  Method[T]
+	Worker  *par.Worker
+	States  []T // (B, T, D)
+	Results []Result
+
+	arenas  sync.Pool
+	buffers sync.Pool
+}
+
+// arena lends scratch memory; the caller gives it back with arenas.Put.
+func (j *Job[T]) arena() *vec.Arena[T] {
+	if a, ok := j.arenas.Get().(*vec.Arena[T]); ok {
+		a.Release(0)
+		return a
+	}
+	return &vec.Arena[T]{}
+}
+
+// Run solves the sequences of the batch named by members. Those of a native cell know nothing of each other and are spread over
+// workers; those of a Caller are iterated together, one call for all of them.
+func (j *Job[T]) Run(members []int) error {
+	if direct, ok := j.Method.(Direct[T]); ok {
+		return direct.Run(j, members)
+	}
+	if cell.IsCaller(j.Cell) {
+		return j.solveGroup(j.Worker, members)
+	}
+	errs := make([]error, len(members))
+	grain := 1 + (1<<14)/(1+j.Steps*(j.Dim+j.Method.Structure().Len(j.Dim)))
+	j.Worker.For(len(members), grain, func(w *par.Worker, i int) {
+		errs[i] = j.solveGroup(w, members[i:i+1])
+	})
+	for i, m := range members { // those not begun when the work was stopped
+		if j.Worker.Stopped() && j.Results[m].Windows == nil {
+			j.abandon(m)
+		}
+		if errs[i] != nil {
+			return errs[i]
+		}
+	}
+	return nil
+}
+
+// abandon records a sequence that was never begun.
+func (j *Job[T]) abandon(m int) {
+	j.fillGuess(m, 0)
+	j.Results[m] = Result{Status: Interrupted, BadStep: -1, Windows: make([]int, j.windows())}
+}
+
+// windows returns how many windows a sequence has.
+func (j *Job[T]) windows() int { return (j.Steps + j.Window - 1) / j.Window }
+
+// fillGuess writes the guess to the states from a step on: what stays there if no window gets that far.
+func (j *Job[T]) fillGuess(m, from int) {
+	dst := j.States[m*j.Steps*j.Dim:][from*j.Dim : j.Steps*j.Dim]
+	if j.Guess != nil {
+		copy(dst, j.guess(m, from, j.Steps))
+		return
+	}
+	repeat(dst, j.x0(m))
+}
+
+// repeat fills rows with one row.
+func repeat[T num.Float](dst, row []T) {
+	for t := 0; t < len(dst); t += len(row) {
+		copy(dst[t:], row)
+	}
+}

@@ -1,0 +1,112 @@
+package method
+
+import (
+	"sort"
+
+	"pards/core/cell"
+	"pards/core/check"
+	"pards/core/lds"
+	"pards/core/num"
+	"pards/core/param"
+)
+
+// Method declares how A[t] is made. A value holds settings only and may be used by many solves at once.
+type Method[T num.Float] interface {
+	// Structure returns the structure of A; nil for a method that does not iterate.
+	Structure() lds.Structure[T]
+	// Linearise writes A (and f, to b.Y) for each row of a block; the A of a window's first step is never read.
+	Linearise(b *Block[T]) error
+}
+
+// Preparer is a method that looks at the whole iterate before each update, for instance to find a basis.
+type Preparer[T num.Float] interface {
+	Prepare(p *Pass[T]) error
+}
+
+// Direct is a method that does not iterate.
+type Direct[T num.Float] interface {
+	Run(j *Job[T], members []int) error
+}
+
+// Block is a block of steps, of several sequences for a Caller and of one else, with everything a method needs.
+type Block[T num.Float] struct {
+	cell.Block[T]
+	Cell    cell.Cell[T]
+	A       []T
+	Members []*Sequence[T] // the rows are those of each in turn, equally many
+	From    int            // index of the first row within the window
+	Seed    uint64         // of whatever a method draws
+	Kept    []T            // the Jacobians of the rows, where Prepare had to ask a Caller for them; nil else
+}
+
+// Each calls f for the rows [from, to) of each sequence.
+func (b *Block[T]) Each(f func(s *Sequence[T], from, to int)) {
+	n := b.N / len(b.Members)
+	for i, s := range b.Members {
+		f(s, i*n, (i+1)*n)
+	}
+}
+
+// Sequence is the state of one sequence while it is solved.
+type Sequence[T num.Float] struct {
+	Index  int // in the batch
+	First  int // index of the window's first step
+	Window int // number of the window
+	K      int // updates made in the window
+	// Basis, if not nil, is an orthogonal matrix Q, row-major, set by a Preparer: A is diagonal in the coordinates Q'x.
+	Basis []T
+	// Memory belongs to the method and lives through the sequence.
+	Memory any
+	state[T]
+}
+
+// Entry describes a registered method.
+type Entry struct {
+	Name, Class string // "quasi_newton", "QuasiNewton"
+	Doc         string
+	Structure   string // name of the structure, "none" for a method that does not iterate
+	Derivative  string // what is asked of the cell: "full", "diagonal", "mean_diagonal", "rotated_diagonal", "none"
+	Fields      []param.Field
+	make32      func(*param.Reader[float32]) Method[float32]
+	make64      func(*param.Reader[float64]) Method[float64]
+}
+
+var entries = map[string]Entry{}
+
+func register(e Entry, f32 func(*param.Reader[float32]) Method[float32], f64 func(*param.Reader[float64]) Method[float64]) {
+	e.make32, e.make64 = f32, f64
+	entries[e.Name] = e
+}
+
+// Entries returns the registered methods by name.
+func Entries() []Entry {
+	var all []Entry
+	for _, e := range entries {
+		all = append(all, e)
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
+	return all
+}
+
+// New makes a registered method from its settings, for a problem of T steps of dimension d.
+func New[T num.Float](name string, values param.Values[T], steps, d int) (Method[T], error) {
+	var names []string
+	for _, e := range Entries() {
+		names = append(names, e.Name)
+	}
+	if err := check.Choice("solve", "method", name, append(names, "auto")); err != nil {
+		return nil, err
+	}
+	e := entries[name]
+	r := param.Read(e.Class, e.Fields, values)
+	r.Fix("T", steps, "the problem's length")
+	r.Fix("D", d, "the problem's dimension")
+	var m Method[T]
+	switch r := any(r).(type) {
+	case *param.Reader[float32]:
+		m = any(e.make32(r)).(Method[T])
+	case *param.Reader[float64]:
+		m = any(e.make64(r)).(Method[T])
+	}
+	return m, r.Err()
+}

@@ -1,0 +1,244 @@
+package method
+
+import (
+	"fmt"
+	"math"
+	"sync"
+
+	"gonum.org/v1/gonum/mat"
+
+	"pards/core/internal/par"
+	"pards/core/internal/vec"
+	"pards/core/lds"
+	"pards/core/num"
+	"pards/core/param"
+)
+
+func init() {
+	register(Entry{Name: "rotated_quasi_newton", Class: "RotatedQuasiNewton", Structure: "diagonal", Derivative: "rotated_diagonal",
+		Doc: "Quasi-Newton in rotated coordinates: A[t] = Q diag(Q'J[t]Q) Q', Q an orthogonal basis, by default the eigenvectors of the\n" +
+			"symmetrised mean Jacobian along the iterate.\n\nScans D numbers a step; suits gradient dynamics whose Jacobians share their eigenvectors, such as Langevin\n" +
+			"chains within one well, where it converges like Newton. Forming diag(Q'JQ) costs D*D*D products a step.",
+		Fields: []param.Field{
+			{Name: "basis", Kind: param.Array, Shape: "D D", Default: "None", Doc: "an orthogonal matrix Q, its columns the basis, kept throughout"},
+			{Name: "refresh", Kind: param.Text, Default: `"iteration"`, Choices: []string{"iteration", "window", "never"},
+				Doc: "when the basis is found anew: in every iteration, from the guess of each window, or from the first guess alone"},
+		}}, newRotated[float32], newRotated[float64])
+}
+
+// rotated is quasi-Newton in a basis; Sequence.Basis holds Q as rows of its transpose, so that both products with it run along rows.
+type rotated[T num.Float] struct {
+	given   []T // Q, row-major; nil: found
+	refresh string
+}
+
+func newRotated[T num.Float](r *param.Reader[T]) Method[T] {
+	m := &rotated[T]{given: r.Array("basis"), refresh: r.Text("refresh", "iteration")}
+	if d := r.Len("D"); m.given != nil {
+		if off := notOrthogonal(m.given, d); off > 100*float64(d)*num.Eps[T]() {
+			r.Fail("basis", fmt.Sprintf("is not orthogonal: Q'Q differs from the identity by %.2g", off), "an orthogonal matrix", "")
+		}
+	}
+	return m
+}
+
+// notOrthogonal returns the largest element of Q'Q - I.
+func notOrthogonal[T num.Float](q []T, d int) (off float64) {
+	for i := range d {
+		for j := range d {
+			s := 0.0
+			for k := range d {
+				s += float64(q[k*d+i]) * float64(q[k*d+j])
+			}
+			if i == j {
+				s--
+			}
+			off = num.Max(off, math.Abs(s))
+		}
+	}
+	return off
+}
+
+func (*rotated[T]) Structure() lds.Structure[T] { return lds.Diagonal[T]{} }
+
+// Prepare sets the basis of each sequence.
+func (m *rotated[T]) Prepare(p *Pass[T]) error {
+	find := m.given == nil && (m.refresh == "iteration" || p.Update() == 0 && (m.refresh == "window" || p.Window() == 0))
+	if !find {
+		if m.given != nil {
+			p.Each(func(s *Sequence[T]) { s.Basis = m.given })
+		}
+		return nil
+	}
+	return p.MeanJacobian(func(s *Sequence[T], mean []float64) error {
+		q, ok := eigenvectors[T](mean, p.Dim())
+		if ok {
+			s.Basis = q
+		} else if s.Basis == nil { // a Jacobian that is not finite has no eigenvectors: the coordinates stay as they are
+			s.Basis = identity[T](p.Dim())
+		}
+		return nil
+	})
+}
+
+// eigenvectors returns those of the symmetric part of a matrix, as columns; false where it is not finite.
+func eigenvectors[T num.Float](a []float64, d int) ([]T, bool) {
+	if num.FirstNonFinite(a) >= 0 {
+		return nil, false
+	}
+	sym := mat.NewSymDense(d, nil)
+	for i := range d {
+		for j := i; j < d; j++ {
+			sym.SetSym(i, j, (a[i*d+j]+a[j*d+i])/2)
+		}
+	}
+	var eig mat.EigenSym
+	if !eig.Factorize(sym, true) {
+		return nil, false
+	}
+	var full mat.Dense
+	eig.VectorsTo(&full)
+	q := make([]T, d*d)
+	for i := range q {
+		q[i] = T(full.At(i/d, i%d))
+	}
+	return q, true
+}
+
+func identity[T num.Float](d int) []T {
+	q := make([]T, d*d)
+	lds.Identity[T]{}.Dense(q, nil, d)
+	return q
+}
+
+// Linearise writes diag(Q'JQ).
+func (m *rotated[T]) Linearise(b *Block[T]) error {
+	defer b.Scratch.Release(b.Scratch.Mark())
+	d := b.Cell.Dim()
+	j := b.Kept
+	if j == nil {
+		j = b.Scratch.Take(b.N * d * d)
+		if err := b.Cell.Jacobian(b.Block, j); err != nil {
+			return err
+		}
+	}
+	jq := b.Scratch.Take(d * d)
+	b.Each(func(s *Sequence[T], from, to int) {
+		qT := vec.Transpose(s.Basis, d, d)
+		for t := from; t < to; t++ {
+			vec.MatMulT(jq, qT, j[t*d*d:(t+1)*d*d], nil, d, d, d) // row i: J q_i
+			for i := range d {
+				b.A[t*d+i] = vec.Dot(jq[i*d:(i+1)*d], qT[i*d:(i+1)*d])
+			}
+		}
+	})
+	return nil
+}
+
+// into writes rows in coordinates: dst = x Q.
+func into[T num.Float](dst, x, q []T, d int) {
+	vec.MatMulT(dst, x, vec.Transpose(q, d, d), nil, len(x)/d, d, d)
+}
+
+// outOf writes rows back from coordinates: dst = z Q'.
+func outOf[T num.Float](dst, z, q []T, d int) { vec.MatMulT(dst, z, q, nil, len(z)/d, d, d) }
+
+// Pass is what a Preparer may ask about the iterates before an update.
+type Pass[T num.Float] struct{ g *group[T] }
+
+// Dim returns D.
+func (p *Pass[T]) Dim() int { return p.g.Dim }
+
+// Update returns the number of updates made in the window.
+func (p *Pass[T]) Update() int { return p.g.active[0].K }
+
+// Window returns the number of the window.
+func (p *Pass[T]) Window() int { return p.g.active[0].Window }
+
+// Each calls f for each sequence that is still being solved.
+func (p *Pass[T]) Each(f func(*Sequence[T])) {
+	for _, s := range p.g.active {
+		f(s)
+	}
+}
+
+// MeanJacobian calls f with the mean over the window of each sequence's Jacobian, summed in double precision.
+func (p *Pass[T]) MeanJacobian(f func(s *Sequence[T], mean []float64) error) error {
+	g, d := p.g, p.g.Dim
+	if g.whole {
+		scratch := g.arena()
+		defer g.arenas.Put(scratch)
+		b := g.wholeBlock(scratch)
+		b.Known = true
+		j := make([]T, b.N*d*d)
+		if err := g.Cell.Jacobian(b.Block, j); err != nil {
+			return err
+		}
+		g.kept = j
+		var err error
+		b.Each(func(s *Sequence[T], from, to int) {
+			if err == nil {
+				mean := make([]float64, d*d)
+				addMatrices(mean, j[from*d*d:to*d*d], 1/float64(g.steps))
+				err = f(s, mean)
+			}
+		})
+		return err
+	}
+	for _, s := range g.active {
+		mean, err := g.meanOfBlocks(s)
+		if err == nil {
+			err = f(s, mean)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// meanOfBlocks adds up the Jacobians of blocks in their order, whoever evaluates them.
+func (g *group[T]) meanOfBlocks(s *Sequence[T]) ([]float64, error) {
+	d := g.Dim
+	rows := min(max(blockNumbers/(d*d), blockLeast), g.steps)
+	count := (g.steps + rows - 1) / rows
+	parts := make([][]float64, count)
+	errs := make([]error, count)
+	mean, added := make([]float64, d*d), 0
+	var mu sync.Mutex
+	g.w.For(count, 4, func(_ *par.Worker, i int) {
+		scratch := g.arena()
+		defer g.arenas.Put(scratch)
+		lo, hi := i*rows, min((i+1)*rows, g.steps)
+		prev, j := scratch.Take((hi-lo)*d), scratch.Take((hi-lo)*d*d)
+		s.before(prev, lo, hi)
+		b := Block[T]{Cell: g.Cell}
+		b.N, b.X, b.U, b.Scratch = hi-lo, prev, g.inputs(s.Index, s.First+lo, s.First+hi), scratch
+		errs[i] = g.Cell.Jacobian(b.Block, j)
+		part := make([]float64, d*d)
+		addMatrices(part, j, 1/float64(g.steps))
+		mu.Lock()
+		defer mu.Unlock()
+		for parts[i] = part; added < count && parts[added] != nil; added++ {
+			for k, v := range parts[added] {
+				mean[k] += v
+			}
+			parts[added] = nil
+		}
+	})
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return mean, nil
+}
+
+// addMatrices adds weight times each d*d matrix of rows to sum.
+func addMatrices[T num.Float](sum []float64, rows []T, weight float64) {
+	for m := 0; m < len(rows); m += len(sum) {
+		for i, v := range rows[m : m+len(sum)] {
+			sum[i] += weight * float64(v)
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package method
+
+import (
+	"math"
+
+	"pards/core/cell"
+	"pards/core/internal/par"
+	"pards/core/lds"
+	"pards/core/num"
+	"pards/core/param"
+)
+
+func init() {
+	register(Entry{Name: "sequential", Class: "Sequential", Structure: "none", Derivative: "none",
+		Doc: "The plain loop over time: exact by definition, and what every other method is measured against."},
+		newSequential[float32], newSequential[float64])
+}
+
+type sequential[T num.Float] struct{}
+
+func newSequential[T num.Float](*param.Reader[T]) Method[T] { return sequential[T]{} }
+
+func (sequential[T]) Structure() lds.Structure[T] { return nil }
+
+func (sequential[T]) Linearise(*Block[T]) error { panic("pards: bug: sequential does not linearise") }
+
+// together is how many sequences of a native cell step side by side.
+const together = 8
+
+// Run steps through time, some sequences side by side; all of them for a Caller, whose every call is dear.
+func (sequential[T]) Run(j *Job[T], members []int) error {
+	size := together
+	if cell.IsCaller(j.Cell) {
+		size = max(len(members), 1)
+	}
+	count := (len(members) + size - 1) / size
+	errs := make([]error, count)
+	run := func(w *par.Worker, i int) {
+		errs[i] = j.loop(w, members[i*size:min((i+1)*size, len(members))])
+	}
+	j.Worker.For(count, 1+(1<<14)/(1+j.Steps*j.Dim*size), run)
+	for _, m := range members {
+		if j.Results[m].Windows == nil {
+			j.abandon(m)
+		}
+	}
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loop steps a few sequences through all of time.
+func (j *Job[T]) loop(w *par.Worker, members []int) error {
+	d, m, n := j.Dim, j.Inputs, len(members)
+	scratch := j.arena()
+	defer j.arenas.Put(scratch)
+	x, u, y := make([]T, n*d), make([]T, n*m), make([]T, n*d)
+	index := make([]int64, n)
+	for i, s := range members {
+		copy(x[i*d:], j.x0(s))
+		index[i] = int64(s)
+		j.Results[s] = Result{BadStep: -1, Update: math.NaN(), Windows: make([]int, j.windows())}
+	}
+	for t := range j.Steps {
+		if t%64 == 0 && w.Stopped() {
+			for _, s := range members {
+				j.Results[s].Status = Interrupted
+				j.fillGuess(s, t)
+			}
+			return nil
+		}
+		for i, s := range members {
+			copy(u[i*m:(i+1)*m], j.inputs(s, t, t+1))
+		}
+		scratch.Release(0)
+		b := cell.Block[T]{N: n, X: x, U: u, Y: y, Scratch: scratch, Sequences: index, First: t}
+		if err := j.Cell.Step(b); err != nil {
+			return err
+		}
+		for i, s := range members {
+			copy(j.States[(s*j.Steps+t)*d:], y[i*d:(i+1)*d])
+		}
+		x, y = y, x
+	}
+	for _, s := range members {
+		if bad := num.FirstNonFinite(j.States[s*j.Steps*d : (s+1)*j.Steps*d]); bad >= 0 {
+			j.Results[s].Status, j.Results[s].BadStep = Nonfinite, bad/d
+		}
+	}
+	return nil
+}

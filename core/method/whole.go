@@ -1,0 +1,57 @@
+package method
+
+import (
+	"pards/core/cell"
+	"pards/core/internal/par"
+)
+
+// sweepWhole sweeps the windows of all active sequences of a Caller: one call for f, and one for the derivative once the test has been.
+func (g *group[T]) sweepWhole(evaluate, update bool) error {
+	scratch := g.arena()
+	defer g.arenas.Put(scratch)
+	b := g.wholeBlock(scratch)
+	d, n := g.Dim, g.steps
+	if evaluate {
+		for i, s := range g.active {
+			s.before(b.X[i*n*d:(i+1)*n*d], 0, n)
+		}
+		if err := g.Cell.Step(b.Block); err != nil {
+			return err
+		}
+		g.w.For(len(g.active), 1+(1<<16)/(n*d), func(_ *par.Worker, i int) {
+			s := g.active[i]
+			s.sumSquares = residual(s.res, s.x, b.Y[i*n*d:(i+1)*n*d])
+		})
+	}
+	if !update {
+		return nil
+	}
+	b.Known, b.Kept = true, g.kept
+	g.kept = nil
+	if err := g.linearise(&b); err != nil {
+		return err
+	}
+	length := g.structure.Len(d)
+	g.w.For(len(g.active), 1+(1<<16)/(n*(d+length)), func(_ *par.Worker, i int) {
+		scratch := g.arena()
+		defer g.arenas.Put(scratch)
+		s, rows := g.active[i], b
+		rows.A, rows.Scratch = b.A[i*n*length:(i+1)*n*length], scratch
+		f, rhs := b.Y[i*n*d:(i+1)*n*d], g.buf.b[i*n*d:(i+1)*n*d]
+		g.rightHandSide(s, &rows, f, b.X[i*n*d:(i+1)*n*d], rhs)
+		g.advance(s, rows.A, f, rhs, 0, n)
+	})
+	return nil
+}
+
+// wholeBlock is the window of all active sequences.
+func (g *group[T]) wholeBlock(scratch *cell.Arena[T]) Block[T] {
+	rows := len(g.active) * g.steps
+	index := make([]int64, len(g.active))
+	for i, s := range g.active {
+		index[i] = int64(s.Index)
+	}
+	return Block[T]{Block: cell.Block[T]{N: rows, X: g.buf.prev[:rows*g.Dim], Y: g.buf.f[:rows*g.Dim], Scratch: scratch,
+		Sequences: index, First: g.active[0].First}, Cell: g.Cell, A: g.buf.a[:rows*g.structure.Len(g.Dim)],
+		Members: g.active, Seed: g.Seed}
+}
