@@ -80,6 +80,8 @@ typedef struct pards_progress {
 /* Called on the calling thread at most every 20 ms; a result other than 0 ends the call with PARDS_STOPPED. */
 typedef int32_t (*pards_poll)(void *context, const pards_progress *progress);
 
+#ifndef PARDS_TYPES_ONLY
+
 int32_t pards_abi(void);
 
 /* Writes a JSON text (version, cells, methods, structures, statuses, workers) and to *needed its length with the final 0;
@@ -101,6 +103,8 @@ int64_t pards_handles(void);
 int32_t pards_evaluate(int64_t cell, int32_t kind, const pards_array *x, const pards_array *u, const pards_array *v,
                        const pards_array *out, char *msg, int64_t cap);
 
+#endif
+
 typedef struct pards_scan_args {
     int64_t size;               /* sizeof(pards_scan_args) */
     const char *structure;      /* "dense", "diagonal", "scaled_identity", "identity", "zero", "permutation" */
@@ -113,9 +117,6 @@ typedef struct pards_scan_args {
     pards_poll poll;            /* or NULL */
     void *context;
 } pards_scan_args;
-
-/* x[t] = A[t] x[t-1] + b[t]; reverse: x[t] = A[t] x[t+1] + b[t], x0 standing after the last step. */
-int32_t pards_scan(const pards_scan_args *args, char *msg, int64_t cap);
 
 /* The columns of pards_solve_args.report, one row a sequence. */
 enum pards_report { PARDS_ITERATIONS = 0, PARDS_STATUS = 1, PARDS_ERROR = 2, PARDS_MERIT = 3, PARDS_RESIDUAL = 4, PARDS_UPDATE = 5,
@@ -157,14 +158,8 @@ typedef struct pards_solve_args {
     char reason[512];           /* why auto chose what it chose */
 } pards_solve_args;
 
-int32_t pards_solve(pards_solve_args *args, char *msg, int64_t cap);
-
 /* What a history holds: float64 (rows, B, 3): merit, residual, update, NaN after a sequence's end; int64 (B, n): updates of each window. */
 enum pards_history_part { PARDS_TRACE = 0, PARDS_WINDOWS = 1 };
-/* shape: room for 3 numbers. */
-int32_t pards_history_shape(int64_t history, int32_t part, int64_t *shape, char *msg, int64_t cap);
-int32_t pards_history_copy(int64_t history, int32_t part, const pards_array *out, char *msg, int64_t cap);
-
 /* For Python alone: the interpreter's own functions, passed by address so that the library needs no libpython. The calls below are
  * made with the GIL held, release it while pards works, and take it back to poll for signals and to call eval and progress.
  * A result of PARDS_CALLBACK or PARDS_STOPPED leaves the Python exception set. */
@@ -178,9 +173,24 @@ typedef struct pards_python {
     void *dec_ref;              /* Py_DecRef */
 } pards_python;
 
+#ifndef PARDS_TYPES_ONLY
+
+/* x[t] = A[t] x[t-1] + b[t]; reverse: x[t] = A[t] x[t+1] + b[t], x0 standing after the last step. */
+int32_t pards_scan(const pards_scan_args *args, char *msg, int64_t cap);
+
+int32_t pards_solve(pards_solve_args *args, char *msg, int64_t cap);
+
+/* shape: room for 3 numbers. */
+int32_t pards_history_shape(int64_t history, int32_t part, int64_t *shape, char *msg, int64_t cap);
+int32_t pards_history_copy(int64_t history, int32_t part, const pards_array *out, char *msg, int64_t cap);
+
 /* eval(kind, sequences, index, first, steps, dim, x, y, v, out) with memoryviews, or NULL; progress(iteration, window, windows, sequences, merit), or NULL. */
 int32_t pards_python_solve(const pards_python *api, void *eval, void *progress, pards_solve_args *args, char *msg, int64_t cap);
+/* The eval to give to pards_callable for a model written in Python: it calls the eval of the pards_python_solve in progress. */
+int32_t pards_python_eval(void *context, const pards_request *request);
 int32_t pards_python_scan(const pards_python *api, pards_scan_args *args, char *msg, int64_t cap);
+
+#endif
 
 #ifdef __cplusplus
 }

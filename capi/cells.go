@@ -1,0 +1,110 @@
+package main
+
+/*
+#define PARDS_TYPES_ONLY
+#include "pards.h"
+
+static int32_t pards_call_eval(pards_eval eval, void *context, int64_t kind, int64_t sequences, const int64_t *index, int64_t first,
+                               int64_t steps, int64_t dim, int64_t dtype, const void *x, const void *y, const void *v, void *out) {
+    pards_request r = {kind, sequences, index, first, steps, dim, dtype, x, y, v, out};
+    return eval(context, &r);
+}
+*/
+import "C"
+
+import (
+	"fmt"
+	"unsafe"
+
+	"pards/core/cell"
+	"pards/core/check"
+	"pards/core/num"
+)
+
+// nativeCell and callerCell are what cell handles stand for.
+type nativeCell[T num.Float] struct{ cell cell.Cell[T] }
+
+type callerCell struct {
+	dim   int
+	dtype int32
+	eval  C.pards_eval
+}
+
+// kinds of enum pards_kind.
+const (
+	kindStep = iota
+	kindJacobian
+	kindDiagonal
+	kindJVP
+	kindVJP
+)
+
+// callback is a model evaluated by the caller's function, within one call of an export.
+type callback[T num.Float] struct {
+	dim     int
+	eval    C.pards_eval
+	context unsafe.Pointer
+}
+
+// Calls marks the cell as a cell.Caller.
+func (*callback[T]) Calls() {}
+
+// Dim returns D.
+func (c *callback[T]) Dim() int { return c.dim }
+
+// Inputs returns 0: the caller has its own.
+func (c *callback[T]) Inputs() int { return 0 }
+
+// Step asks for f.
+func (c *callback[T]) Step(b cell.Block[T]) error { return c.ask(kindStep, b, b.Y, nil) }
+
+// Jacobian asks for df/dx.
+func (c *callback[T]) Jacobian(b cell.Block[T], j []T) error { return c.ask(kindJacobian, b, j, nil) }
+
+// Diagonal asks for the diagonal of df/dx.
+func (c *callback[T]) Diagonal(b cell.Block[T], d []T) error { return c.ask(kindDiagonal, b, d, nil) }
+
+// JVP asks for J v.
+func (c *callback[T]) JVP(b cell.Block[T], p, v []T) error { return c.ask(kindJVP, b, p, v) }
+
+// VJP asks for J'v.
+func (c *callback[T]) VJP(b cell.Block[T], p, v []T) error { return c.ask(kindVJP, b, p, v) }
+
+func (c *callback[T]) ask(kind int, b cell.Block[T], out, v []T) error {
+	if b.N == 0 {
+		return nil
+	}
+	y := b.Y
+	if kind == kindStep {
+		y = nil
+	}
+	rc := C.pards_call_eval(c.eval, c.context, C.int64_t(kind), C.int64_t(len(b.Sequences)), (*C.int64_t)(pointer(b.Sequences)),
+		C.int64_t(b.First), C.int64_t(b.N/len(b.Sequences)), C.int64_t(c.dim), C.int64_t(dtypeOf[T]()),
+		pointer(b.X), pointer(y), pointer(v), pointer(out))
+	if rc != 0 {
+		return check.Of(check.Callback, "solve", fmt.Sprintf("the model's callback returned %d", rc))
+	}
+	return nil
+}
+
+func pointer[E any](s []E) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
+
+// cellOf returns the cell behind a handle; context is for a callback.
+func cellOf[T num.Float](fn string, h int64, context unsafe.Pointer) (cell.Cell[T], error) {
+	v, err := lookup[any](fn, "cell", h)
+	if err != nil {
+		return nil, err
+	}
+	switch v := v.(type) {
+	case *nativeCell[T]:
+		return v.cell, nil
+	case *callerCell:
+		if v.dtype == dtypeOf[T]() {
+			return &callback[T]{v.dim, v.eval, context}, nil
+		}
+	case *nativeCell[float32], *nativeCell[float64]:
+	default:
+		return nil, badHandle(fn, h, "it is not a cell")
+	}
+	return nil, check.Typef(fn, "cell", "is of the other dtype", num.Name[T](), "the states decide")
+}

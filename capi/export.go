@@ -1,0 +1,374 @@
+// Command capi is the C ABI of pards, built with -buildmode=c-shared; pards.h is its contract. Exports decode their arguments, call
+// core, and encode the result.
+package main
+
+/*
+#define PARDS_TYPES_ONLY
+#include "pards.h"
+
+static int32_t pards_call_poll(pards_poll poll, void *context, int64_t iteration, int64_t window, int64_t windows, int64_t sequences, double merit) {
+    pards_progress p = {iteration, window, windows, sequences, merit};
+    return poll(context, &p);
+}
+*/
+import "C"
+
+import (
+	"encoding/json"
+	"fmt"
+	"unsafe"
+
+	"pards/core"
+	"pards/core/cell"
+	"pards/core/check"
+	"pards/core/lds"
+	"pards/core/method"
+	"pards/core/num"
+)
+
+func main() {}
+
+const abi = 1
+
+//export pards_abi
+func pards_abi() C.int32_t { return abi }
+
+//export pards_describe
+func pards_describe(text *C.char, textCap C.int64_t, needed *C.int64_t, msg *C.char, cap C.int64_t) C.int32_t {
+	return guard(msg, cap, func() error {
+		all, err := json.Marshal(map[string]any{"version": core.Version, "abi": abi, "workers": core.Workers(), "cells": cell.Entries(),
+			"methods": method.Entries(), "structures": lds.Names(), "statuses": method.Outcomes, "gpu": gpuReason()})
+		if err == nil && needed != nil {
+			*needed = C.int64_t(len(all) + 1)
+		}
+		write(text, textCap, string(all))
+		return err
+	})
+}
+
+//export pards_cell
+func pards_cell(name *C.char, dtype C.int32_t, params *C.pards_param, count C.int64_t, out *C.int64_t, msg *C.char, cap C.int64_t) C.int32_t {
+	return guard(msg, cap, func() (err error) {
+		if out == nil || name == nil {
+			return check.Valuef("cell", "name or cell", "is null", "a pointer", "")
+		}
+		var h int64
+		switch int32(dtype) {
+		case float32Type:
+			h, err = newCell[float32](text(name), params, count)
+		case float64Type:
+			h, err = newCell[float64](text(name), params, count)
+		default:
+			err = badDtype("cell", "dtype", int32(dtype))
+		}
+		*out = C.int64_t(h)
+		return err
+	})
+}
+
+func newCell[T num.Float](name string, params *C.pards_param, count C.int64_t) (int64, error) {
+	v, err := values[T](name, params, count)
+	if err != nil {
+		return 0, err
+	}
+	c, err := cell.New(name, v)
+	if err != nil {
+		return 0, err
+	}
+	return keep(&nativeCell[T]{c}), nil
+}
+
+func badDtype(fn, name string, dtype int32) error {
+	return check.Typef(fn, name, fmt.Sprintf("has dtype %s (%d)", dtypeNames[dtype], dtype), "float32 (1) or float64 (2)", "")
+}
+
+//export pards_callable
+func pards_callable(dim C.int64_t, dtype C.int32_t, eval C.pards_eval, out *C.int64_t, msg *C.char, cap C.int64_t) C.int32_t {
+	return guard(msg, cap, func() error {
+		switch {
+		case out == nil || eval == nil:
+			return check.Valuef("callable", "eval or cell", "is null", "a pointer", "")
+		case dim < 1 || dim > 1<<31:
+			return check.Valuef("callable", "dim", fmt.Sprintf("is %d", dim), "at least 1", "")
+		case dtype != float32Type && dtype != float64Type:
+			return badDtype("callable", "dtype", int32(dtype))
+		}
+		*out = C.int64_t(keep(&callerCell{int(dim), int32(dtype), eval}))
+		return nil
+	})
+}
+
+//export pards_retain
+func pards_retain(h C.int64_t, msg *C.char, cap C.int64_t) C.int32_t {
+	return guard(msg, cap, func() error { return count("retain", int64(h), 1) })
+}
+
+//export pards_release
+func pards_release(h C.int64_t, msg *C.char, cap C.int64_t) C.int32_t {
+	return guard(msg, cap, func() error { return count("release", int64(h), -1) })
+}
+
+//export pards_handles
+func pards_handles() C.int64_t { return C.int64_t(alive()) }
+
+//export pards_evaluate
+func pards_evaluate(h C.int64_t, kind C.int32_t, x, u, v, out *C.pards_array, msg *C.char, cap C.int64_t) C.int32_t {
+	return guard(msg, cap, func() error {
+		if x == nil {
+			return check.Valuef("evaluate", "x", "is null", "an array", "")
+		}
+		if x.dtype == float32Type {
+			return evaluate[float32](int64(h), int(kind), x, u, v, out)
+		}
+		return evaluate[float64](int64(h), int(kind), x, u, v, out)
+	})
+}
+
+func evaluate[T num.Float](h int64, kind int, xa, ua, va, outa *C.pards_array) error {
+	const fn = "evaluate"
+	c, err := cellOf[T](fn, h, nil)
+	if err != nil {
+		return err
+	}
+	if cell.IsCaller(c) {
+		return check.Typef(fn, "cell", "is a callable", "a native cell", "call the function itself")
+	}
+	dims := check.NewDims(fn)
+	dims.Fix("D", c.Dim(), "the model's dimension")
+	dims.Fix("M", c.Inputs(), "the model's inputs")
+	get := func(name string, a *C.pards_array, pattern string, wanted bool) (data []T) {
+		if err != nil || !wanted && a == nil {
+			return nil
+		}
+		var array core.Array[T]
+		if array, err = needed[T](fn, name, a); err == nil {
+			err = dims.Shape(name, array.Shape, pattern)
+		}
+		return array.Data
+	}
+	x := get("x", xa, "N D", true)
+	u := get("u", ua, "N M", c.Inputs() > 0)
+	v := get("v", va, "N D", kind == kindJVP || kind == kindVJP)
+	pattern := "N D"
+	if kind == kindJacobian {
+		pattern = "N D D"
+	}
+	out := get("out", outa, pattern, true)
+	if err != nil {
+		return err
+	}
+	if checker, ok := c.(cell.Checker[T]); ok {
+		if bad, want := checker.CheckInputs(u); bad >= 0 {
+			return check.Valuef(fn, "u", fmt.Sprintf("holds %v", u[bad]), want, "")
+		}
+	}
+	return core.Evaluate(c, core.Kind(kind), x, u, v, out, dims.Len("N"))
+}
+
+//export pards_scan
+func pards_scan(args *C.pards_scan_args, msg *C.char, cap C.int64_t) C.int32_t {
+	return guard(msg, cap, func() error {
+		switch {
+		case args == nil || args.size != C.int64_t(unsafe.Sizeof(*args)):
+			return check.Valuef("scan", "args", "is null or of another size", fmt.Sprintf("size = %d", unsafe.Sizeof(*args)), "is the header of this version?")
+		case args.b == nil:
+			return check.Valuef("scan", "b", "is null", "an array", "")
+		case args.b.dtype == float32Type:
+			return scan[float32](args)
+		}
+		return scan[float64](args)
+	})
+}
+
+func scan[T num.Float](args *C.pards_scan_args) error {
+	const fn = "scan"
+	b, err := needed[T](fn, "b", args.b)
+	if err != nil {
+		return err
+	}
+	out, err := needed[T](fn, "out", args.out)
+	if err != nil {
+		return err
+	}
+	a, err := view[T](fn, "A", args.a)
+	if err != nil {
+		return err
+	}
+	x0, err := view[T](fn, "x0", args.x0)
+	if err != nil {
+		return err
+	}
+	return core.Scan(text(args.structure), a, b, x0, out, args.reverse != 0, int(args.num_threads), poller(args.poll, args.context, nil))
+}
+
+// poller makes a poll function of a caller's; nil for none.
+func poller(poll C.pards_poll, context unsafe.Pointer, progress *method.Progress) func() bool {
+	if poll == nil {
+		return nil
+	}
+	return func() bool {
+		var r method.Report
+		if progress != nil {
+			r = progress.Get()
+		}
+		return C.pards_call_poll(poll, context, C.int64_t(r.Iteration), C.int64_t(r.Window), C.int64_t(r.Windows), C.int64_t(r.Sequences), C.double(r.Merit)) != 0
+	}
+}
+
+//export pards_solve
+func pards_solve(args *C.pards_solve_args, msg *C.char, cap C.int64_t) C.int32_t {
+	return guard(msg, cap, func() error {
+		switch {
+		case args == nil || args.size != C.int64_t(unsafe.Sizeof(*args)):
+			return check.Valuef("solve", "args", "is null or of another size", fmt.Sprintf("size = %d", unsafe.Sizeof(*args)), "is the header of this version?")
+		case args.states == nil:
+			return check.Valuef("solve", "states", "is null", "an array", "")
+		case args.states.dtype == float32Type:
+			return solve[float32](args)
+		}
+		return solve[float64](args)
+	})
+}
+
+// columns is PARDS_COLUMNS.
+const columns = 8
+
+func solve[T num.Float](args *C.pards_solve_args) error {
+	const fn = "solve"
+	args.history, args.window_used, args.seconds = 0, 0, 0
+	c, err := cellOf[T](fn, int64(args.cell), args.context)
+	if err != nil {
+		return err
+	}
+	p := core.Problem[T]{Cell: c, Batch: int(args.batch), Length: int(args.length)}
+	if p.X0, err = needed[T](fn, "x0", args.x0); err != nil {
+		return err
+	}
+	if p.Inputs, err = view[T](fn, "inputs", args.inputs); err != nil {
+		return err
+	}
+	if p.Guess, err = view[T](fn, "guess", args.guess); err != nil {
+		return err
+	}
+	states, err := needed[T](fn, "states", args.states)
+	if err != nil {
+		return err
+	}
+	report, err := needed[float64](fn, "report", args.report)
+	if err != nil {
+		return err
+	}
+	if want := []int{p.Batch, columns}; check.ShapeText(want) != check.ShapeText(report.Shape) {
+		return check.Valuef(fn, "report", "has shape "+check.ShapeText(report.Shape), check.ShapeText(want), "")
+	}
+	if err := checkDevice(text(args.device)); err != nil {
+		return err
+	}
+	o, err := options[T](args)
+	if err != nil {
+		return err
+	}
+	solution, err := core.Solve(core.CPU[T]{}, &p, o, states.Data)
+	if solution != nil {
+		encode(args, solution, report.Data, p.Batch)
+	}
+	return err
+}
+
+func options[T num.Float](args *C.pards_solve_args) (*core.Options[T], error) {
+	settings, err := values[T]("solve", args.settings, args.settings_count)
+	if err != nil {
+		return nil, err
+	}
+	o := &core.Options[T]{Method: text(args.method), Settings: settings, Rtol: float64(args.rtol), Atol: float64(args.atol),
+		MeritTol: float64(args.merit_tol), MaxIterations: int(args.max_iterations), Window: int(args.window), Damping: float64(args.damping),
+		Clip: args.clip != 0, Nonfinite: text(args.nonfinite), NumThreads: int(args.num_threads), Seed: uint64(args.seed), Trace: args.trace != 0}
+	if args.poll != nil {
+		o.Progress = &method.Progress{}
+	}
+	o.Poll = poller(args.poll, args.context, o.Progress)
+	return o, nil
+}
+
+// checkDevice refuses devices that are not there.
+func checkDevice(device string) error {
+	switch device {
+	case "auto", "cpu", "":
+		return nil
+	}
+	if device == "cuda" || len(device) > 5 && device[:5] == "cuda:" {
+		return &check.Error{Kind: check.Device, Func: "solve", Arg: "device", Came: fmt.Sprintf("is %q", device), Want: `"auto" or "cpu"`, Why: gpuReason()}
+	}
+	return check.Choice("solve", "device", device, []string{"auto", "cpu", "cuda", "cuda:N"})
+}
+
+// encode writes a solution to the caller's report and args.
+func encode(args *C.pards_solve_args, s *core.Solution, report []float64, batch int) {
+	for i, r := range s.Results {
+		copy(report[i*columns:], []float64{float64(r.Iterations), float64(r.Status), r.Error, r.Merit, r.Residual, r.Update,
+			float64(r.Resets), float64(r.BadStep)})
+	}
+	args.window_used, args.seconds = C.int64_t(s.Window), C.double(s.Seconds)
+	write(&args.method_used[0], C.int64_t(len(args.method_used)), s.Method)
+	write(&args.device_used[0], C.int64_t(len(args.device_used)), s.Device)
+	write(&args.reason[0], C.int64_t(len(args.reason)), s.Reason)
+	if args.trace != 0 {
+		args.history = C.int64_t(keep(newHistory(s.Results)))
+	}
+}
+
+//export pards_history_shape
+func pards_history_shape(h C.int64_t, part C.int32_t, shape *C.int64_t, msg *C.char, cap C.int64_t) C.int32_t {
+	return guard(msg, cap, func() error {
+		history, err := lookup[*history]("history_shape", "history", int64(h))
+		if err != nil {
+			return err
+		}
+		s, err := history.shape(int(part))
+		if err != nil {
+			return err
+		}
+		if shape == nil {
+			return check.Valuef("history_shape", "shape", "is null", "room for 3 numbers", "")
+		}
+		for i, n := range append(s, 0, 0, 0)[:3] {
+			unsafe.Slice(shape, 3)[i] = C.int64_t(n)
+		}
+		return nil
+	})
+}
+
+//export pards_history_copy
+func pards_history_copy(h C.int64_t, part C.int32_t, out *C.pards_array, msg *C.char, cap C.int64_t) C.int32_t {
+	return guard(msg, cap, func() error {
+		const fn = "history_copy"
+		history, err := lookup[*history](fn, "history", int64(h))
+		if err != nil {
+			return err
+		}
+		want, err := history.shape(int(part))
+		if err != nil {
+			return err
+		}
+		if out == nil {
+			return check.Valuef(fn, "out", "is null", "an array", "")
+		}
+		dtype := int32(float64Type)
+		if part == partWindows {
+			dtype = int64Type
+		}
+		shape, total, err := shapeOf(fn, "out", out, dtype, 8)
+		if err != nil {
+			return err
+		}
+		if check.ShapeText(shape) != check.ShapeText(want) {
+			return check.Valuef(fn, "out", "has shape "+check.ShapeText(shape), check.ShapeText(want), "")
+		}
+		if part == partWindows {
+			history.copyWindows(elements[int64](out.data, total))
+		} else {
+			history.copyTrace(elements[float64](out.data, total))
+		}
+		return nil
+	})
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/go-python/gopy/gopyh"
+
+	"pards/core/check"
+)
+
+// handles guards gopy's registry, which counts references but takes any number for a handle of any kind, and panics when one is given
+// back too often. Here every object is registered with one reference and its kind, and looked up before it is touched.
+var handles sync.Mutex
+
+const handleKind = "pards"
+
+// keep registers an object and returns a handle with one reference.
+func keep(v any) int64 {
+	handles.Lock()
+	defer handles.Unlock()
+	h := gopyh.Register(handleKind, v)
+	gopyh.IncRef(h)
+	return int64(h)
+}
+
+// lookup returns the object behind a handle, which must be a V.
+func lookup[V any](fn, kind string, h int64) (v V, err error) {
+	object, err := gopyh.VarFromHandleTry(gopyh.CGoHandle(h), handleKind)
+	if err != nil {
+		return v, badHandle(fn, h, "it was never given out, or has been released")
+	}
+	v, ok := object.(V)
+	if !ok {
+		return v, badHandle(fn, h, "it is not a "+kind)
+	}
+	return v, nil
+}
+
+func badHandle(fn string, h int64, why string) error {
+	return &check.Error{Kind: check.Handle, Func: fn, Arg: "handle", Came: fmt.Sprintf("is %d", h), Why: why}
+}
+
+// count adds a reference (by +1) or gives one back (by -1).
+func count(fn string, h int64, by int) error {
+	handles.Lock()
+	defer handles.Unlock()
+	if _, err := lookup[any](fn, "object", h); err != nil {
+		return err
+	}
+	if by > 0 {
+		gopyh.IncRef(gopyh.CGoHandle(h))
+	} else {
+		gopyh.DecRef(gopyh.CGoHandle(h))
+	}
+	return nil
+}
+
+// alive returns how many handles there are.
+func alive() int { return gopyh.NumHandles() }

@@ -1,0 +1,172 @@
+package lds_test
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"pards/core/internal/par"
+	"pards/core/lds"
+	"pards/core/lds/ldstest"
+	"pards/core/num"
+)
+
+// chunked scans with a chunk length that the table's sizes straddle, on several workers.
+func chunked[T num.Float](workers, chunk int) ldstest.Scanner[T] {
+	return func(s lds.Structure[T], a, b, x0, out []T, batch, steps, d int, reverse bool) error {
+		w := par.New(workers, nil)
+		for i := range batch {
+			length := s.Len(d)
+			span := lds.Span[T]{D: d, A: a[i*steps*length : (i+1)*steps*length], B: b[i*steps*d : (i+1)*steps*d], X: out[i*steps*d : (i+1)*steps*d], Reverse: reverse}
+			if x0 != nil && steps > 0 {
+				carry := append([]T(nil), x0[i*d:(i+1)*d]...)
+				lds.Run(w, s, span, carry, chunk)
+			} else if steps > 0 {
+				lds.Scan(w, s, span.A, span.B, nil, span.X, 1, steps, d, reverse)
+			}
+		}
+		return nil
+	}
+}
+
+func plain[T num.Float](s lds.Structure[T], a, b, x0, out []T, batch, steps, d int, reverse bool) error {
+	lds.Scan(par.New(2, nil), s, a, b, x0, out, batch, steps, d, reverse)
+	return nil
+}
+
+func TestScan(t *testing.T) {
+	t.Run("float32", func(t *testing.T) { ldstest.Run(t, plain[float32]) })
+	t.Run("float64", func(t *testing.T) { ldstest.Run(t, plain[float64]) })
+}
+
+func TestChunks(t *testing.T) {
+	t.Run("float32", func(t *testing.T) { ldstest.Run(t, chunked[float32](3, 16)) })
+	t.Run("float64", func(t *testing.T) { ldstest.Run(t, chunked[float64](1, 16)) })
+}
+
+// Products of permutations are exact, whatever the cut of time.
+func TestPermutationProductsAreExact(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 7))
+	const steps, d = 5000, 5
+	p := lds.Permutation[float32]{}
+	a := ldstest.Matrices(rng, lds.Structure[float32](p), steps, d)
+	full := make([]float32, steps*d*d)
+	p.Dense(full, a, d)
+	b := make([]float32, steps*d)
+	want := make([]float32, steps*d)
+	x0, state := []float32{1, 2, 3, 4, 5}, []float32{1, 2, 3, 4, 5}
+	for s := range steps {
+		next := make([]float32, d)
+		for i := range next {
+			next[i] = state[int(a[s*d+i])]
+		}
+		copy(want[s*d:], next)
+		state = next
+	}
+	for _, chunk := range []int{1, 7, 16, 1000, steps} {
+		for _, c := range []struct {
+			s lds.Structure[float32]
+			a []float32
+		}{{p, a}, {lds.Dense[float32]{}, full}} {
+			out := make([]float32, steps*d)
+			lds.Run(par.New(3, nil), c.s, lds.Span[float32]{D: d, A: c.a, B: b, X: out}, append([]float32(nil), x0...), chunk)
+			for i, v := range out {
+				if v != want[i] {
+					t.Fatalf("%s in chunks of %d: %v at %d, want %v", c.s.Name(), chunk, v, i, want[i])
+				}
+			}
+		}
+	}
+}
+
+// The bits do not depend on the number of workers, also where time is cut.
+func TestWorkersChangeNoBit(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	const steps, d = 1 << 18, 5
+	s := lds.Diagonal[float32]{}
+	if lds.Chunk[float32](s, 1, steps, d) >= steps {
+		t.Fatal("this size is not cut: the test shows nothing")
+	}
+	a, b := ldstest.Matrices(rng, lds.Structure[float32](s), steps, d), make([]float32, steps*d)
+	for i := range b {
+		b[i] = float32(rng.NormFloat64())
+	}
+	want := make([]float32, steps*d)
+	lds.Scan(par.New(1, nil), lds.Structure[float32](s), a, b, nil, want, 1, steps, d, false)
+	for _, workers := range []int{2, 3, 16} {
+		got := make([]float32, steps*d)
+		lds.Scan(par.New(workers, nil), lds.Structure[float32](s), a, b, nil, got, 1, steps, d, false)
+		for i, v := range got {
+			if v != want[i] {
+				t.Fatalf("%d workers: %v at %d, one worker %v", workers, v, i, want[i])
+			}
+		}
+	}
+}
+
+// A transposed matrix is the transposed matrix, and Mul is its product.
+func TestTransposeAndMul(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 5))
+	const n, d = 6, 4
+	for _, name := range lds.Names() {
+		s, _ := lds.ByName[float64]("test", name)
+		a := ldstest.Matrices(rng, s, n, d)
+		aT, full, fullT := make([]float64, len(a)), make([]float64, n*d*d), make([]float64, n*d*d)
+		s.Transpose(aT, a, d)
+		s.Dense(full, a, d)
+		s.Dense(fullT, aT, d)
+		x, y := make([]float64, n*d), make([]float64, n*d)
+		for i := range x {
+			x[i] = rng.NormFloat64()
+		}
+		s.Mul(y, a, x, d)
+		for m := range n {
+			for i := range d {
+				sum := 0.0
+				for j := range d {
+					if full[(m*d+i)*d+j] != fullT[(m*d+j)*d+i] {
+						t.Fatalf("%s: transpose differs", name)
+					}
+					sum += full[(m*d+i)*d+j] * x[m*d+j]
+				}
+				if diff := sum - y[m*d+i]; diff > 1e-15*d || diff < -1e-15*d { // d products of numbers of order 1
+					t.Fatalf("%s: Mul gives %v, want %v", name, y[m*d+i], sum)
+				}
+			}
+		}
+	}
+}
+
+// Clip leaves no singular value above 1, and leaves alone what has none.
+func TestClipDense(t *testing.T) {
+	a := []float64{3, 0, 0, 0.5, 0.2, 0.1, 0, 0.3}
+	want := []float64{1, 0, 0, 0.5 / 3, 0.2, 0.1, 0, 0.3}
+	lds.Dense[float64]{}.Clip(a, 2)
+	for i, v := range want {
+		if d := a[i] - v; d > 1e-15 || d < -1e-15 {
+			t.Fatalf("%v, want %v", a, want)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	p := lds.Structure[float64](lds.Permutation[float64]{})
+	for _, c := range []struct {
+		s          lds.Structure[float64]
+		a          []float64
+		as, bs, os []int
+		x0         []int
+		want       string
+	}{
+		{lds.Dense[float64]{}, nil, []int{1, 4, 2, 3}, []int{1, 4, 2}, []int{1, 4, 2}, nil, "scan: A (dense) has shape (1, 4, 2, 3), want (1, 4, 2, 2); b has shape (1, 4, 2)"},
+		{lds.Dense[float64]{}, nil, []int{1, 4, 2, 2}, []int{4, 2}, []int{1, 4, 2}, nil, "scan: b has shape (4, 2), want (B, T, D)"},
+		{lds.Dense[float64]{}, nil, []int{1, 4, 2, 2}, []int{1, 4, 2}, []int{1, 4, 2}, []int{1, 3}, "scan: x0 has shape (1, 3), want (B, D) = (1, 2); D is fixed by b has shape (1, 4, 2)"},
+		{p, []float64{0, 1, 1, 1}, []int{1, 2, 2}, []int{1, 2, 2}, []int{1, 2, 2}, nil, "scan: A (permutation) has a row that holds 1 twice"},
+		{p, []float64{0, 1, 0.5, 1}, []int{1, 2, 2}, []int{1, 2, 2}, []int{1, 2, 2}, nil, "scan: A (permutation) holds 0.5"},
+	} {
+		err := lds.Check(c.s, c.a, c.as, c.bs, c.os, c.x0)
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("got %v, want %s", err, c.want)
+		}
+	}
+}

@@ -1,0 +1,123 @@
+package core
+
+import (
+	"strings"
+	"time"
+
+	"pards/core/check"
+	"pards/core/internal/par"
+	"pards/core/lds"
+	"pards/core/method"
+	"pards/core/num"
+)
+
+// Backend runs a checked and planned solve.
+type Backend[T num.Float] interface {
+	// Name returns the device's name, "cpu".
+	Name() string
+	// Solve fills states (B, T, D) and results of the sequences named by members.
+	Solve(job *Plan[T], members []int, states []T, results []method.Result) error
+}
+
+// Plan is a solve ready to run.
+type Plan[T num.Float] struct {
+	Problem    *method.Problem[T]
+	Method     method.Method[T]
+	Name       string
+	Options    method.Options
+	NumThreads int
+	Poll       func() bool
+}
+
+// CPU is the backend of this machine's cores.
+type CPU[T num.Float] struct{}
+
+// Name returns "cpu".
+func (CPU[T]) Name() string { return "cpu" }
+
+// Solve runs the plan on a team of goroutines.
+func (CPU[T]) Solve(p *Plan[T], members []int, states []T, results []method.Result) error {
+	job := method.Job[T]{Problem: p.Problem, Options: p.Options, Method: p.Method, Worker: par.New(p.NumThreads, p.Poll), States: states, Results: results}
+	return job.Run(members)
+}
+
+// Workers returns how many workers a solve gets when it does not ask.
+func Workers() int { return par.Default() }
+
+// Solve fills states (B, T, D) with the trajectory of a problem and says how it went. A sequence that fails is not an error: its
+// status says so.
+func Solve[T num.Float](backend Backend[T], p *Problem[T], o *Options[T], states []T) (*Solution, error) {
+	start := time.Now()
+	problem, err := p.check(states)
+	if err != nil {
+		return nil, err
+	}
+	options, err := o.check(problem)
+	if err != nil {
+		return nil, err
+	}
+	choices, err := choose(problem, o)
+	if err != nil {
+		return nil, err
+	}
+	solution := &Solution{Results: make([]method.Result, problem.Batch), Device: backend.Name()}
+	if options.Window < problem.Steps {
+		solution.Window = options.Window
+	}
+	members := make([]int, problem.Batch)
+	for i := range members {
+		members[i] = i
+	}
+	var ran, reasons []string
+	for _, c := range choices {
+		m, err := method.New(c.name, o.Settings, problem.Steps, problem.Dim)
+		if err != nil {
+			return nil, err
+		}
+		plan := &Plan[T]{Problem: problem, Method: m, Name: c.name, Options: options, NumThreads: o.NumThreads, Poll: o.Poll}
+		if err := checkMemory(plan); err != nil {
+			return nil, err
+		}
+		if err := backend.Solve(plan, members, states, solution.Results); err != nil {
+			return nil, err
+		}
+		ran, reasons = append(ran, c.name), append(reasons, c.reason)
+		if members = failed(solution.Results, members); len(members) == 0 || solution.Worst() == method.Interrupted {
+			break
+		}
+	}
+	solution.Method, solution.Reason = strings.Join(ran, "+"), strings.TrimSpace(strings.Join(reasons, "; "))
+	solution.Seconds = time.Since(start).Seconds()
+	if solution.Worst() == method.Interrupted {
+		return solution, check.Of(check.Stopped, "solve", "interrupted")
+	}
+	return solution, nil
+}
+
+// failed returns those members that did not succeed.
+func failed(results []method.Result, members []int) []int {
+	var left []int
+	for _, i := range members {
+		if !results[i].Status.Success() {
+			left = append(left, i)
+		}
+	}
+	return left
+}
+
+// Scan evaluates x[t] = A[t] x[t-1] + b[t] over a batch; a (B, T, ...), b and out (B, T, D), x0 (B, D) or none.
+func Scan[T num.Float](structure string, a, b, x0, out Array[T], reverse bool, threads int, poll func() bool) error {
+	s, err := lds.ByName[T]("scan", structure)
+	if err != nil {
+		return err
+	}
+	if err := lds.Check(s, a.Data, a.Shape, b.Shape, out.Shape, x0.Shape); err != nil {
+		return err
+	}
+	w := par.New(threads, poll)
+	lds.Scan(w, s, a.Data, b.Data, x0.Data, out.Data, b.Shape[0], b.Shape[1], b.Shape[2], reverse)
+	if w.Stopped() {
+		return check.Of(check.Stopped, "scan", "interrupted")
+	}
+	return nil
+}
