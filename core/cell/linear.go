@@ -22,8 +22,12 @@ type linear[T num.Float] struct {
 }
 
 func newLinear[T num.Float](r *param.Reader[T]) Cell[T] {
-	A, B, bias := r.Array("A"), r.Array("B"), r.Array("bias")
-	c := &linear[T]{gates: newGates(r.Len("D"), 1, A), m: r.Len("M"), b: B, bias: bias}
+	A := r.Array("A")
+	c := &linear[T]{b: r.Array("B"), bias: r.Array("bias")}
+	if r.Err() != nil {
+		return c
+	}
+	c.gates, c.m = newGates(r.Len("D"), 1, A), r.Len("M")
 	c.local = c.evaluate
 	return c
 }

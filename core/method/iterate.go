@@ -21,8 +21,8 @@ type state[T num.Float] struct {
 	badRow       int // first row of the successor that is not finite, -1
 	finite       bool
 	sizes        updates
-	settled      bool // the last iterate satisfied the model to rounding
-	merit        float64
+	settled      bool    // the last iterate satisfied the model to rounding
+	merit, error float64 // of the iterate; the error is an estimate
 	carry        []T
 	done         bool
 	status       Status
@@ -163,7 +163,7 @@ func (g *group[T]) close(s *Sequence[T], first int) {
 	r.Iterations += s.K
 	r.Windows[s.Window] = s.K
 	r.Merit += s.merit
-	r.Error += s.estimated()
+	r.Error += s.error
 	r.Residual = num.Max(r.Residual, s.res.top())
 	if !math.IsNaN(s.windowUpdate) && !(s.windowUpdate <= r.Update) {
 		r.Update = s.windowUpdate
@@ -461,17 +461,6 @@ func measureUpdate[T num.Float](s *Sequence[T], x, next []T, from int) {
 	}
 }
 
-// estimated returns the error that goes with the iterate: none where there is no residual at all, the size of the last update at the floor.
-func (s *state[T]) estimated() float64 {
-	switch {
-	case s.status == Floor:
-		return s.sizes.last[2]
-	case s.status == Converged && s.res.top() == 0:
-		return 0
-	}
-	return s.sizes.estimate()
-}
-
 // test decides whether the iterate just evaluated is the one to return.
 func (g *group[T]) test(s *Sequence[T]) {
 	if s.done {
@@ -486,14 +475,17 @@ func (g *group[T]) test(s *Sequence[T]) {
 	}
 	g.report(s)
 	tolerance := g.MeritTol * float64(g.steps) / float64(g.Steps)
-	before, err := s.settled, s.sizes.estimate()
+	before := s.settled
+	s.error = s.sizes.estimate()
 	s.settled = g.size(s.res, s.scale) <= rounding*num.Eps[T]()
 	s.done = true
 	switch byMerit := !math.IsNaN(g.MeritTol); {
-	case byMerit && s.merit <= tolerance, !byMerit && (s.res.top() == 0 || err <= g.Rtol):
+	case !byMerit && s.res.top() == 0: // no residual at all: the iterate is the trajectory, to the bit
+		s.status, s.error = Converged, 0
+	case byMerit && s.merit <= tolerance, !byMerit && s.error <= g.Rtol:
 		s.status = Converged
-	case math.IsInf(err, 1) && before && s.settled:
-		s.status = Floor
+	case math.IsInf(s.error, 1) && before && s.settled: // updates grow, and two iterates satisfy the model to rounding
+		s.status, s.error = Floor, s.sizes.last[2]
 	case s.K >= g.cap() && s.finite:
 		s.status = MaxIterations
 	case s.K >= g.cap():
