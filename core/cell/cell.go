@@ -61,6 +61,12 @@ type Checker[T num.Float] interface {
 // that the solve was called on, and derivatives only once they are needed.
 type Caller interface{ Calls() }
 
+// Rotator is a cell that finds the diagonal of Q'JQ without forming J: D*D products a step instead of D*D*D.
+type Rotator[T num.Float] interface {
+	// Rotate prepares for one orthogonal Q, row-major; the result writes Y and the diagonal over a block.
+	Rotate(q []T) func(b Block[T], d []T) error
+}
+
 // IsAffine tells whether f is affine in x.
 func IsAffine[T num.Float](c Cell[T]) bool { _, ok := c.(Affine); return ok }
 

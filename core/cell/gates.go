@@ -118,3 +118,31 @@ func (c *gates[T]) VJP(b Block[T], p, v []T) error {
 	}
 	return nil
 }
+
+// Rotate: diag(Q'JQ)[k] = sum_g sum_i coef[g, i] Q[i, k] (W_g Q)[i, k] + sum_i self[i] Q[i, k]^2, a matrix product over the block.
+func (c *gates[T]) Rotate(q []T) func(b Block[T], dst []T) error {
+	d, gd := c.d, c.g*c.d
+	wq, weights := make([]T, gd*d), make([]T, (gd+d)*d) // weights: the transposed matrix (D, G*D + D) that coef and self are multiplied by
+	vec.MatMulT(wq, c.weight, vec.Transpose(q, d, d), nil, gd, d, d)
+	for k := range d {
+		row := weights[k*(gd+d) : (k+1)*(gd+d)]
+		for g := range gd {
+			row[g] = q[g%d*d+k] * wq[g*d+k]
+		}
+		for i := range d {
+			row[gd+i] = q[i*d+k] * q[i*d+k]
+		}
+	}
+	return func(b Block[T], dst []T) error {
+		defer b.Scratch.Release(b.Scratch.Mark())
+		coef, self := c.coefficients(b)
+		both := b.Scratch.Take(b.N * (gd + d))
+		for t := range b.N {
+			row := both[t*(gd+d) : (t+1)*(gd+d)]
+			copy(row, coef[t*gd:(t+1)*gd])
+			copy(row[gd:], self[t*d:(t+1)*d])
+		}
+		vec.MatMulT(dst, both, weights, nil, b.N, gd+d, d)
+		return nil
+	}
+}

@@ -26,6 +26,7 @@ type langevin[T num.Float] struct {
 	means, weights []T
 	precision      []T // (K, D, D), or (K, D)
 	diagonal       bool
+	diagonals      []T // (K, D): of the precisions
 	eps, noise     T
 }
 
@@ -45,15 +46,22 @@ func newLangevin[T num.Float](r *param.Reader[T]) Cell[T] {
 		r.Fail("step_size", fmt.Sprintf("is %v", eps), "a number of at least 0", "")
 	case c.k == 0:
 		r.Fail("means", "is empty", "at least one component", "")
-	case !c.diagonal:
+	default:
 		c.checkSymmetric(r)
+		c.diagonals = c.precision
+		if !c.diagonal {
+			c.diagonals = make([]T, c.k*c.d)
+			for i := range c.diagonals {
+				c.diagonals[i] = c.precision[i*c.d+i%c.d]
+			}
+		}
 	}
 	return c
 }
 
 // checkSymmetric wants precisions that are symmetric but for rounding: the gradient and the Hessian below assume it.
 func (c *langevin[T]) checkSymmetric(r *param.Reader[T]) {
-	for k := range c.k {
+	for k := 0; k < c.k && !c.diagonal; k++ {
 		p := c.precision[k*c.d*c.d : (k+1)*c.d*c.d]
 		bound := 0.0
 		for _, v := range p {
@@ -180,27 +188,51 @@ func (c *langevin[T]) Jacobian(b Block[T], j []T) error {
 func (c *langevin[T]) Diagonal(b Block[T], dst []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
 	w, h, g := c.local(b)
-	n, d := b.N, c.d
-	stride, block := d+1, d*d // of the diagonal within a precision
-	if c.diagonal {
-		stride, block = 1, d
+	c.diagonalOf(dst, w, h, g, c.diagonals, b.N)
+	return nil
+}
+
+// Rotate: the diagonal of Q'HQ needs the components' gradients in the basis, and the diagonals of Q'P_k Q once.
+func (c *langevin[T]) Rotate(q []T) func(b Block[T], dst []T) error {
+	d := c.d
+	qT := vec.Transpose(q, d, d)
+	pq, diagonals := make([]T, d*d), make([]T, c.k*d)
+	for k := range c.k {
+		c.multiply(pq, qT, k, d) // row i: P_k q_i
+		for i := range d {
+			diagonals[k*d+i] = vec.Dot(pq[i*d:(i+1)*d], qT[i*d:(i+1)*d])
+		}
 	}
+	return func(b Block[T], dst []T) error {
+		defer b.Scratch.Release(b.Scratch.Mark())
+		w, h, g := c.local(b)
+		n := b.N
+		hq, gq := b.Scratch.Take(c.k*n*d), b.Scratch.Take(n*d)
+		vec.MatMulT(hq, h, qT, nil, c.k*n, d, d)
+		vec.MatMulT(gq, g, qT, nil, n, d, d)
+		c.diagonalOf(dst, w, hq, gq, diagonals, n)
+		return nil
+	}
+}
+
+// diagonalOf writes 1 + eps (sum_k w_k (h_k^2 - p_k) - g^2), p_k being the diagonal of P_k in the coordinates of h and g.
+func (c *langevin[T]) diagonalOf(dst, w, h, g, p []T, n int) {
+	d := c.d
 	for t := range n {
 		out := dst[t*d : (t+1)*d]
 		for i, v := range g[t*d : (t+1)*d] {
 			out[i] = -v * v
 		}
 		for k, wk := range w[t*c.k : (t+1)*c.k] {
-			P := c.precision[k*block : (k+1)*block]
+			pk := p[k*d : (k+1)*d]
 			for i, v := range h[(k*n+t)*d : (k*n+t+1)*d] {
-				out[i] += wk * (v*v - P[i*stride])
+				out[i] += wk * (v*v - pk[i])
 			}
 		}
 		for i, v := range out {
 			out[i] = 1 + c.eps*v
 		}
 	}
-	return nil
 }
 
 // JVP writes v + eps H v.

@@ -7,6 +7,7 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
+	"pards/core/cell"
 	"pards/core/internal/par"
 	"pards/core/internal/vec"
 	"pards/core/lds"
@@ -26,7 +27,7 @@ func init() {
 		}}, newRotated[float32], newRotated[float64])
 }
 
-// rotated is quasi-Newton in a basis; Sequence.Basis holds Q as rows of its transpose, so that both products with it run along rows.
+// rotated is quasi-Newton in a basis.
 type rotated[T num.Float] struct {
 	given   []T // Q, row-major; nil: found
 	refresh string
@@ -66,19 +67,33 @@ func (m *rotated[T]) Prepare(p *Pass[T]) error {
 	find := m.given == nil && (m.refresh == "iteration" || p.Update() == 0 && (m.refresh == "window" || p.Window() == 0))
 	if !find {
 		if m.given != nil {
-			p.Each(func(s *Sequence[T]) { s.Basis = m.given })
+			p.Each(func(s *Sequence[T]) {
+				if s.Basis == nil {
+					m.turn(p, s, m.given)
+				}
+			})
 		}
 		return nil
 	}
 	return p.MeanJacobian(func(s *Sequence[T], mean []float64) error {
 		q, ok := eigenvectors[T](mean, p.Dim())
 		if ok {
-			s.Basis = q
+			m.turn(p, s, q)
 		} else if s.Basis == nil { // a Jacobian that is not finite has no eigenvectors: the coordinates stay as they are
-			s.Basis = identity[T](p.Dim())
+			m.turn(p, s, identity[T](p.Dim()))
 		}
 		return nil
 	})
+}
+
+// diagonals is a sequence's Memory: what its cell prepared for its basis, nil where Jacobians must be formed.
+type diagonals[T num.Float] func(b cell.Block[T], d []T) error
+
+func (m *rotated[T]) turn(p *Pass[T], s *Sequence[T], q []T) {
+	s.Basis = q
+	if r, ok := p.g.Cell.(cell.Rotator[T]); ok {
+		s.Memory = diagonals[T](r.Rotate(q))
+	}
 }
 
 // eigenvectors returns those of the symmetric part of a matrix, as columns; false where it is not finite.
@@ -114,6 +129,9 @@ func identity[T num.Float](d int) []T {
 // Linearise writes diag(Q'JQ).
 func (m *rotated[T]) Linearise(b *Block[T]) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
+	if f, ok := b.Members[0].Memory.(diagonals[T]); ok { // a native cell: one sequence a block
+		return f(b.Block, b.A)
+	}
 	d := b.Cell.Dim()
 	j := b.Kept
 	if j == nil {

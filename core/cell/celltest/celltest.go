@@ -140,6 +140,7 @@ func Run[T num.Float](t *testing.T) {
 			c, x, u := Make[T](t, e, n)
 			b := cell.Block[T]{N: n, X: x, U: u, Scratch: &cell.Arena[T]{}}
 			derivatives(t, c, b)
+			rotation(t, c, b)
 			if num.Size[T]() == 8 {
 				differences(t, any(c).(cell.Cell[float64]), any(b).(cell.Block[float64]))
 			}
@@ -200,6 +201,49 @@ func derivatives[T num.Float](t *testing.T, c cell.Cell[T], b cell.Block[T]) {
 				if !(math.Abs(pair[0]-pair[1]) <= bound) {
 					t.Fatalf("%s at step %d, component %d: %v, the Jacobian says %v within %.2g", what, s, i, pair[0], pair[1], bound)
 				}
+			}
+		}
+	}
+}
+
+// rotation holds the diagonal of Q'JQ to the Jacobian, for a Householder reflection Q.
+func rotation[T num.Float](t *testing.T, c cell.Cell[T], b cell.Block[T]) {
+	rotator, ok := c.(cell.Rotator[T])
+	if !ok {
+		return
+	}
+	n, d := b.N, c.Dim()
+	q, j, got := make([]T, d*d), make([]T, n*d*d), make([]T, n*d)
+	norm := 0.0
+	for i := range d {
+		norm += float64((i + 1) * (i + 1))
+	}
+	for i := range q {
+		q[i] = T(-2 * float64((i/d+1)*(i%d+1)) / norm)
+		if i/d == i%d {
+			q[i]++
+		}
+	}
+	f := make([]T, n*d)
+	b.Y = f
+	must(t, c.Jacobian(b, j))
+	b.Y = make([]T, n*d)
+	must(t, rotator.Rotate(q)(b, got))
+	for s := range n {
+		for k := range d {
+			if b.Y[s*d+k] != f[s*d+k] {
+				t.Fatalf("f beside Rotate is %v, beside Jacobian %v", b.Y[s*d+k], f[s*d+k])
+			}
+			want, size := 0.0, 1.0
+			for i := range d {
+				for m := range d {
+					term := float64(q[i*d+k]) * float64(j[(s*d+i)*d+m]) * float64(q[m*d+k])
+					want, size = want+term, size+math.Abs(term)
+				}
+			}
+			// both are sums of D*D such terms, in different order, of numbers that carry some 20 roundings
+			if bound := 20 * float64(d) * num.Eps[T]() * size; !(math.Abs(float64(got[s*d+k])-want) <= bound) {
+				t.Fatalf("step %d, component %d: %v, the Jacobian says %v within %.2g", s, k, got[s*d+k], want, bound)
 			}
 		}
 	}
