@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"sync"
+	_ "unsafe" // for linkname
 
 	"github.com/go-python/gopy/gopyh"
 
@@ -14,6 +15,13 @@ import (
 var handles sync.Mutex
 
 const handleKind = "pards"
+
+// gopyTrace makes gopy's registry print to standard output; an environment variable sets it, and a library does not print.
+//
+//go:linkname gopyTrace github.com/go-python/gopy/gopyh.trace
+var gopyTrace bool
+
+func init() { gopyTrace = false }
 
 // keep registers an object and returns a handle with one reference.
 func keep(v any) int64 {

@@ -77,7 +77,8 @@ typedef struct pards_progress {
     double merit;           /* the largest among them */
 } pards_progress;
 
-/* Called on the calling thread at most every 20 ms; a result other than 0 ends the call with PARDS_STOPPED. */
+/* Called on the calling thread at most every 20 ms; a result other than 0 ends the call with PARDS_STOPPED,
+ * and leaves the states of sequences that were not done unspecified. */
 typedef int32_t (*pards_poll)(void *context, const pards_progress *progress);
 
 #ifndef PARDS_TYPES_ONLY

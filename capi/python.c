@@ -1,5 +1,5 @@
 /* The side of the ABI that knows Python. The interpreter's functions come by address, so the library links no libpython. */
-#include <stdlib.h>
+#include <stddef.h>
 #define EXPORT __attribute__((visibility("default")))
 #include "pards.h"
 
@@ -79,6 +79,3 @@ EXPORT int32_t pards_python_scan(const pards_python *api, pards_scan_args *args,
     enter(&s);
     return code;
 }
-
-/* gopy's registry prints to standard output when this variable is set, and a library does not print. Runs before Go reads it. */
-__attribute__((constructor(101))) static void quiet(void) { unsetenv("GOPY_HANDLE_TRACE"); }

@@ -62,6 +62,7 @@ const (
 	blockMost    = 512
 	panelBlocks  = 32
 	panelBatch   = 16
+	openRows     = 1 << 14
 )
 
 func (j *Job[T]) newGroup(w *par.Worker) *group[T] {
@@ -139,15 +140,19 @@ func (g *group[T]) open(s *Sequence[T], first int, next []T) {
 	d := g.Dim
 	s.First, s.Window, s.K = first, first/g.Window, 0
 	s.x, s.next = g.States[s.Index*g.Steps*d:][first*d:(first+g.steps)*d], next
-	if g.Guess != nil {
-		copy(s.x, g.guess(s.Index, first, first+g.steps))
-	} else {
-		repeat(s.x, s.start)
-	}
 	s.scale, s.res, s.move = make(extent, d), make(extent, d), make(extent, d)
 	s.nextScale, s.nextMove = make(extent, d), make(extent, d)
 	s.carry = make([]T, d)
-	widen(s.scale, s.x)
+	for lo := 0; lo < g.steps && !g.w.Stopped(); lo += openRows { // in pieces: first touching much memory takes long
+		hi := min(lo+openRows, g.steps)
+		x := s.x[lo*d : hi*d]
+		if g.Guess != nil {
+			copy(x, g.guess(s.Index, first+lo, first+hi))
+		} else {
+			repeat(x, s.start[:d])
+		}
+		widen(s.scale, x)
+	}
 	s.finite, s.done, s.settled, s.sizes = true, false, false, updates{}
 	s.windowUpdate = math.NaN()
 }
@@ -169,7 +174,7 @@ func (g *group[T]) close(s *Sequence[T], first int) {
 		r.Update = s.windowUpdate
 	}
 	s.start = s.x[(g.steps-1)*d:]
-	if !s.status.Success() && first+g.steps < g.Steps {
+	if !s.status.Success() && s.status != Interrupted && first+g.steps < g.Steps {
 		g.fillGuess(s.Index, first+g.steps)
 	}
 }

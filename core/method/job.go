@@ -143,9 +143,8 @@ func (j *Job[T]) Run(members []int) error {
 	return nil
 }
 
-// abandon records a sequence that was never begun.
+// abandon records a sequence that was never begun. Its states are not written: a solve that is stopped stops at once.
 func (j *Job[T]) abandon(m int) {
-	j.fillGuess(m, 0)
 	j.Results[m] = Result{Status: Interrupted, BadStep: -1, Windows: make([]int, j.windows())}
 }
 

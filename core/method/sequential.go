@@ -68,7 +68,6 @@ func (j *Job[T]) loop(w *par.Worker, members []int) error {
 		if t%64 == 0 && w.Stopped() {
 			for _, s := range members {
 				j.Results[s].Status = Interrupted
-				j.fillGuess(s, t)
 			}
 			return nil
 		}

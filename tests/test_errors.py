@@ -1,0 +1,153 @@
+"""Bad input gets a text that names function, argument, what came, what was wanted, and why; and nothing is changed."""
+
+import re
+
+import numpy as np
+import pytest
+
+import pards
+
+GRU = pards.cells.GRU.init(hidden=4, inputs=3, seed=0)
+X0, U = np.zeros(4), np.ones((10, 3))
+WORD = pards.cells.GroupWord(np.array([[0, 1], [1, 0]]))
+
+
+def solve(x0=X0, u=U, cell=GRU, **options):
+    return pards.solve(cell, x0, u, **options)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: solve(x0=np.zeros(5)), ValueError, r"solve: x0 has shape \(5,\), want \(D,\) = \(4,\); D is fixed by"),
+        (lambda: solve(u=np.ones((10, 2))), ValueError, r"solve: inputs has shape \(10, 2\), want \(T, M\) = \(10, 3\)"),
+        (lambda: solve(x0=np.zeros((2, 4)), u=np.ones((3, 10, 3))), ValueError, r"batch"),
+        (lambda: solve(guess=np.zeros((9, 4))), ValueError, r"solve: guess has shape \(9, 4\), want \(T, D\) = \(10, 4\)"),
+        (lambda: solve(x0=np.array([0, np.nan, 0, 0])), ValueError, r"solve: x0 holds NaN at \(1,\), want finite numbers"),
+        (lambda: solve(u=np.full((10, 3), np.inf)), ValueError, r"solve: inputs holds \+Inf at \(0, 0\)"),
+        (lambda: solve(guess=np.full((10, 4), np.nan)), ValueError, r"solve: guess holds NaN at \(0, 0\)"),
+        (lambda: solve(u=None), ValueError, r"inputs|length"),
+        (lambda: solve(method="newtn"), ValueError, r'solve: method is "newtn", want one of .*newton'),
+        (lambda: solve(nonfinite="ignore"), ValueError, r'solve: nonfinite is "ignore", want one of stop, continue, reset'),
+        (lambda: solve(device="tpu"), ValueError, r'device is "tpu"'),
+        (lambda: solve(rtol=0.0), ValueError, r"solve: rtol is 0, want a finite number above 0"),
+        (lambda: solve(rtol=-1.0), ValueError, r"solve: rtol is -1"),
+        (lambda: solve(atol=-1.0), ValueError, r"solve: atol is -1"),
+        (lambda: solve(merit_tol=-1.0), ValueError, r"solve: merit_tol is -1"),
+        (lambda: solve(merit_tol=1e-3, rtol=1e-3), ValueError, r"solve: merit_tol came with rtol or atol, want one stopping rule"),
+        (lambda: solve(max_iterations=-1), ValueError, r"solve: max_iterations is -1"),
+        (lambda: solve(window=0), ValueError, r"solve: window is 0"),
+        (lambda: solve(damping=1.5), ValueError, r"solve: damping is 1.5, want a number from 0 to 1"),
+        (lambda: solve(num_threads=0), ValueError, r"num_threads is 0"),
+        (lambda: solve(dtype=np.float16), TypeError, r"float16"),
+        (lambda: solve(x0=X0.astype(complex)), TypeError, r"complex"),
+        (lambda: solve(x0=np.array(["a"] * 4)), TypeError, r"x0"),
+        (lambda: solve(out=np.zeros((9, 4))), ValueError, r"out"),
+        (lambda: solve(out=np.zeros((10, 4), np.float32)), TypeError, r"out"),
+        (lambda: solve(cell=3), TypeError, r"f"),
+        (lambda: solve(cell=WORD, x0=np.zeros(2), u=np.array([0, 2])), ValueError, r"inputs holds 2 at \(1,\), want words: whole numbers from 0 to 1"),
+        (lambda: solve(cell=WORD, x0=np.zeros(2), u=np.array([0.0, 0.5])), (ValueError, TypeError), r"inputs"),
+        (lambda: solve(method=pards.RotatedQuasiNewton(basis=np.ones((4, 4)))), ValueError, r"RotatedQuasiNewton: basis is not orthogonal"),
+        (lambda: solve(method=pards.RotatedQuasiNewton(basis=np.eye(3))), ValueError, r"basis has shape \(3, 3\), want \(D, D\) = \(4, 4\)"),
+        (lambda: solve(method=pards.RotatedQuasiNewton(refresh="often")), ValueError, r'refresh is "often"'),
+        (lambda: solve(method=pards.QuasiNewton(diagonal="hutchinson", probes=0)), ValueError, r"probes is 0"),
+        (lambda: solve(method=pards.QuasiNewton(diagonal="hutchinson", signs=np.zeros((1, 10, 4)))), ValueError, r"signs holds 0, want 1 and -1"),
+        (lambda: solve(method=pards.QuasiNewton(probes=3)), ValueError, r'diagonal is "exact"'),
+        (lambda: solve(device="cuda"), RuntimeError, r'device is "cuda"'),
+        (lambda: pards.cells.Linear(np.eye(2)).jacobian(np.zeros(3), None), ValueError, r"x has shape"),
+        (lambda: pards.lds.scan(np.zeros((5, 2, 3)), np.zeros((5, 2))), ValueError, r"scan: A"),
+        (lambda: pards.lds.scan(pards.lds.Permutation(np.zeros((5, 2), int)), np.zeros((5, 2)), np.zeros(2)), ValueError, r"holds 0 twice"),
+        (lambda: pards.lds.scan(pards.lds.Permutation(np.zeros((5, 2))), np.zeros((5, 2))), TypeError, r"integer"),
+    ],
+)  # fmt: skip
+def test_text(call, error, text: str) -> None:
+    with pytest.raises(error) as caught:
+        call()
+    assert re.search(text, str(caught.value)), caught.value
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: pards.cells.GRU(np.zeros((12, 3)), np.zeros((12, 4)), np.zeros(12), np.zeros(5)), r"GRU: bias_n has shape \(5,\), want \(D,\) = \(4,\); D is fixed by weight_hh"),
+        (lambda: pards.cells.GRU(np.zeros((12, 3)), np.zeros((12, 4)), np.zeros(12), np.zeros(4), exchanged=True), r"exchanged=True"),
+        (lambda: pards.cells.Linear(np.array([[np.inf]])), r"Linear: A holds \+Inf at \(0, 0\)"),
+        (lambda: pards.cells.GroupWord(np.array([[0, 0]])), r"GroupWord: permutations at 0 is not a permutation"),
+    ],
+)  # fmt: skip
+def test_cell_parameters(make, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        cell = make()  # a cell may check itself when it is made, or when it is first used
+        pards.solve(cell, np.zeros(cell.dim), np.zeros((2, max(cell.inputs, 1))), method="newton")
+
+
+def test_raise_on_failure() -> None:
+    cell = pards.cells.Linear(np.array([[3.0]], np.float32), np.eye(1, dtype=np.float32))
+    u = np.ones((200, 1), np.float32)
+    with pytest.raises(pards.SolveError, match="nonfinite") as caught:
+        pards.solve(cell, np.zeros(1, np.float32), u, method="picard")
+    sol = caught.value.solution
+    assert sol.status == "nonfinite" and not sol.success and np.isfinite(sol.states).all() and sol.bad_step >= 0
+    assert str(sol.bad_step) in str(caught.value)
+    again = pards.solve(cell, np.zeros(1, np.float32), u, method="picard", raise_on_failure=False)
+    assert again.status == "nonfinite" and again.iterations == sol.iterations
+
+
+def test_too_large_is_refused_before_anything_is_allocated() -> None:
+    """10^6 steps of 2000 x 2000 Jacobians by a callable: 32 TB."""
+    x0 = np.zeros(2000)
+    with pytest.raises(MemoryError, match=r"needs .*TiB.* (window=|method=)"):
+        pards.solve(lambda x, u: x, x0, None, length=1_000_000, method="newton")
+
+
+class Broken(Exception):
+    pass
+
+
+def fails(x, u):
+    raise Broken("deep inside")
+
+
+@pytest.mark.parametrize(
+    ("f", "error", "text"),
+    [
+        (lambda x, u: x[..., :1], ValueError, r"shape"),
+        (lambda x, u: x.astype(np.float32), TypeError, r"float32"),
+        (lambda x, u: None, TypeError, r"returned"),
+        (fails, Broken, "deep inside"),
+        (lambda x: x, TypeError, "argument"),
+    ],
+)
+@pytest.mark.parametrize("method", ["newton", "picard", "sequential", "auto"])
+def test_callable(f, error, text: str, method: str) -> None:
+    with pytest.raises(error, match=text):
+        pards.solve(f, np.zeros(2), np.ones((10, 1)), method=method)
+
+
+def test_exception_in_a_derivative_arrives() -> None:
+    with pytest.raises(Broken):
+        pards.solve(lambda x, u: 0.5 * x + 1, np.zeros(2), np.ones((10, 1)), method="newton", jac=fails)
+
+
+def test_inputs_are_left_alone() -> None:
+    rng = np.random.default_rng(0)
+    x0, u, guess = rng.standard_normal(4), rng.standard_normal((10, 3)), rng.standard_normal((10, 4))
+    kept = x0.copy(), u.copy(), guess.copy()
+    pards.solve(GRU, x0, u, method="newton", guess=guess)
+
+    def f(x, u):
+        y = 0.5 * x
+        x[...] = np.nan  # f gets a copy of its own to spoil
+        return y
+
+    pards.solve(f, x0, u, method="newton", guess=guess, raise_on_failure=False)
+    assert all(np.array_equal(a, b) for a, b in zip((x0, u, guess), kept))
+
+
+def test_inputs_cannot_be_changed_by_f() -> None:
+    def f(x, u):
+        u[...] = 0
+        return x
+
+    with pytest.raises(ValueError, match="read-only"):
+        pards.solve(f, np.zeros(2), np.ones((10, 1)), method="picard")

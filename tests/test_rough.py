@@ -1,0 +1,300 @@
+"""Rough treatment: odd arrays, threads, signals, forks, calls within calls."""
+
+import faulthandler
+import gc
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import pards
+
+RNG = np.random.default_rng(0)
+CELL = pards.cells.GRU.init(hidden=4, inputs=3, seed=0)
+X0, U = RNG.standard_normal((2, 4)), RNG.standard_normal((2, 50, 3))
+WANT = pards.solve(CELL, X0, U, method="newton").states
+
+
+def misaligned(a):
+    raw = np.empty(a.nbytes + 1, np.uint8)[1:]
+    view = raw.view(a.dtype).reshape(a.shape)
+    view[...] = a
+    return view
+
+
+def frozen(a):
+    a = a.copy()
+    a.flags.writeable = False
+    return a
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        np.asfortranarray,
+        misaligned,
+        frozen,
+        lambda a: np.repeat(a, 2, -1)[..., ::2],
+        lambda a: a[::-1].copy()[::-1],
+        lambda a: a.astype(a.dtype.newbyteorder()),
+        lambda a: a.tolist(),
+    ],
+    ids=["fortran", "misaligned", "read-only", "strided", "reversed", "byteswapped", "list"],
+)
+def test_odd_arrays(odd) -> None:
+    sol = pards.solve(CELL, odd(X0), odd(U), method="newton", guess=odd(np.zeros((50, 4))))
+    assert np.allclose(sol.states, WANT, rtol=1e-8)
+    b = RNG.standard_normal((20, 3))
+    a = RNG.uniform(-1, 1, (20, 3))
+    assert np.array_equal(pards.lds.scan(pards.lds.Diagonal(odd(a)), odd(b)), pards.lds.scan(pards.lds.Diagonal(a), b))
+
+
+def test_shared_axes_equal_repeated_ones() -> None:
+    one = pards.solve(CELL, X0[0], U, method="newton")
+    two = pards.solve(CELL, np.stack([X0[0]] * 2), U, method="newton", guess=np.broadcast_to(X0[0], (2, 50, 4)))
+    assert np.array_equal(one.states, two.states)
+    alone = pards.solve(CELL, X0[0], U[0], method="newton")
+    assert alone.states.shape == (50, 4) and isinstance(alone.iterations, int) and isinstance(alone.success, bool)
+    assert np.array_equal(alone.states, one.states[0])
+
+
+@pytest.mark.parametrize("method", ["sequential", "newton", "quasi_newton", "picard", "rotated_quasi_newton"])
+def test_workers_change_no_bit(method: str) -> None:
+    cell, rng = pards.cells.GRU.init(hidden=8, inputs=3, seed=0), np.random.default_rng(1)
+    u = rng.standard_normal((3, 5000, 3))
+    runs = [pards.solve(cell, np.zeros(8), u, method=method, num_threads=n, max_iterations=8, raise_on_failure=False) for n in (1, 2, 5)]
+    for r in runs[1:]:
+        assert np.array_equal(r.states, runs[0].states) and np.array_equal(r.merit, runs[0].merit)
+
+
+def test_out(tmp_path) -> None:
+    out = np.full((2, 50, 4), np.nan)
+    assert pards.solve(CELL, X0, U, method="newton", out=out).states is out
+    assert np.array_equal(out, WANT)
+    memory = np.memmap(tmp_path / "states", np.float64, "w+", shape=(2, 50, 4))
+    pards.solve(CELL, X0, U, method="newton", out=memory)
+    assert np.array_equal(memory, WANT)
+
+
+def test_threads_at_once() -> None:
+    """Four threads, each with its own cell, some by callables; the results are those of one thread."""
+    failures = []
+
+    def work(k: int) -> None:
+        try:
+            for _ in range(30):
+                assert np.array_equal(pards.solve(CELL, X0, U, method="newton").states, WANT)
+                sol = pards.solve(lambda x, u: np.tanh(x + u * k), np.zeros(1), np.ones((20, 1)), method="quasi_newton")
+                assert abs(sol.states[0, 0] - np.tanh(k)) < 1e-6
+        except BaseException as e:
+            failures.append(e)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not failures
+
+
+def test_gil_is_released() -> None:
+    """Another thread counts while a solve runs."""
+    cell, u = pards.cells.GRU.init(hidden=32, inputs=1, seed=0), np.zeros((8, 20000, 1))
+    ticks, done = [], threading.Event()
+
+    def count() -> None:
+        while not done.wait(0.005):
+            ticks.append(time.perf_counter())
+
+    t = threading.Thread(target=count)
+    t.start()
+    start = time.perf_counter()
+    pards.solve(cell, np.zeros(32), u, method="sequential")
+    end = time.perf_counter()
+    done.set()
+    t.join()
+    during = [x for x in ticks if start < x < end]
+    assert end - start > 0.05, "too short to show anything"
+    assert len(during) >= 3
+
+
+def test_calls_within_a_callable() -> None:
+    inner = pards.cells.Linear(np.array([[0.5]]), np.eye(1))
+
+    def f(x, u):
+        pards.solve(inner, np.zeros(1), np.ones((5, 1)), method="newton")
+        return inner(x, u)
+
+    assert pards.solve(f, np.zeros(1), np.ones((9, 1)), method="newton").success
+
+
+def test_what_a_callable_keeps_stays_valid() -> None:
+    kept = []
+
+    def f(x, u):
+        kept.append((x, x.copy()))
+        return 0.5 * x + u
+
+    pards.solve(f, np.zeros(3), np.ones((100, 3)), method="newton")
+    gc.collect()
+    pards.solve(CELL, X0, U)
+    assert len(kept) > 1 and all(np.array_equal(a, b) for a, b in kept)
+
+
+def run(code: str, **env: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120, env={**os.environ, **env})
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
+@pytest.mark.parametrize(
+    "solve",
+    [
+        "pards.solve(gru, np.zeros(16), u, method='sequential')",
+        "pards.solve(gru, np.zeros(16), u[0], method='sequential')",
+        "pards.solve(gru, np.zeros(16), u, method='jacobi', merit_tol=0.0)",
+        "pards.solve(gru, np.zeros(16), u[0], method='newton', merit_tol=0.0)",
+        "pards.solve(lambda x, u: x + 1, np.zeros(16), u[0, :20000], method='jacobi', merit_tol=0.0)",
+        "pards.lds.scan(np.zeros((1, 1, 1, 1)) + np.zeros((64, 300000, 1, 1)), np.zeros((64, 300000, 1))) ",
+    ],
+)
+def test_interrupt(solve: str) -> None:
+    """Ctrl-C: KeyboardInterrupt within 0.2 s of the signal, and the next solve works."""
+    done = run(f"""
+        import signal, time, numpy as np, pards
+        gru = pards.cells.GRU.init(hidden=16, inputs=1, seed=0)
+        u = np.zeros((4, 2_000_000, 1))
+        pards.solve(gru, np.zeros(16), u[:, :10], method="newton")
+        sent = []
+        def handler(number, frame):
+            sent.append(time.perf_counter())
+            raise KeyboardInterrupt
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        start = time.perf_counter()
+        try:
+            {solve}
+            print("finished")
+        except KeyboardInterrupt:
+            late = time.perf_counter() - start - 0.3
+            print("interrupted", late)
+        assert pards.solve(gru, np.zeros(16), u[0, :10], method="newton").success
+    """)
+    assert done.returncode == 0, done.stderr
+    word, *late = done.stdout.split()
+    assert word == "interrupted", done.stdout
+    assert float(late[0]) < 0.2
+
+
+def test_fork() -> None:
+    """In a forked child a call raises at once instead of hanging; spawn works."""
+    done = run("""
+        import os, sys, time, numpy as np, pards
+        cell = pards.cells.Linear(np.eye(1), np.eye(1))
+        pards.solve(cell, np.zeros(1), np.ones((3, 1)))
+        pid = os.fork()
+        if pid == 0:
+            try:
+                pards.solve(cell, np.zeros(1), np.ones((3, 1)))
+            except RuntimeError as e:
+                os._exit(0 if "spawn" in str(e) else 2)
+            os._exit(1)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        pards.solve(cell, np.zeros(1), np.ones((3, 1)))
+    """)
+    assert done.returncode == 0 and done.stdout.split() == ["0"], (done.stdout, done.stderr)
+
+
+def test_fork_before_first_use() -> None:
+    done = run("""
+        import os, numpy as np, pards
+        pid = os.fork()
+        cell = pards.cells.Linear(np.eye(1), np.eye(1))
+        sol = pards.solve(cell, np.zeros(1), np.ones((3, 1)))
+        if pid == 0:
+            os._exit(0 if sol.success else 1)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    """)
+    assert done.returncode == 0 and done.stdout.split() == ["0"], (done.stdout, done.stderr)
+
+
+def test_spawn(tmp_path) -> None:
+    script = tmp_path / "spawned.py"
+    script.write_text(
+        textwrap.dedent("""
+        import multiprocessing, numpy as np, pards
+        def work(k):
+            cell = pards.cells.Linear(np.eye(1), np.eye(1))
+            return float(pards.solve(cell, np.zeros(1), np.full((3, 1), k)).states[-1, 0])
+        if __name__ == "__main__":
+            pards.solve(pards.cells.Linear(np.eye(1), np.eye(1)), np.zeros(1), np.ones((3, 1)))
+            with multiprocessing.get_context("spawn").Pool(2) as pool:
+                print(pool.map(work, [1.0, 2.0]))
+    """)
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "[3.0, 6.0]", done.stderr
+
+
+def test_faulthandler_lives_beside() -> None:
+    """Python's faulthandler and Go's signal handlers, in either order; a fault still names the Python line."""
+    for order in ("faulthandler.enable(); solve()", "solve(); faulthandler.enable()"):
+        done = run(f"""
+            import faulthandler, ctypes, numpy as np, pards
+            cell = pards.cells.Linear(np.eye(1), np.eye(1))
+            def solve(): assert pards.solve(cell, np.zeros(1), np.ones((3, 1))).success
+            {order}
+            solve()
+            print("alive", flush=True)
+        """)
+        assert done.returncode == 0 and done.stdout.strip() == "alive", done.stderr
+    assert faulthandler is not None
+
+
+def test_nothing_is_printed() -> None:
+    done = run(
+        """
+        import numpy as np, pards
+        cell = pards.cells.GRU.init(hidden=2, inputs=1, seed=0)
+        sol = pards.solve(cell, np.zeros(2), np.ones((30, 1)), method="newton", trace=True)
+        try:
+            pards.solve(cell, np.zeros(3), np.ones((30, 1)))
+        except ValueError:
+            pass
+        """,
+        GOPY_HANDLE_TRACE="1",
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_pickle() -> None:
+    for cell in (CELL, pards.problems.langevin(5, 3, 1, seed=0).cell, pards.problems.s5_word(5, 1, 0).cell):
+        copy = pickle.loads(pickle.dumps(cell))
+        assert copy.dim == cell.dim and copy.inputs == cell.inputs
+    copy = pickle.loads(pickle.dumps(CELL))
+    assert np.array_equal(pards.solve(copy, X0, U, method="newton").states, WANT)
+    sol = pickle.loads(pickle.dumps(pards.solve(CELL, X0, U, method="newton", trace=True)))
+    assert np.array_equal(sol.states, WANT) and sol.trace.merit.shape[1] == 2
+
+
+def test_handles_are_given_back() -> None:
+    from pards import _lib
+
+    def alive() -> int:
+        gc.collect()
+        return _lib.get().pards_handles()
+
+    pards.solve(CELL, X0, U)
+    before = alive()
+    for _ in range(20):
+        cell = pards.cells.Linear(np.eye(1), np.eye(1))
+        pards.solve(cell, np.zeros(1), np.ones((3, 1)), method="newton", trace=True)
+        pards.solve(lambda x, u: 0.5 * x, np.zeros(1), np.ones((3, 1)), method="newton")
+    del cell
+    assert alive() == before
