@@ -123,14 +123,31 @@ def test_a_program_in_plain_c(tmp_path) -> None:
     source, program = tmp_path / "program.c", tmp_path / "program"
     source.write_text(PROGRAM)
     library = PACKAGE / "libpards.so"
-    subprocess.run(["cc", "-std=c11", "-Wall", "-Werror", f"-I{PACKAGE}", source, library, "-lm", f"-Wl,-rpath,{PACKAGE}", "-o", program], check=True)
+    subprocess.run(
+        [
+            "cc",
+            "-std=c11",
+            "-Wall",
+            "-Werror",
+            f"-I{PACKAGE}",
+            source,
+            library,
+            "-lm",
+            f"-Wl,-rpath,{PACKAGE}",
+            "-o",
+            program,
+        ],
+        check=True,
+    )
     done = subprocess.run([program], capture_output=True, text=True, timeout=60)
     assert done.stdout == "passed\n", (done.returncode, done.stdout, done.stderr)
 
 
 @pytest.mark.skipif(not shutil.which("nm"), reason="no nm on PATH")
 def test_exports_are_the_headers() -> None:
-    names = subprocess.run(["nm", "-D", "--defined-only", PACKAGE / "libpards.so"], capture_output=True, text=True, check=True).stdout
+    names = subprocess.run(
+        ["nm", "-D", "--defined-only", PACKAGE / "libpards.so"], capture_output=True, text=True, check=True
+    ).stdout
     exported = {line.split()[-1].split("@")[0] for line in names.splitlines() if " T " in line}
     declared = set(re.findall(r"^int(?:32|64)_t (pards_\w+)\(", (PACKAGE / "pards.h").read_text(), re.M))
     assert exported == declared

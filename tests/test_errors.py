@@ -77,8 +77,7 @@ def test_text(call, error, text: str) -> None:
 )  # fmt: skip
 def test_cell_parameters(make, text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        cell = make()  # a cell may check itself when it is made, or when it is first used
-        pards.solve(cell, np.zeros(cell.dim), np.zeros((2, max(cell.inputs, 1))), method="newton")
+        make()
 
 
 def test_raise_on_failure() -> None:
@@ -141,7 +140,7 @@ def test_inputs_are_left_alone() -> None:
         return y
 
     pards.solve(f, x0, u, method="newton", guess=guess, raise_on_failure=False)
-    assert all(np.array_equal(a, b) for a, b in zip((x0, u, guess), kept))
+    assert all(np.array_equal(a, b) for a, b in zip((x0, u, guess), kept, strict=False))
 
 
 def test_inputs_cannot_be_changed_by_f() -> None:

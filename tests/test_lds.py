@@ -32,10 +32,14 @@ def test_scan(T, D, start, reverse, dtype) -> None:
         b = RNG.standard_normal((T, D)).astype(dtype)
         x0 = RNG.standard_normal(D).astype(dtype) if start else None
         got = lds.scan(cast(A, dtype), b, x0, reverse=reverse)
-        want = spec.scan(full.astype(float), b.astype(float), None if x0 is None else x0.astype(float), "dense", reverse)
+        want = spec.scan(
+            full.astype(float), b.astype(float), None if x0 is None else x0.astype(float), "dense", reverse
+        )
         assert got.dtype == dtype and got.shape == b.shape, name
         # T steps of D + 1 roundings of numbers up to the largest, none amplified since |A| <= 1
-        assert np.allclose(got, want, rtol=0, atol=(D + 1) * max(T, 1) * np.finfo(dtype).eps * max(1, np.abs(want).max(initial=0))), name
+        assert np.allclose(
+            got, want, rtol=0, atol=(D + 1) * max(T, 1) * np.finfo(dtype).eps * max(1, np.abs(want).max(initial=0))
+        ), name
 
 
 def cast(A, dtype):
@@ -43,7 +47,11 @@ def cast(A, dtype):
         return A.astype(dtype)
     for kind in (lds.Dense, lds.Diagonal, lds.ScaledIdentity):
         if isinstance(A, kind):
-            (value,) = (v for v in vars(A).values() if isinstance(v, np.ndarray)) if hasattr(A, "__dict__") else (getattr(A, A.__slots__[0]),)
+            (value,) = (
+                (v for v in vars(A).values() if isinstance(v, np.ndarray))
+                if hasattr(A, "__dict__")
+                else (getattr(A, A.__slots__[0]),)
+            )
             return kind(value.astype(dtype))
     return A
 

@@ -69,7 +69,10 @@ def test_shared_axes_equal_repeated_ones() -> None:
 def test_workers_change_no_bit(method: str) -> None:
     cell, rng = pards.cells.GRU.init(hidden=8, inputs=3, seed=0), np.random.default_rng(1)
     u = rng.standard_normal((3, 5000, 3))
-    runs = [pards.solve(cell, np.zeros(8), u, method=method, num_threads=n, max_iterations=8, raise_on_failure=False) for n in (1, 2, 5)]
+    runs = [
+        pards.solve(cell, np.zeros(8), u, method=method, num_threads=n, max_iterations=8, raise_on_failure=False)
+        for n in (1, 2, 5)
+    ]
     for r in runs[1:]:
         assert np.array_equal(r.states, runs[0].states) and np.array_equal(r.merit, runs[0].merit)
 
@@ -149,7 +152,13 @@ def test_what_a_callable_keeps_stays_valid() -> None:
 
 
 def run(code: str, **env: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120, env={**os.environ, **env})
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **env},
+    )
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")

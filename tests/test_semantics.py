@@ -17,8 +17,12 @@ def gru(rng, dtype, D, M):
 
 def langevin(rng, dtype, D, K, step):
     Z = rng.standard_normal((K, D + 1, D))
-    parts = [v.astype(dtype) for v in (rng.standard_normal((K, D)), np.einsum("kij,kil->kjl", Z, Z), rng.standard_normal(K))]
-    return spec.Langevin(spec.GaussianMixture(*parts), step), pards.cells.Langevin(pards.cells.GaussianMixture(*parts), step)
+    parts = [
+        v.astype(dtype) for v in (rng.standard_normal((K, D)), np.einsum("kij,kil->kjl", Z, Z), rng.standard_normal(K))
+    ]
+    return spec.Langevin(spec.GaussianMixture(*parts), step), pards.cells.Langevin(
+        pards.cells.GaussianMixture(*parts), step
+    )
 
 
 def linear(rng, dtype, D):
@@ -69,8 +73,14 @@ def compare(cells, dtype, x0, u, guess, method, **options) -> None:
 def test_against_the_spec(model: str, method: str, dtype: type) -> None:
     rng = np.random.default_rng(3)
     D, M = 4, 2 if model == "linear" else 4
-    cells = {"gru": lambda: gru(rng, dtype, D, M), "langevin": lambda: langevin(rng, dtype, D, 2, 1e-3), "linear": lambda: linear(rng, dtype, D)}[model]()
-    for window, damping, clip, merit, T in itertools.product((None, 16), (0.0, 0.3), (False, True), (None, 1e-6), (1, 53)):
+    cells = {
+        "gru": lambda: gru(rng, dtype, D, M),
+        "langevin": lambda: langevin(rng, dtype, D, 2, 1e-3),
+        "linear": lambda: linear(rng, dtype, D),
+    }[model]()
+    for window, damping, clip, merit, T in itertools.product(
+        (None, 16), (0.0, 0.3), (False, True), (None, 1e-6), (1, 53)
+    ):
         x0, u = rng.standard_normal((2, D)).astype(dtype), rng.standard_normal((2, T, M)).astype(dtype)
         guess = rng.standard_normal((2, T, D)).astype(dtype) if clip else None
         compare(cells, dtype, x0, u, guess, method, window=window, damping=damping, clip=clip, merit_tol=merit)
@@ -84,7 +94,7 @@ def test_overflow(nonfinite: str, dtype: type) -> None:
     A, B = np.array([[4.0]], dtype), np.eye(1, dtype=dtype)
     u = rng.standard_normal((T, 1)).astype(dtype)
     x0 = np.zeros(1, dtype)
-    options = dict(nonfinite=nonfinite, max_iterations=150, rtol=1e-3)
+    options = {"nonfinite": nonfinite, "max_iterations": 150, "rtol": 1e-3}
     (want,) = spec.solve(spec.Linear(A, B), x0, u, spec.picard, **options)
     got = pards.solve(pards.cells.Linear(A, B), x0, u, method="picard", raise_on_failure=False, **options)
     assert (got.status, got.iterations, got.resets) == (want.status, want.iterations, want.resets)
@@ -102,7 +112,9 @@ def test_floor(dtype: type) -> None:
     x0, u = np.zeros(4, dtype), rng.standard_normal((300, 4)).astype(dtype)
     sol = pards.solve(ours, x0, u, method="quasi_newton", rtol=1e-18, atol=1e-21)
     assert sol.success and sol.iterations < 60
-    assert true_error(sol.states, spec.sequential(theirs, x0, u, 300), 1e-4) <= 1e3 * np.finfo(dtype).eps  # 300 steps, a few roundings each
+    assert (
+        true_error(sol.states, spec.sequential(theirs, x0, u, 300), 1e-4) <= 1e3 * np.finfo(dtype).eps
+    )  # 300 steps, a few roundings each
 
 
 def test_slow_contraction_is_not_fooled() -> None:
@@ -114,7 +126,9 @@ def test_slow_contraction_is_not_fooled() -> None:
     assert sol.status == "converged" and true_error(sol.states, want, 1e-8) <= 1e-8
 
 
-@pytest.mark.parametrize("method", ["newton", "quasi_newton", "picard", "jacobi", "scaled_identity", "rotated_quasi_newton"])
+@pytest.mark.parametrize(
+    "method", ["newton", "quasi_newton", "picard", "jacobi", "scaled_identity", "rotated_quasi_newton"]
+)
 def test_windows_equal_whole(method: str) -> None:
     rng = np.random.default_rng(2)
     _, cell = langevin(rng, np.float64, 3, 2, 1e-2)
@@ -122,7 +136,7 @@ def test_windows_equal_whole(method: str) -> None:
     whole = pards.solve(cell, x0, u, method=method)
     for window in (1, 7, 100, 101, 500):
         parts = pards.solve(cell, x0, u, method=method, window=window)
-        assert max(true_error(a, b, 1e-8) for a, b in zip(parts.states, whole.states)) <= 3e-8
+        assert max(true_error(a, b, 1e-8) for a, b in zip(parts.states, whole.states, strict=False)) <= 3e-8
         n = -(-101 // min(window, 101))
         assert parts.window_iterations.shape == (3, n)
         assert np.array_equal(parts.window_iterations.sum(1), parts.iterations)
@@ -138,7 +152,9 @@ def test_first_A_is_never_read() -> None:
 
     sol = pards.solve(lambda x, u: 0.5 * x + u, np.zeros(1), np.ones((20, 1)), method="newton", jac=jac)
     assert sol.success
-    assert np.allclose(sol.states[:, 0], 2 - 2 * 0.5 ** np.arange(1, 21), rtol=1e-12)  # the sum of 0.5^k, a few roundings
+    assert np.allclose(
+        sol.states[:, 0], 2 - 2 * 0.5 ** np.arange(1, 21), rtol=1e-12
+    )  # the sum of 0.5^k, a few roundings
 
 
 def test_empty() -> None:

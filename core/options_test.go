@@ -1,0 +1,111 @@
+package core_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"pards/core"
+	"pards/core/cell"
+	"pards/core/check"
+	"pards/core/num"
+	"pards/core/param"
+)
+
+func linear[T num.Float](t *testing.T) cell.Cell[T] {
+	t.Helper()
+	one := param.Value[T]{Shape: []int{1, 1}, Data: []T{0.5}}
+	c, err := cell.New("linear", param.Values[T]{"A": one, "B": one})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func problem(t *testing.T) *core.Problem[float64] {
+	return &core.Problem[float64]{Cell: linear[float64](t), Batch: 1, Length: 3,
+		X0: core.Array[float64]{Data: []float64{0}, Shape: []int{1}}, Inputs: core.Array[float64]{Data: []float64{1, 1, 1}, Shape: []int{3, 1}}}
+}
+
+func TestBadOptions(t *testing.T) {
+	for _, c := range []struct {
+		change func(*core.Options[float64])
+		want   string
+	}{
+		{func(o *core.Options[float64]) { o.Method = "nothing" }, `solve: method is "nothing", want one of`},
+		{func(o *core.Options[float64]) { o.Rtol = 0 }, "solve: rtol is 0, want a finite number above 0"},
+		{func(o *core.Options[float64]) { o.Rtol = math.Inf(1) }, "solve: rtol is +Inf"},
+		{func(o *core.Options[float64]) { o.Atol = -1 }, "solve: atol is -1"},
+		{func(o *core.Options[float64]) { o.MeritTol = -1 }, "solve: merit_tol is -1"},
+		{func(o *core.Options[float64]) { o.MeritTol, o.Atol = 1, 1 }, "solve: merit_tol came with rtol or atol"},
+		{func(o *core.Options[float64]) { o.MaxIterations = -2 }, "solve: max_iterations is -2"},
+		{func(o *core.Options[float64]) { o.Window = -2 }, "solve: window is -2"},
+		{func(o *core.Options[float64]) { o.Damping = math.NaN() }, "solve: damping is NaN"},
+		{func(o *core.Options[float64]) { o.Nonfinite = "no" }, `solve: nonfinite is "no"`},
+		{func(o *core.Options[float64]) { o.NumThreads = -1 }, "solve: num_threads is -1"},
+		{func(o *core.Options[float64]) { o.Settings = param.Values[float64]{"x": {}} }, `solve: method is "auto"`},
+	} {
+		o := core.Defaults[float64]()
+		c.change(&o)
+		_, err := core.Solve(core.CPU[float64]{}, problem(t), &o, make([]float64, 3))
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("got %v, want %s", err, c.want)
+		}
+	}
+}
+
+// auto says what it chose and why.
+func TestAuto(t *testing.T) {
+	o := core.Defaults[float64]()
+	states := make([]float64, 3)
+	s, err := core.Solve(core.CPU[float64]{}, problem(t), &o, states)
+	if err != nil || s.Method != "newton" || !strings.Contains(s.Reason, "affine") {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	for i, want := range []float64{0.5, 0.75, 0.875} { // exact in binary
+		if states[i] != want {
+			t.Errorf("states %v", states)
+		}
+	}
+}
+
+// A poll that says stop ends a solve, which reports it as an error of its own kind.
+func TestStopped(t *testing.T) {
+	p := problem(t)
+	p.Length = 1 << 20
+	p.Inputs = core.Array[float64]{Data: make([]float64, p.Length), Shape: []int{p.Length, 1}}
+	o := core.Defaults[float64]()
+	o.Method, o.MeritTol, o.Poll = "jacobi", 0, func() bool { return true }
+	p.X0.Data[0] = 1
+	_, err := core.Solve(core.CPU[float64]{}, p, &o, make([]float64, p.Length))
+	if e, ok := err.(*check.Error); !ok || e.Kind != check.Stopped {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	array := func(shape []int, data ...float64) param.Value[float64] {
+		return param.Value[float64]{Shape: shape, Data: data}
+	}
+	for _, c := range []struct {
+		method   string
+		settings param.Values[float64]
+		want     string
+	}{
+		{"newton", param.Values[float64]{"probes": {Number: 1}}, `Newton: parameter is "probes"`},
+		{"quasi_newton", param.Values[float64]{"diagonal": {IsText: true, Text: "some"}}, `QuasiNewton: diagonal is "some", want one of exact, hutchinson`},
+		{"quasi_newton", param.Values[float64]{"diagonal": {Number: 1}}, "QuasiNewton: diagonal is not a text"},
+		{"quasi_newton", param.Values[float64]{"fresh": {Number: 1}}, `QuasiNewton: diagonal is "exact"`},
+		{"quasi_newton", param.Values[float64]{"diagonal": {IsText: true, Text: "hutchinson"}, "probes": {Number: 0.5}}, "QuasiNewton: probes is 0.5, want a whole number"},
+		{"quasi_newton", param.Values[float64]{"diagonal": {IsText: true, Text: "hutchinson"}, "signs": array([]int{1, 2, 1}, 1, 1)}, "QuasiNewton: signs has shape (1, 2, 1), want (probes, T, D) = (1, 3, 1); T is fixed by the problem's length"},
+		{"quasi_newton", param.Values[float64]{"diagonal": {IsText: true, Text: "hutchinson"}, "signs": array([]int{1, 3, 1}, 1, 0, 1)}, "QuasiNewton: signs holds 0, want 1 and -1 only"},
+		{"rotated_quasi_newton", param.Values[float64]{"basis": array([]int{1, 1}, 2)}, "RotatedQuasiNewton: basis is not orthogonal"},
+	} {
+		o := core.Defaults[float64]()
+		o.Method, o.Settings = c.method, c.settings
+		_, err := core.Solve(core.CPU[float64]{}, problem(t), &o, make([]float64, 3))
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("got  %v\nwant %s", err, c.want)
+		}
+	}
+}

@@ -1,0 +1,24 @@
+"""Sequential models x[t] = f(x[t-1], u[t]), solved for the whole trajectory at once by parallel iteration."""
+
+from importlib import metadata as _metadata
+
+from . import cells as cells
+from . import lds as lds
+from . import problems as problems
+from ._catalog import Jacobi as Jacobi
+from ._catalog import Newton as Newton
+from ._catalog import Picard as Picard
+from ._catalog import QuasiNewton as QuasiNewton
+from ._catalog import RotatedQuasiNewton as RotatedQuasiNewton
+from ._catalog import ScaledIdentity as ScaledIdentity
+from ._catalog import Sequential as Sequential
+from ._method import Method as Method
+from ._solution import Solution as Solution
+from ._solution import SolveError as SolveError
+from ._solution import Trace as Trace
+from ._solve import solve as solve
+
+try:
+    __version__ = _metadata.version("pards")
+except _metadata.PackageNotFoundError:  # a source tree that is not installed
+    __version__ = "0+unknown"

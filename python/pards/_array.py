@@ -1,0 +1,141 @@
+"""NumPy arrays on their way to the library: what is taken, which dtype is computed in, how they are described in C."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import operator
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from . import _lib
+
+Array = NDArray[Any]
+FLOATS, INTEGERS = "fd", "?bBhHiIlLqQ"  # characters of the dtypes that are taken
+_CODES = {"f": 1, "d": 2, "l": 3}  # enum pards_dtype; "l" is int64
+_TEXT = 4
+_FLOAT64 = np.dtype(np.float64)
+
+
+def take(function: str, name: str, value: ArrayLike, chars: str = FLOATS + INTEGERS) -> Array:
+    """The array that a caller gave, as NumPy takes it; chars are those of the dtypes allowed.
+
+    Raises:
+        ValueError: for a ragged list.
+        TypeError: for another dtype.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{function}: {name} is not an array: {error}") from None
+    if array.dtype.char not in chars:
+        wanted = "integers" if chars == INTEGERS else "float32, float64 or integers"
+        raise TypeError(f"{function}: {name} has dtype {array.dtype}, want {wanted}")
+    return array
+
+
+def forced(function: str, dtype: DTypeLike) -> np.dtype[Any]:
+    """The dtype that a caller forces."""
+    try:
+        chosen = np.dtype(dtype)
+    except TypeError as error:
+        raise TypeError(f"{function}: dtype is {dtype!r}, want float32 or float64; {error}") from None
+    if chosen.char not in FLOATS:
+        raise TypeError(f"{function}: dtype is {chosen}, want float32 or float64")
+    return chosen.newbyteorder("=")
+
+
+def promoted(*dtypes: np.dtype[Any] | None) -> np.dtype[Any]:
+    """The dtype to compute in: what NumPy promotes the given ones to, float64 where those are all integers."""
+    given = [dtype for dtype in dtypes if dtype is not None]
+    dtype = np.result_type(*given) if given else _FLOAT64
+    return dtype if dtype.char in FLOATS else _FLOAT64
+
+
+def code(dtype: np.dtype[Any]) -> int:
+    """The dtype's number in enum pards_dtype."""
+    return _CODES[dtype.char]
+
+
+def number(function: str, name: str, value: Any) -> float:
+    """A number that a caller gave."""
+    array = take(function, name, value)
+    if array.ndim:
+        raise TypeError(f"{function}: {name} has shape {array.shape}, want one number")
+    return float(array)
+
+
+def whole(function: str, name: str, value: Any, least: int, want: str) -> int:
+    """A whole number that a caller gave, from least up to what the library can hold."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{function}: {name} is {value!r}, want {want}") from None
+    if not least <= number < 1 << 62:
+        raise ValueError(f"{function}: {name} is {number}, want {want}")
+    return number
+
+
+def plain(array: Array, dtype: np.dtype[Any]) -> Array:
+    """The array in a dtype, C-contiguous and aligned; itself if it is that already."""
+    array = np.asarray(array, dtype, order="C")
+    return array if array.flags.aligned else array.copy()
+
+
+def target(
+    function: str, out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], others: Iterable[Array | None]
+) -> Array:
+    """The array for the library to write to: out itself, or one to copy from if out is not plain or shares memory.
+
+    Raises:
+        TypeError, ValueError: out is not a writeable array of the shape and the dtype of the result.
+    """
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"{function}: out is a {type(out).__name__}, want a NumPy array")
+    if out.dtype != dtype:
+        raise TypeError(f"{function}: out has dtype {out.dtype}, want {dtype}, in which is computed")
+    if out.shape != shape:
+        raise ValueError(f"{function}: out has shape {out.shape}, want {shape}")
+    if not out.flags.writeable:
+        raise ValueError(f"{function}: out is read-only, want an array to write to")
+    shares = any(other is not None and np.may_share_memory(out, other) for other in others)
+    return out if out.flags.c_contiguous and out.flags.aligned and not shares else np.empty(shape, dtype)
+
+
+def describe(array: Array | None) -> Any:
+    """A pointer to the pards_array of a plain array, good for as long as that lives; None for None."""
+    if array is None:
+        return None
+    described = _lib.get().pards_array(array.ctypes.data, _CODES[array.dtype.char], 0, array.ndim, _shape(array.shape))
+    return ctypes.pointer(described)
+
+
+@functools.lru_cache(256)
+def _shape(shape: tuple[int, ...]) -> Any:
+    """A shape in C, which nobody writes to."""
+    return (ctypes.c_int64 * len(shape))(*shape)
+
+
+def parameters(values: Mapping[str, Any], dtype: np.dtype[Any]) -> tuple[Any, int, list[Any]]:
+    """An array of pards_param, its length, and what must stay alive while it is used.
+
+    Arrays are cast to a dtype, numbers and flags travel as float64 of 0 dimensions, texts as bytes; None is left out.
+    """
+    if not values:
+        return None, 0, []
+    library = _lib.get()
+    given = {name: value for name, value in values.items() if value is not None}
+    params, kept = (library.pards_param * len(given))(), list[Any]()
+    for param, (name, value) in zip(params, given.items(), strict=True):
+        if isinstance(value, str):
+            data = np.frombuffer(value.encode(), np.uint8)
+            described = library.pards_array(data.ctypes.data, _TEXT, 0, 1, _shape(data.shape))
+        else:
+            data = plain(value, dtype) if isinstance(value, np.ndarray) else np.array(value, np.float64)
+            described = describe(data).contents
+        param.name, param.value = name.encode(), described
+        kept += [data, described]
+    return params, len(given), kept

@@ -1,0 +1,175 @@
+"""A model written in NumPy: what the library asks of it, and derivatives by differences where it has none of its
+own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ._array import FLOATS, Array
+
+Function = Callable[[Any, Any], Any]
+
+# The largest number of components of shifted states in one call of f. NumPy's temporaries of that size stay in cache;
+# with five times as many a step of a GRU took three times as long.
+_MOST = 1 << 17
+
+_STEP, _JACOBIAN, _DIAGONAL, _JVP, _VJP = range(5)  # enum pards_kind
+
+
+def take_inputs(inputs: Array | None, dtype: np.dtype[Any]) -> Array | None:
+    """The inputs of a function, which the library does not see: checked, and cast to dtype if they are floating."""
+    if inputs is None:
+        return None
+    if inputs.ndim not in (2, 3):
+        raise ValueError(
+            f"solve: inputs has shape {inputs.shape}, want (T, M) or (B, T, M); M is 1 for one number a step"
+        )
+    if inputs.dtype.kind != "f":
+        return inputs
+    inputs = inputs.astype(dtype, copy=False)
+    if not np.isfinite(inputs).all():
+        at = tuple(np.argwhere(~np.isfinite(inputs))[0].tolist())
+        raise ValueError(f"solve: inputs holds {inputs[at]} at {at}, want finite numbers")
+    return inputs
+
+
+class Model:
+    """f, jac and diag of a user as the library's eval callback.
+
+    The functions see states x of shape (n, D), or (S, n, D) in a batch, as a copy that is theirs, and a read-only
+    view of the inputs that belong to them. The memory that the library lends for the time of a call never reaches
+    them, nor outlives it.
+    """
+
+    def __init__(
+        self,
+        f: Function,
+        jac: Function | None,
+        diag: Function | None,
+        inputs: Array | None,
+        batched: bool,
+        dtype: np.dtype[Any],
+    ) -> None:
+        self.f, self.jac, self.diag = f, jac, diag
+        self.inputs, self.batched, self.dtype = inputs, batched, dtype
+        self.eps = np.sqrt(np.finfo(dtype).eps)
+
+    def __call__(
+        self,
+        kind: int,
+        sequences: int,
+        index: memoryview,
+        first: int,
+        steps: int,
+        dim: int,
+        x: memoryview,
+        y: memoryview | None,
+        v: memoryview | None,
+        out: memoryview,
+    ) -> None:
+        """Answer one request of the library; pards.h, struct pards_request, says what it holds."""
+        shape = (sequences, steps, dim) if self.batched else (steps, dim)
+        try:
+            u = self._inputs(index, first, steps)
+            at = self._copy(x, shape)
+            if kind == _STEP:
+                result = self._asked("f", self.f, at, u, shape)
+            elif kind == _JACOBIAN:
+                result = self._jacobian(at, u, self._copy(y, shape))
+            elif kind == _DIAGONAL:
+                result = self._diagonal(at, u, self._copy(y, shape))
+            elif kind == _JVP:
+                result = self._jvp(at, u, self._copy(y, shape), self._copy(v, shape))
+            else:
+                result = np.einsum(
+                    "...ij,...i->...j", self._jacobian(at, u, self._copy(y, shape)), self._copy(v, shape)
+                )
+            np.frombuffer(out, self.dtype)[:] = result.reshape(-1)
+        finally:
+            for lent in (index, x, y, v, out):
+                if lent is not None:
+                    lent.release()
+
+    def _inputs(self, index: memoryview, first: int, steps: int) -> Array | None:
+        """The inputs of a block, read-only."""
+        if self.inputs is None:
+            return None
+        u = self.inputs[..., first : first + steps, :]
+        if self.batched:
+            which = np.frombuffer(index, np.int64)
+            if u.ndim == 2:
+                u = np.broadcast_to(u, (len(which), *u.shape))
+            elif len(which) < len(u):
+                u = u[which]
+        u = u.view()
+        u.flags.writeable = False
+        return u
+
+    def _copy(self, lent: memoryview | None, shape: tuple[int, ...]) -> Array:
+        """A copy of lent memory."""
+        assert lent is not None
+        return np.frombuffer(lent, self.dtype).reshape(shape).copy()
+
+    def _asked(self, name: str, function: Function, x: Array, u: Array | None, shape: tuple[int, ...]) -> Array:
+        """What a function returns, checked."""
+        result = np.asarray(function(x, u))
+        if result.dtype != self.dtype:
+            other = f", or solve in that dtype: dtype=np.{result.dtype}" if result.dtype.char in FLOATS else ""
+            raise TypeError(
+                f"solve: {name} returned {result.dtype}, want {self.dtype}, the dtype of x0 and the floating inputs; "
+                f"let {name} keep to the dtype of x{other}"
+            )
+        if result.shape != shape:
+            raise ValueError(
+                f"solve: {name} returned shape {result.shape} for x of shape {x.shape}, want {shape}; "
+                f"it is called with all steps at once and works over leading axes"
+            )
+        return result
+
+    def _jacobian(self, x: Array, u: Array | None, y: Array) -> Array:
+        """J[..., i, j] = df_i/dx_j, by forward differences where the user gave no jac."""
+        if self.jac is not None:
+            return self._asked("jac", self.jac, x, u, (*x.shape, x.shape[-1]))
+        result = np.empty((*x.shape, x.shape[-1]), self.dtype)
+        for columns, h, piece in self._differences(x, u, y):
+            result[..., piece, :, :] = np.moveaxis(columns, 0, -1) / h[..., None, :]
+        return result
+
+    def _diagonal(self, x: Array, u: Array | None, y: Array) -> Array:
+        if self.diag is not None:
+            return self._asked("diag", self.diag, x, u, x.shape)
+        if self.jac is not None:
+            return np.diagonal(self._jacobian(x, u, y), axis1=-2, axis2=-1)
+        result = np.empty_like(x)
+        for columns, h, piece in self._differences(x, u, y):
+            result[..., piece, :] = np.einsum("i...i->...i", columns) / h
+        return result
+
+    def _jvp(self, x: Array, u: Array | None, y: Array, v: Array) -> Array:
+        """J v, by one difference along v where the user gave no jac; the step follows the largest component of x."""
+        if self.jac is not None:
+            return np.einsum("...ij,...j->...i", self._jacobian(x, u, y), v)
+        h = self.eps * np.maximum(1, np.abs(x).max(-1, keepdims=True)).astype(self.dtype)
+        return (self._asked("f", self.f, x + h * v, u, x.shape) - y) / h
+
+    def _differences(self, x: Array, u: Array | None, y: Array) -> Iterator[tuple[Array, Array, slice]]:
+        """f(x + h_j e_j) - f(x) for each j on a leading axis, in one call of f, the steps h, and the times they belong
+        to: all of them, or a piece at a time where that is much."""
+        dim, steps = x.shape[-1], x.shape[-2]
+        most = max(1, _MOST // max(1, x.size // steps * dim))
+        for first in range(0, steps, most):
+            piece = slice(first, min(first + most, steps))
+            at = x[..., piece, :]
+            h = (self.eps * np.maximum(1, np.abs(at))).astype(self.dtype)
+            h = (at + h) - at  # what a step in floating point really is
+            shifted = np.repeat(at[None], dim, 0)
+            np.einsum("i...i->...i", shifted)[...] += h
+            if u is not None:
+                drive = u[..., piece, :]
+                drive = np.broadcast_to(drive, (dim, *drive.shape))
+            else:
+                drive = None
+            yield self._asked("f", self.f, shifted, drive, shifted.shape) - y[..., piece, :], h, piece

@@ -1,0 +1,181 @@
+"""What all native cells have in common: parameters, a handle in the library for each dtype, and their derivatives."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import math
+import threading
+import weakref
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import _array, _lib
+from ._array import Array
+
+_STEP, _JACOBIAN, _DIAGONAL, _JVP, _VJP = range(5)  # enum pards_kind
+_making = threading.Lock()
+
+
+class Cell:
+    """A model x[t] = f(x[t-1], u[t]) that the library knows, with its parameters.
+
+    A cell is frozen: its parameters are read-only copies of what the constructor was given, under the same names.
+    Calling it, and its derivatives, take states (..., D) and inputs (..., M) of any leading axes, which broadcast. A
+    model driven by words takes integers (...) for inputs, an autonomous one None. Cells can be pickled and used by
+    several threads at once.
+    """
+
+    name: ClassVar[str]
+    words: ClassVar[bool] = False
+    fields: ClassVar[Mapping[str, str]]  # the axes of each array; "float", "int", "bool" or "str" for what is none
+
+    def _set(self, **values: Any) -> None:
+        """Keep the parameters, and have the library check them."""
+        cell = type(self).__name__
+        kept = {name: _kept(cell, name, value, self.fields[name]) for name, value in values.items()}
+        self.__dict__.update(kept, _handles={})
+        handle(self, _array.promoted(self.dtype))
+
+    @functools.cached_property
+    def dim(self) -> int:
+        """D, the number of components of the state."""
+        return self._axis("D") or 0
+
+    @property
+    def inputs(self) -> int:
+        """M, the number of components of the input; 1 for words, 0 for none."""
+        return self._axis("M") or int(self.words)
+
+    @functools.cached_property
+    def dtype(self) -> np.dtype[Any] | None:
+        """What the parameters bring to the dtype of a computation; None where they have no say, as with words."""
+        arrays = [value.dtype for value in vars(self).values() if isinstance(value, np.ndarray)]
+        return None if self.words or not arrays else np.result_type(*arrays)
+
+    def __call__(self, x: ArrayLike, u: ArrayLike | None = None) -> Array:
+        """The next state f(x, u), shape (..., D)."""
+        return self._evaluate(_STEP, x, u)
+
+    def jacobian(self, x: ArrayLike, u: ArrayLike | None = None) -> Array:
+        """The Jacobian J[..., i, j] = df_i/dx_j, shape (..., D, D)."""
+        return self._evaluate(_JACOBIAN, x, u)
+
+    def diagonal(self, x: ArrayLike, u: ArrayLike | None = None) -> Array:
+        """The diagonal of the Jacobian, shape (..., D)."""
+        return self._evaluate(_DIAGONAL, x, u)
+
+    def jvp(self, x: ArrayLike, u: ArrayLike | None, v: ArrayLike) -> Array:
+        """The product J v, shape (..., D)."""
+        return self._evaluate(_JVP, x, u, v)
+
+    def vjp(self, x: ArrayLike, u: ArrayLike | None, v: ArrayLike) -> Array:
+        """The product J'v, shape (..., D)."""
+        return self._evaluate(_VJP, x, u, v)
+
+    def _evaluate(self, kind: int, x: ArrayLike, u: ArrayLike | None, v: ArrayLike | None = None) -> Array:
+        cell = type(self).__name__
+        given = {"x": _array.take(cell, "x", x)}
+        if u is not None:
+            u = take_inputs(self, cell, "u", u)
+            given["u"] = u[..., None] if self.words else u
+        if v is not None:
+            given["v"] = _array.take(cell, "v", v)
+        try:
+            lead = np.broadcast_shapes(*(array.shape[:-1] for array in given.values()))
+        except ValueError:
+            shapes = ", ".join(f"{name} {array.shape}" for name, array in given.items())
+            raise ValueError(f"{cell}: the leading axes of {shapes} do not broadcast") from None
+        floating = (array.dtype for name, array in given.items() if name != "u" or array.dtype.kind == "f")
+        dtype = _array.promoted(*floating, self.dtype)
+        rows = math.prod(lead)
+        out = np.empty((rows, self.dim, self.dim) if kind == _JACOBIAN else (rows, self.dim), dtype)
+        plain = {
+            name: _array.plain(np.broadcast_to(array, lead + array.shape[-1:]), dtype).reshape(rows, *array.shape[-1:])
+            for name, array in given.items()
+        }
+        described = (_array.describe(array) for array in (plain["x"], plain.get("u"), plain.get("v"), out))
+        _lib.call("pards_evaluate", handle(self, dtype), kind, *described)
+        return out.reshape(lead + out.shape[1:])
+
+    def _axis(self, axis: str) -> int | None:
+        """The length of an axis, from a parameter that has it."""
+        for name, shape in self.fields.items():
+            for axes in (alternative.split() for alternative in shape.split("|")):
+                array = getattr(self, name)
+                if isinstance(array, np.ndarray) and axis in axes and array.ndim == len(axes):
+                    return array.shape[axes.index(axis)]
+        return None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={_short(value)}' for name, value in self._shown().items())})"
+
+    def _shown(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.fields}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{type(self).__name__} is frozen; make a new one to change {name}")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__} is frozen")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_handles"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for value in state.values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+        self.__dict__.update(state, _handles={})
+
+
+def take_inputs(cell: Cell, function: str, name: str, inputs: ArrayLike) -> Array:
+    """The inputs of a cell that a caller gave; words must be integers."""
+    array = _array.take(function, name, inputs)
+    return _array.take(function, name, array, _array.INTEGERS) if cell.words and array.size else array
+
+
+def handle(cell: Cell, dtype: np.dtype[Any]) -> int:
+    """The library's handle for a cell in a dtype, made when first asked for and released with the cell."""
+    handles: dict[np.dtype[Any], int] = vars(cell)["_handles"]
+    if dtype not in handles:
+        _lib.get()  # a forked process learns here that it is one, before it waits for a lock that nobody gives back
+        with _making:
+            if dtype not in handles:
+                handles[dtype] = _make(cell, dtype)
+    return handles[dtype]
+
+
+def _make(cell: Cell, dtype: np.dtype[Any]) -> int:
+    params, count, _alive = _array.parameters({name: getattr(cell, name) for name in cell.fields}, dtype)
+    made = ctypes.c_int64()
+    _lib.call("pards_cell", cell.name.encode(), _array.code(dtype), params, count, made)
+    weakref.finalize(cell, _lib.release, made.value).atexit = False
+    return made.value
+
+
+def _kept(cell: str, name: str, value: Any, kind: str) -> Any:
+    """A parameter as a cell keeps it."""
+    if kind == "bool":
+        return bool(value)
+    if kind == "int":
+        return _array.whole(cell, name, value, -(1 << 62), "a whole number")
+    if kind == "float":
+        return _array.number(cell, name, value)
+    if kind == "str" or value is None:
+        return value
+    return frozen(cell, name, value)
+
+
+def frozen(function: str, name: str, value: ArrayLike) -> Array:
+    """A read-only copy of an array that a caller gave."""
+    array = _array.take(function, name, value).copy()
+    array.flags.writeable = False
+    return array
+
+
+def _short(value: Any) -> str:
+    return f"<{value.dtype} {value.shape}>" if isinstance(value, np.ndarray) else repr(value)

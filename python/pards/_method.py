@@ -1,0 +1,42 @@
+"""What all methods have in common, and the form of a status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, NamedTuple
+
+from . import _cell
+
+
+class Status(NamedTuple):
+    """An outcome of a sequence."""
+
+    name: str
+    success: bool
+    advice: str
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to choose A[t] in x'[t] = f(x[t-1], u[t]) + A[t] (x'[t-1] - x[t-1]).
+
+    Attributes:
+        name: the name by which `solve` knows it.
+        structure: the structure in which A is scanned, "none" for a method that does not iterate.
+        derivative: what is asked of the model: "full", "diagonal", "mean_diagonal", "rotated_diagonal" or "none".
+    """
+
+    name: ClassVar[str]
+    structure: ClassVar[str]
+    derivative: ClassVar[str]
+    arrays: ClassVar[tuple[str, ...]] = ()  # the settings that are arrays; kept as read-only copies
+
+    def __post_init__(self) -> None:
+        for name in self.arrays:
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _cell.frozen(type(self).__name__, name, value))
+
+    def settings(self) -> dict[str, Any]:
+        """The settings by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -1,0 +1,367 @@
+"""The solve function."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from . import _array, _callable, _catalog, _lib, _progress
+from ._array import Array
+from ._cell import Cell, handle, take_inputs
+from ._method import Method
+from ._solution import Solution, SolveError, Trace, failure
+
+# The columns of the library's report (enum pards_report) and their types.
+_REPORT: dict[str, type] = {
+    "iterations": int,
+    "status": int,
+    "error": float,
+    "merit": float,
+    "residual": float,
+    "update": float,
+    "resets": int,
+    "bad_step": int,
+}
+
+
+def solve(
+    f: Cell | Callable[[Any, Any], Any],
+    x0: ArrayLike,
+    inputs: ArrayLike | None = None,
+    *,
+    length: int | None = None,
+    method: str | Method = "auto",
+    guess: ArrayLike | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    merit_tol: float | None = None,
+    max_iterations: int | None = None,
+    window: int | Literal["auto"] | None = None,
+    damping: float = 0.0,
+    clip: bool = False,
+    nonfinite: Literal["stop", "continue", "reset"] = "stop",
+    device: str = "auto",
+    dtype: DTypeLike | None = None,
+    jac: Callable[[Any, Any], Any] | None = None,
+    diag: Callable[[Any, Any], Any] | None = None,
+    out: Array | None = None,
+    trace: bool = False,
+    progress: bool | _progress.Report = False,
+    num_threads: int | None = None,
+    seed: int = 0,
+    raise_on_failure: bool = True,
+) -> Solution:
+    """Solve x[t] = f(x[t-1], u[t]), t = 1..T, for the whole trajectory at once.
+
+    The iteration starts from a guess of the trajectory. Each update linearises the model along the iterate and
+    evaluates the linear dynamical system that results by a scan; the methods differ in how much of the Jacobian they
+    keep. A batch axis on any of x0, inputs and guess makes a batch; what has none is shared by all sequences.
+
+    The computation is in float32 or float64, whichever NumPy promotes x0, floating inputs and the cell's parameters
+    to (float64 where those are integers).
+
+    Args:
+        f: a cell of `pards.cells`, or a NumPy function f(x, u) that is vectorised over leading axes: it maps x (...,
+            D) and u (..., M) to (..., D) in the dtype of x, and is called with all steps at once. For a JAX function
+            see `pards.jax`.
+        x0: (D,) or (B, D), the state before the first step.
+        inputs: (T, M) or (B, T, M); words are integers, (T,) or (B, T). None for an autonomous model: give length,
+            and f is called as f(x, None).
+        length: T, where there are no inputs.
+        method: a name, "newton", "quasi_newton", "rotated_quasi_newton", "scaled_identity", "picard", "jacobi",
+            "sequential"; or an object with settings, such as `QuasiNewton(diagonal="hutchinson", probes=2)`; or
+            "auto", which chooses and says why.
+        guess: (T, D) or (B, T, D), the iterate to start from; x0 at every step by default.
+        rtol: stop when the estimated distance to the sequential trajectory, relative to the size of each component,
+            is at most this; 1e-4 in float32 and 1e-8 in float64 by default.
+        atol: the absolute part of that measure; 1e-3 * rtol by default.
+        merit_tol: stop instead when 0.5 * sum of squared residuals is at most this (the paper: 5e-4).
+        max_iterations: the largest number of updates, of each window; by default min(T + 1, 1000), or T with merit_tol.
+        window: solve windows of that many steps one after another, each from the converged end of the last; "auto"
+            chooses the length, None takes the whole.
+        damping: k, scales the linearisation A by 1 - k.
+        clip: limit A to [-1, 1] by its diagonal, or by its largest singular value where it is dense.
+        nonfinite: when an update overflows, "stop" and return the last iterate, "continue", or "reset" its NaN to the
+            guess.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        dtype: float32 or float64, to compute in that.
+        jac: jac(x, u), (..., D, D), the Jacobian df_i/dx_j of a function f.
+        diag: diag(x, u), (..., D), its diagonal. What is not given is taken from jac, or found by forward differences
+            with steps sqrt(eps) * max(1, |x_i|), eps that of the dtype, in one call of f on D shifted copies of x (one
+            for each piece of time where these are many); a product J v by one difference along v, with the step
+            sqrt(eps) * max(1, max_i |x_i|).
+        out: (T, D) or (B, T, D), a writeable array or memmap of the dtype computed in, to write the states to.
+        trace: keep the history of the iteration in `Solution.trace`.
+        progress: show a bar; or a function that is called with (iteration, window, windows, sequences, merit).
+        num_threads: how many workers; as many as the process may use by default. It changes no bit of the result.
+        seed: of what a method draws (Hutchinson's probes).
+        raise_on_failure: raise if a sequence fails; else the status tells.
+
+    Returns:
+        A `Solution`. Where the model is chaotic or expanding, rounding keeps any method from agreeing with the plain
+        loop: the residual is what is promised.
+
+    Raises:
+        ValueError: an argument has a wrong value or shape, or is not finite.
+        TypeError: an argument has a wrong type, or f returns another dtype.
+        SolveError: a sequence failed and raise_on_failure is set; it carries the solution.
+        MemoryError: the problem does not fit.
+        RuntimeError: the device is not there.
+
+    Reference:
+        Gonzalez et al., "A Unifying Framework for Parallelizing Sequential Models with Linear Dynamical Systems"
+        (2025).
+
+    Example:
+        >>> import numpy as np, pards
+        >>> u = np.random.default_rng(0).standard_normal((1000, 4))
+        >>> sol = pards.solve(lambda x, u: np.tanh(0.5 * x + u), np.zeros(4), u, method="newton")
+        >>> sol.states.shape, sol.status
+        ((1000, 4), 'converged')
+    """
+    problem = _problem(f, x0, inputs, guess, length, dtype, jac, diag)
+    name, settings = _method(method)
+    params, count, _alive = _array.parameters(settings, problem.dtype)
+    states = _target(out, problem)
+    report = np.empty((problem.size, len(_REPORT)))
+    library = _lib.get()
+    args = library.pards_solve_args(
+        size=ctypes.sizeof(library.pards_solve_args),
+        method=name.encode(),
+        settings=params,
+        settings_count=count,
+        x0=_array.describe(problem.x0),
+        inputs=_array.describe(problem.inputs),
+        guess=_array.describe(problem.guess),
+        batch=problem.size,
+        length=problem.steps,
+        rtol=_tolerance("rtol", rtol),
+        atol=_tolerance("atol", atol),
+        merit_tol=_tolerance("merit_tol", merit_tol),
+        max_iterations=-1 if max_iterations is None else _whole("max_iterations", max_iterations, 0),
+        window=_window(window),
+        damping=damping if type(damping) is float else _array.number("solve", "damping", damping),
+        clip=bool(clip),
+        nonfinite=_text("nonfinite", nonfinite),
+        device=_text("device", device),
+        num_threads=0 if num_threads is None else _whole("num_threads", num_threads, 1),
+        seed=_whole("seed", seed, 0),
+        trace=bool(trace) or window is not None,
+        states=_array.describe(states.reshape(problem.size, problem.steps, problem.dim)),
+        report=_array.describe(report),
+    )
+    try:
+        _run(problem, args, progress)
+        if out is not None and states is not out:
+            out[...] = states
+            states = out
+        solution = _wrap(problem, states, report, args, bool(trace))
+    finally:
+        if args.history:
+            _lib.release(args.history)
+    if raise_on_failure and not (solution.success if problem.batch is None else solution.success.all()):
+        raise SolveError(failure(solution), solution)
+    return solution
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """The problem as the library takes it: arrays in the dtype of the computation, and what their axes say."""
+
+    cell: Cell | None
+    model: _callable.Model | None  # of a function
+    dtype: np.dtype[Any]
+    batch: int | None  # None where nothing has a batch axis
+    steps: int
+    dim: int
+    x0: Array
+    inputs: Array | None  # None for a function, whose model has them
+    guess: Array | None
+
+    @property
+    def size(self) -> int:
+        return 1 if self.batch is None else self.batch
+
+
+def _problem(
+    f: Cell | _callable.Function,
+    x0: ArrayLike,
+    inputs: ArrayLike | None,
+    guess: ArrayLike | None,
+    length: int | None,
+    dtype: DTypeLike | None,
+    jac: _callable.Function | None,
+    diag: _callable.Function | None,
+) -> _Problem:
+    cell = f if isinstance(f, Cell) else None
+    if cell is None and not callable(f):
+        raise TypeError(f"solve: f is a {type(f).__name__}, want a cell of pards.cells or a function f(x, u)")
+    if cell is not None and not (jac is None and diag is None):
+        raise TypeError(f"solve: jac and diag belong to a function, but f is a {type(f).__name__}, which has its own")
+    first = _array.take("solve", "x0", x0)
+    around = None if guess is None else _array.take("solve", "guess", guess)
+    words, drive, floating = cell is not None and cell.words, None, None
+    if inputs is not None:
+        drive = _array.take("solve", "inputs", inputs) if cell is None else take_inputs(cell, "solve", "inputs", inputs)
+        floating = drive.dtype if drive.dtype.kind == "f" and not words else None
+        drive = drive[..., None] if words else drive
+    own = None if cell is None else cell.dtype
+    chosen = _array.promoted(first.dtype, floating, own) if dtype is None else _array.forced("solve", dtype)
+    batch, steps = _batch(first, drive, around), _steps(length, drive)
+    model = None
+    if cell is None:
+        model = _callable.Model(f, jac, diag, _callable.take_inputs(drive, chosen), batch is not None, chosen)
+        drive = None
+    return _Problem(
+        cell=cell,
+        model=model,
+        dtype=chosen,
+        batch=batch,
+        steps=steps,
+        dim=cell.dim if cell is not None else first.shape[-1] if first.ndim else 1,
+        x0=_array.plain(first, chosen),
+        inputs=None if drive is None else _array.plain(drive, chosen),
+        guess=None if around is None else _array.plain(around, chosen),
+    )
+
+
+def _batch(x0: Array, inputs: Array | None, guess: Array | None) -> int | None:
+    """The length of the batch axis, which suffices on one of the three."""
+    sizes: dict[str, int] = {}
+    for name, array, axes in (("x0", x0, 1), ("inputs", inputs, 2), ("guess", guess, 2)):
+        if array is not None and array.ndim == axes + 1:
+            sizes[name] = len(array)
+    if len(set(sizes.values())) > 1:
+        came = ", ".join(f"{name} has {size}" for name, size in sizes.items())
+        raise ValueError(f"solve: the batch axes differ: {came}; want one batch size, or no batch axis")
+    return next(iter(sizes.values()), None)
+
+
+def _steps(length: int | None, inputs: Array | None) -> int:
+    """T."""
+    if length is not None:
+        length = _whole("length", length, 0)
+    if inputs is None:
+        if length is None:
+            raise ValueError(
+                "solve: inputs and length are None, "
+                "want inputs (T, M) or (B, T, M), or length=T for a model without inputs"
+            )
+        return length
+    steps = inputs.shape[-2] if inputs.ndim > 1 else inputs.size
+    if length is not None and length != steps:
+        raise ValueError(f"solve: length is {length}, want {steps}, the length of inputs, or None")
+    return steps
+
+
+def _method(method: str | Method) -> tuple[str, dict[str, Any]]:
+    """A method's name and settings."""
+    if isinstance(method, Method):
+        return method.name, method.settings()
+    if isinstance(method, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return method, {}
+    if isinstance(method, type) and issubclass(method, Method):
+        raise TypeError(f"solve: method is the class {method.__name__}, want an object: {method.__name__}()")
+    raise TypeError(f"solve: method is a {type(method).__name__}, want a name or an object such as pards.Newton()")
+
+
+def _tolerance(name: str, value: float | None) -> float:
+    """A tolerance, NaN where none was given."""
+    number = math.nan if value is None else _array.number("solve", name, value)
+    if value is not None and math.isnan(number):
+        raise ValueError(f"solve: {name} is nan, want a number, or None")
+    return number
+
+
+def _whole(name: str, value: int, least: int) -> int:
+    return _array.whole("solve", name, value, least, f"a whole number of at least {least}")
+
+
+def _window(window: int | str | None) -> int:
+    if window is None:
+        return 0
+    if window == "auto":
+        return -1
+    return _array.whole("solve", "window", window, 1, 'a whole number of at least 1, "auto", or None')
+
+
+def _text(name: str, value: str) -> bytes:
+    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"solve: {name} is {value!r}, want a text")
+    return value.encode()
+
+
+def _target(out: Array | None, problem: _Problem) -> Array:
+    """The array that the library writes the states to: out where that can be."""
+    shape = (problem.steps, problem.dim) if problem.batch is None else (problem.batch, problem.steps, problem.dim)
+    if out is None:
+        return np.empty(shape, problem.dtype)
+    return _array.target("solve", out, shape, problem.dtype, (problem.x0, problem.inputs, problem.guess))
+
+
+def _run(problem: _Problem, args: Any, progress: bool | _progress.Report) -> None:
+    """Call the library. Where iterates overflow in f NumPy need not warn: the statuses report it."""
+    library, model, made = _lib.get(), problem.model, ctypes.c_int64()
+    if problem.cell is not None:
+        args.cell = handle(problem.cell, problem.dtype)
+    else:
+        evaluate = _lib.address(library.pards_python_eval)
+        _lib.call("pards_callable", problem.dim, _array.code(problem.dtype), evaluate, made)
+        args.cell = made.value
+    try:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"), _progress.shown(progress) as report:
+            objects = (None if called is None else id(called) for called in (model, report))  # a PyObject's address
+            _lib.call("pards_python_solve", library.interpreter, *objects, args)
+    finally:
+        if made.value:
+            _lib.release(made.value)
+
+
+def _wrap(problem: _Problem, states: Array, report: Array, args: Any, traced: bool) -> Solution:
+    """The solution from what the library reports."""
+    library = _lib.get()
+    batch = problem.batch is not None
+    trace, windows = None, None
+    if args.history:
+        windows = _history(args.history, library.PARDS_WINDOWS, 2, np.int64)
+        if traced:
+            rows = _history(args.history, library.PARDS_TRACE, 3, np.float64)
+            trace = Trace(*np.moveaxis(rows if batch else rows[:, 0], -1, 0))
+    columns: dict[str, Any]
+    if batch:
+        columns = {name: report[:, i].astype(kind) for i, (name, kind) in enumerate(_REPORT.items())}
+        outcomes = [_catalog.STATUSES[i] for i in columns["status"]]
+        columns["status"] = np.array([outcome.name for outcome in outcomes], np.str_)
+        columns["success"] = np.array([outcome.success for outcome in outcomes], np.bool_)
+        windows = columns["iterations"][:, None] if windows is None else windows
+    else:
+        columns = {name: kind(value) for (name, kind), value in zip(_REPORT.items(), report[0].tolist(), strict=True)}
+        outcome = _catalog.STATUSES[columns["status"]]
+        columns |= {"status": outcome.name, "success": outcome.success}
+        windows = np.array([columns["iterations"]]) if windows is None else windows[0]
+    return Solution(
+        **columns,
+        states=states,
+        method=args.method_used.decode(),
+        device=args.device_used.decode(),
+        seconds=args.seconds,
+        trace=trace,
+        window_iterations=windows,
+        window=args.window_used or None,
+        reason=args.reason.decode(),
+    )
+
+
+def _history(history: int, part: int, axes: int, dtype: type) -> Array:
+    """One part of a history, see enum pards_history_part."""
+    shape = (ctypes.c_int64 * 3)()
+    _lib.call("pards_history_shape", history, part, shape)
+    array = np.empty(shape[:axes], dtype)
+    _lib.call("pards_history_copy", history, part, _array.describe(array))
+    return array
