@@ -75,7 +75,7 @@ def whole(function: str, name: str, value: Any, least: int, want: str) -> int:
     except TypeError:
         raise TypeError(f"{function}: {name} is {value!r}, want {want}") from None
     if not least <= number < 1 << 62:
-        raise ValueError(f"{function}: {name} is {number}, want {want}")
+        raise ValueError(f"{function}: {name} is {number}, want {want}, and less than 2**62")
     return number
 
 
@@ -94,7 +94,7 @@ def target(
         TypeError, ValueError: out is not a writeable array of the shape and the dtype of the result.
     """
     if not isinstance(out, np.ndarray):
-        raise TypeError(f"{function}: out is a {type(out).__name__}, want a NumPy array")
+        raise TypeError(f"{function}: out is of type {type(out).__name__}, want a NumPy array")
     if out.dtype != dtype:
         raise TypeError(f"{function}: out has dtype {out.dtype}, want {dtype}, in which is computed")
     if out.shape != shape:

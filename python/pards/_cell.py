@@ -82,6 +82,10 @@ class Cell:
         if u is not None:
             u = take_inputs(self, cell, "u", u)
             given["u"] = u[..., None] if self.words else u
+        elif self.inputs:
+            raise ValueError(
+                f"{cell}: u is None, want inputs of shape {'(...)' if self.words else f'(..., {self.inputs})'}"
+            )
         if v is not None:
             given["v"] = _array.take(cell, "v", v)
         try:

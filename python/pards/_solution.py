@@ -79,10 +79,14 @@ class Solution:
     def explain(self) -> str:
         """In words: which method ran and why, how it ended, and what that means."""
         lines = [f"{self.method} on {self.device}: {self._size()}, {self.seconds:.3g} s."]
+        ran = [_catalog.METHODS[name] for name in self.method.split("+")]
+        lines += [" ".join((method.__doc__ or "").partition("\n\n")[0].split()) for method in ran]
         if self.reason:
             lines.append(f"Chosen by auto: {self.reason}.")
         if self.window is not None:
             lines.append(f"Solved in {self.window_iterations.shape[-1]} windows of {self.window} steps.")
+        if all(method.structure == "none" for method in ran) and np.all(self.success):
+            return "\n".join(lines)  # a loop has no iterates to tell of
         iterations, statuses = np.atleast_1d(self.iterations), np.atleast_1d(self.status)
         for status in _catalog.STATUSES:
             its = iterations[statuses == status.name]

@@ -201,7 +201,7 @@ def _problem(
 ) -> _Problem:
     cell = f if isinstance(f, Cell) else None
     if cell is None and not callable(f):
-        raise TypeError(f"solve: f is a {type(f).__name__}, want a cell of pards.cells or a function f(x, u)")
+        raise TypeError(f"solve: f is of type {type(f).__name__}, want a cell of pards.cells or a function f(x, u)")
     if cell is not None and not (jac is None and diag is None):
         raise TypeError(f"solve: jac and diag belong to a function, but f is a {type(f).__name__}, which has its own")
     first = _array.take("solve", "x0", x0)
@@ -268,7 +268,9 @@ def _method(method: str | Method) -> tuple[str, dict[str, Any]]:
         return method, {}
     if isinstance(method, type) and issubclass(method, Method):
         raise TypeError(f"solve: method is the class {method.__name__}, want an object: {method.__name__}()")
-    raise TypeError(f"solve: method is a {type(method).__name__}, want a name or an object such as pards.Newton()")
+    raise TypeError(
+        f"solve: method is of type {type(method).__name__}, want a name or an object such as pards.Newton()"
+    )
 
 
 def _tolerance(name: str, value: float | None) -> float:

@@ -100,7 +100,9 @@ class Langevin(_catalog.Langevin):
 
     def __init__(self, potential: GaussianMixture, step_size: float) -> None:
         if not isinstance(potential, GaussianMixture):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"Langevin: potential is a {type(potential).__name__}, want a pards.cells.GaussianMixture")
+            raise TypeError(
+                f"Langevin: potential is of type {type(potential).__name__}, want a pards.cells.GaussianMixture"
+            )
         self.__dict__["potential"] = potential
         super().__init__(potential.means, potential.precisions, potential.log_weights, step_size)
 

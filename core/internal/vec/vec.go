@@ -36,7 +36,8 @@ func Transpose[T num.Float](a []T, rows, cols int) []T {
 
 // MatMulT writes c = x w' + bias: x is n by m, w p by m, c n by p, bias p numbers or nil.
 //
-// Two rows of x and four of w are held at a time: eight sums that do not wait for each other.
+// Two rows of x and four of w are held at a time: eight sums that do not wait for each other. Each sum runs in the order of its index,
+// so that a row gives the same bits alone and among others.
 func MatMulT[T num.Float](c, x, w, bias []T, n, m, p int) {
 	i := 0
 	for ; i+1 < n; i += 2 {
@@ -52,8 +53,12 @@ func MatMulT[T num.Float](c, x, w, bias []T, n, m, p int) {
 		}
 	}
 	for ; i < n; i++ {
-		for j := range p {
-			c[i*p+j] = Dot(w[j*m:(j+1)*m], x[i*m:(i+1)*m])
+		x0, c0, j := x[i*m:(i+1)*m], c[i*p:(i+1)*p], 0
+		for ; j+3 < p; j += 4 {
+			dot1x4(c0[j:j+4], x0, w[j*m:(j+4)*m])
+		}
+		for ; j < p; j++ {
+			c0[j] = Dot(w[j*m:(j+1)*m], x0)
 		}
 	}
 	if bias != nil {
@@ -63,6 +68,19 @@ func MatMulT[T num.Float](c, x, w, bias []T, n, m, p int) {
 			}
 		}
 	}
+}
+
+func dot1x4[T num.Float](c, x, w []T) {
+	m := len(x)
+	w0, w1, w2, w3 := w[:m], w[m:2*m], w[2*m:3*m], w[3*m:4*m]
+	var a0, a1, a2, a3 T
+	for k, u := range x {
+		a0 += u * w0[k]
+		a1 += u * w1[k]
+		a2 += u * w2[k]
+		a3 += u * w3[k]
+	}
+	c[0], c[1], c[2], c[3] = a0, a1, a2, a3
 }
 
 func dot2x4[T num.Float](c0, c1, x0, x1, w []T) {
@@ -87,31 +105,50 @@ func dot2x4[T num.Float](c0, c1, x0, x1, w []T) {
 
 // Sigmoid replaces each element by 1 / (1 + exp(-x)), which cannot overflow: exp(-x) = inf gives 0.
 func Sigmoid[T num.Float](x []T) {
+	if num.Size[T]() == 4 {
+		for i, v := range x {
+			x[i] = T(1 / (1 + exp(-float64(v))))
+		}
+		return
+	}
 	for i, v := range x {
 		x[i] = T(1 / (1 + math.Exp(-float64(v))))
 	}
 }
 
-// Tanh replaces each element by its hyperbolic tangent.
+// Tanh replaces each element by its hyperbolic tangent. For float32 it is computed in double precision as 1 - 2/(exp(2x)+1), which loses
+// 2^-42 / |x| of its value near 0; below 1e-3 the series takes over, whose next term is 1e-13 of the value.
 func Tanh[T num.Float](x []T) {
-	if num.Size[T]() == 4 {
+	if num.Size[T]() == 8 {
 		for i, v := range x {
-			x[i] = T(tanhOf32(float64(v)))
+			x[i] = T(math.Tanh(float64(v)))
 		}
 		return
 	}
 	for i, v := range x {
-		x[i] = T(math.Tanh(float64(v)))
+		if w := float64(v); w < 1e-3 && w > -1e-3 {
+			x[i] = T(w - w*w*w/3)
+		} else {
+			x[i] = T(1 - 2/(exp(2*w)+1))
+		}
 	}
 }
 
-// tanhOf32 computes in double precision what float32 needs: 1 - 2/(exp(2x)+1) loses 2^-53 / |x| of its value near 0, so below 1e-4 the
-// series takes over, whose next term is 1e-17 of the value.
-func tanhOf32(x float64) float64 {
-	if x < 1e-4 && x > -1e-4 {
-		return x - x*x*x/3
+// exp is the exponential to 2^-42 of its value, for float32 results: x = n log 2 + r, and a polynomial of degree 10 in r.
+func exp(x float64) float64 {
+	const (
+		round = 0x1.8p52 // x + round - round is x rounded to a whole number, which also stands in the low bits of the sum
+		log2  = 0x1.62e42fefa39efp-1
+	)
+	if !(x > -700 && x < 700) { // beyond float32's range on either side, or NaN
+		return math.Exp(x)
 	}
-	return 1 - 2/(math.Exp(2*x)+1)
+	k := x*(1/log2) + round
+	r := x - (k-round)*log2
+	r2 := r * r
+	r4 := r2 * r2
+	p := 1 + r + r2*(1./2+r*(1./6)) + r4*((1./24+r*(1./120))+r2*(1./720+r*(1./5040))+r4*((1./40320+r*(1./362880))+r2*(1./3628800)))
+	return math.Float64frombits(math.Float64bits(p) + math.Float64bits(k)<<52)
 }
 
 // Softmax replaces the logarithms x by weights exp(x - logsumexp(x)).
@@ -122,7 +159,11 @@ func Softmax[T num.Float](x []T) {
 	}
 	var sum T
 	for i, v := range x {
-		x[i] = T(math.Exp(float64(v - top)))
+		if num.Size[T]() == 4 {
+			x[i] = T(exp(float64(v - top)))
+		} else {
+			x[i] = T(math.Exp(float64(v - top)))
+		}
 		sum += x[i]
 	}
 	for i := range x {
