@@ -5,9 +5,6 @@
 package cell
 
 import (
-	"sort"
-
-	"pards/core/check"
 	"pards/core/internal/vec"
 	"pards/core/num"
 	"pards/core/param"
@@ -80,47 +77,22 @@ type Entry struct {
 	Fields      []param.Field
 	// Words: the inputs are whole numbers, one a step. Autonomous: there are none.
 	Words, Autonomous bool
-	make32            func(*param.Reader[float32]) Cell[float32]
-	make64            func(*param.Reader[float64]) Cell[float64]
 }
 
-var entries = map[string]Entry{}
+var family param.Family[Entry, Cell[float32], Cell[float64]]
 
 func register(e Entry, f32 func(*param.Reader[float32]) Cell[float32], f64 func(*param.Reader[float64]) Cell[float64]) {
-	e.make32, e.make64 = f32, f64
-	entries[e.Name] = e
+	family.Add(e.Name, e.Class, e.Fields, e, f32, f64)
 }
 
 // Entries returns the registered cells by name.
-func Entries() []Entry {
-	var all []Entry
-	for _, e := range entries {
-		all = append(all, e)
-	}
-	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
-	return all
-}
+func Entries() []Entry { return family.Entries() }
 
-// New makes a registered cell from its parameters, which it copies.
+// New makes a registered cell from its parameters, which it keeps.
 func New[T num.Float](name string, values param.Values[T]) (Cell[T], error) {
-	var names []string
-	for _, e := range Entries() {
-		names = append(names, e.Name)
-	}
-	if err := check.Choice("cell", "name", name, names); err != nil {
+	made, err := param.Make(&family, "cell", "name", name, values, nil)
+	if err != nil {
 		return nil, err
 	}
-	e := entries[name]
-	r := param.Read(e.Class, e.Fields, values)
-	var c Cell[T]
-	switch r := any(r).(type) {
-	case *param.Reader[float32]:
-		c = any(e.make32(r)).(Cell[T])
-	case *param.Reader[float64]:
-		c = any(e.make64(r)).(Cell[T])
-	}
-	if r.Err() != nil {
-		return nil, r.Err()
-	}
-	return c, nil
+	return made.(Cell[T]), nil
 }

@@ -27,7 +27,6 @@ type state[T num.Float] struct {
 	done         bool
 	status       Status
 	result       *Result
-	resets       int
 	windowUpdate float64
 }
 
@@ -50,8 +49,8 @@ type group[T num.Float] struct {
 
 // buffers hold one panel: the derivative, f, and the right-hand side of the scan where that is not f.
 type buffers[T num.Float] struct {
-	a, f, b, prev, u []T
-	next             []T
+	a, f, b, prev []T
+	next          []T
 }
 
 // Blocks are sized for a core's cache; panels are the unit in which a sequence is spread over workers, and only where the batch alone

@@ -1,10 +1,7 @@
 package method
 
 import (
-	"sort"
-
 	"pards/core/cell"
-	"pards/core/check"
 	"pards/core/lds"
 	"pards/core/num"
 	"pards/core/param"
@@ -67,46 +64,28 @@ type Entry struct {
 	Structure   string // name of the structure, "none" for a method that does not iterate
 	Derivative  string // what is asked of the cell: "full", "diagonal", "mean_diagonal", "rotated_diagonal", "none"
 	Fields      []param.Field
-	make32      func(*param.Reader[float32]) Method[float32]
-	make64      func(*param.Reader[float64]) Method[float64]
 }
 
-var entries = map[string]Entry{}
+var family param.Family[Entry, Method[float32], Method[float64]]
 
 func register(e Entry, f32 func(*param.Reader[float32]) Method[float32], f64 func(*param.Reader[float64]) Method[float64]) {
-	e.make32, e.make64 = f32, f64
-	entries[e.Name] = e
+	family.Add(e.Name, e.Class, e.Fields, e, f32, f64)
 }
 
 // Entries returns the registered methods by name.
-func Entries() []Entry {
-	var all []Entry
-	for _, e := range entries {
-		all = append(all, e)
-	}
-	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
-	return all
-}
+func Entries() []Entry { return family.Entries() }
+
+// Names returns the registered names.
+func Names() []string { return family.Names() }
 
 // New makes a registered method from its settings, for a problem of T steps of dimension d.
 func New[T num.Float](name string, values param.Values[T], steps, d int) (Method[T], error) {
-	var names []string
-	for _, e := range Entries() {
-		names = append(names, e.Name)
-	}
-	if err := check.Choice("solve", "method", name, append(names, "auto")); err != nil {
+	made, err := param.Make(&family, "solve", "method", name, values, func(r *param.Reader[T]) {
+		r.Fix("T", steps, "the problem's length")
+		r.Fix("D", d, "the problem's dimension")
+	})
+	if err != nil {
 		return nil, err
 	}
-	e := entries[name]
-	r := param.Read(e.Class, e.Fields, values)
-	r.Fix("T", steps, "the problem's length")
-	r.Fix("D", d, "the problem's dimension")
-	var m Method[T]
-	switch r := any(r).(type) {
-	case *param.Reader[float32]:
-		m = any(e.make32(r)).(Method[T])
-	case *param.Reader[float64]:
-		m = any(e.make64(r)).(Method[T])
-	}
-	return m, r.Err()
+	return made.(Method[T]), nil
 }

@@ -52,12 +52,12 @@ def _bar(rich: Any) -> Generator[Report, None, None]:
 
 @contextlib.contextmanager
 def _line() -> Generator[Report, None, None]:
-    """One line on standard error, written over ten times a second and wiped at the end."""
-    last, width = 0.0, 0
+    """One line on standard error, written over ten times a second, in a log every ten seconds; wiped at the end."""
+    last, width, every = time.monotonic(), 0, 0.1 if sys.stderr.isatty() else 10
 
     def report(iteration: int, window: int, windows: int, sequences: int, merit: float) -> None:
         nonlocal last, width
-        if time.monotonic() - last > 0.1:
+        if time.monotonic() - last > every:
             text = "pards " + _text(iteration, window, windows, sequences, merit)
             print("\r" + text.ljust(width), end="", file=sys.stderr, flush=True)
             last, width = time.monotonic(), len(text)

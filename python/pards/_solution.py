@@ -101,6 +101,8 @@ class Solution:
         error = np.atleast_1d(self.error)
         if np.isnan(error).all():
             lines.append("The distance to the sequential trajectory was not estimated: that takes two updates.")
+        elif np.isinf(error).all():
+            lines.append("The updates do not shrink, so the distance to the sequential trajectory is not known.")
         elif error.size:
             lines.append(
                 f"Estimated relative distance to the sequential trajectory: {_range(error, '.2g')}, beside rounding."
