@@ -125,6 +125,8 @@ const (
 	chunkLeast  = 1 << 20 // nor below this many numbers in the batch
 	chunkSteps  = 1 << 14
 	chunkGrowth = 8 // nor where they multiply the work by this much
+
+	pieceNumbers = 1 << 20 // how much is scanned between two looks at whether to stop
 )
 
 // Chunk returns the length of the chunks into which time is cut: T for none. It depends on its arguments alone.
@@ -142,8 +144,9 @@ func Chunk[T num.Float](s Structure[T], batch, steps, d int) int {
 func Run[T num.Float](w *par.Worker, s Structure[T], span Span[T], carry []T, chunk int) {
 	n := span.Steps()
 	if n <= chunk {
-		if n > 0 {
-			s.Apply(span, carry)
+		piece := 1 + pieceNumbers/(span.D+s.Len(span.D))
+		for from := 0; from < n && !w.Stopped(); from += piece {
+			s.Apply(span.part(from, min(n, from+piece), s.Len(span.D)), carry)
 		}
 		return
 	}

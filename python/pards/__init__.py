@@ -1,7 +1,5 @@
 """Sequential models x[t] = f(x[t-1], u[t]), solved for the whole trajectory at once by parallel iteration."""
 
-from importlib import metadata as _metadata
-
 from . import cells as cells
 from . import lds as lds
 from . import problems as problems
@@ -18,7 +16,18 @@ from ._solution import SolveError as SolveError
 from ._solution import Trace as Trace
 from ._solve import solve as solve
 
-try:
-    __version__ = _metadata.version("pards")
-except _metadata.PackageNotFoundError:  # a source tree that is not installed
-    __version__ = "0+unknown"
+__version__: str
+
+
+def __getattr__(name: str) -> str:
+    """The version, looked up when first asked for: importlib.metadata takes longer to import than all of pards."""
+    if name != "__version__":
+        raise AttributeError(f"module 'pards' has no attribute {name!r}")
+    from importlib import metadata
+
+    try:
+        version = metadata.version("pards")
+    except metadata.PackageNotFoundError:  # a source tree that is not installed
+        version = "0+unknown"
+    globals()[name] = version
+    return version

@@ -17,7 +17,7 @@ from . import _array, _lib
 from ._array import Array
 
 _STEP, _JACOBIAN, _DIAGONAL, _JVP, _VJP = range(5)  # enum pards_kind
-_making = threading.Lock()
+_making = threading.RLock()
 
 
 class Cell:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import threading
 from pathlib import Path
@@ -95,6 +94,8 @@ def described() -> dict[str, Any]:
     call("pards_describe", None, 0, needed)
     text = ctypes.create_string_buffer(needed.value)
     call("pards_describe", text, needed, needed)
+    import json  # here, for the sake of a fast import
+
     return json.loads(text.value)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import io
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -173,6 +171,8 @@ class Solution:
         return f"Solution({shown}, states={self.states.dtype} {self.states.shape})"
 
     def _repr_html_(self) -> str:
+        import html  # here, for the sake of a fast import
+
         left = "style='text-align:left'"
         rows = "".join(
             f"<tr><th {left}>{html.escape(name)}</th><td {left}>{html.escape(value)}</td></tr>"
@@ -188,6 +188,8 @@ class Solution:
             from matplotlib.figure import Figure
         except ImportError:
             return ""
+        import io
+
         figure = Figure(figsize=(4, 2.6), layout="constrained")
         self._draw(figure.subplots())
         svg = io.StringIO()
