@@ -30,6 +30,13 @@ type callerCell struct {
 	eval  C.pards_eval
 }
 
+// shaped is either of them.
+type shaped interface{ shape() (dim, inputs int) }
+
+func (c *nativeCell[T]) shape() (dim, inputs int) { return c.cell.Dim(), c.cell.Inputs() }
+
+func (c *callerCell) shape() (dim, inputs int) { return c.dim, 0 }
+
 // kinds of enum pards_kind.
 const (
 	kindStep = iota

@@ -82,6 +82,26 @@ func badDtype(fn, name string, dtype int32) error {
 	return check.Typef(fn, name, fmt.Sprintf("has dtype %s (%d)", dtypeNames[dtype], dtype), "float32 (1) or float64 (2)", "")
 }
 
+//export pards_cell_shape
+func pards_cell_shape(h C.int64_t, dim, inputs *C.int64_t, msg *C.char, cap C.int64_t) C.int32_t {
+	return guard(msg, cap, func() error {
+		v, err := lookup[any]("cell_shape", "cell", int64(h))
+		if err != nil {
+			return err
+		}
+		c, ok := v.(shaped)
+		if !ok {
+			return badHandle("cell_shape", int64(h), "it is not a cell")
+		}
+		if dim == nil || inputs == nil {
+			return check.Valuef("cell_shape", "dim or inputs", "is null", "a pointer", "")
+		}
+		d, m := c.shape()
+		*dim, *inputs = C.int64_t(d), C.int64_t(m)
+		return nil
+	})
+}
+
 //export pards_callable
 func pards_callable(dim C.int64_t, dtype C.int32_t, eval C.pards_eval, out *C.int64_t, msg *C.char, cap C.int64_t) C.int32_t {
 	return guard(msg, cap, func() error {
@@ -198,6 +218,9 @@ func scan[T num.Float](args *C.pards_scan_args) error {
 	if err != nil {
 		return err
 	}
+	if err := checkDevice(fn, text(args.device)); err != nil {
+		return err
+	}
 	return core.Scan(text(args.structure), a, b, x0, out, args.reverse != 0, int(args.num_threads), poller(args.poll, args.context, nil))
 }
 
@@ -261,7 +284,7 @@ func solve[T num.Float](args *C.pards_solve_args) error {
 	if want := []int{p.Batch, columns}; check.ShapeText(want) != check.ShapeText(report.Shape) {
 		return check.Valuef(fn, "report", "has shape "+check.ShapeText(report.Shape), check.ShapeText(want), "")
 	}
-	if err := checkDevice(text(args.device)); err != nil {
+	if err := checkDevice(fn, text(args.device)); err != nil {
 		return err
 	}
 	o, err := options[T](args)
@@ -291,15 +314,15 @@ func options[T num.Float](args *C.pards_solve_args) (*core.Options[T], error) {
 }
 
 // checkDevice refuses devices that are not there.
-func checkDevice(device string) error {
+func checkDevice(fn, device string) error {
 	switch device {
 	case "auto", "cpu", "":
 		return nil
 	}
 	if device == "cuda" || len(device) > 5 && device[:5] == "cuda:" {
-		return &check.Error{Kind: check.Device, Func: "solve", Arg: "device", Came: fmt.Sprintf("is %q", device), Want: `"auto" or "cpu"`, Why: gpuReason()}
+		return &check.Error{Kind: check.Device, Func: fn, Arg: "device", Came: fmt.Sprintf("is %q", device), Want: `"auto" or "cpu"`, Why: gpuReason()}
 	}
-	return check.Choice("solve", "device", device, []string{"auto", "cpu", "cuda", "cuda:N"})
+	return check.Choice(fn, "device", device, []string{"auto", "cpu", "cuda", "cuda:N"})
 }
 
 // encode writes a solution to the caller's report and args.

@@ -92,6 +92,9 @@ int32_t pards_describe(char *json, int64_t json_cap, int64_t *needed, char *msg,
 /* A cell by its registered name; the parameters are copied. */
 int32_t pards_cell(const char *name, int32_t dtype, const pards_param *params, int64_t count, int64_t *cell, char *msg, int64_t cap);
 
+/* A cell's D, and M, which is 0 for a cell without inputs and 1 for words. */
+int32_t pards_cell_shape(int64_t cell, int64_t *dim, int64_t *inputs, char *msg, int64_t cap);
+
 /* A cell that asks the caller: f is eval, called with the context of the call that uses the cell. */
 int32_t pards_callable(int64_t dim, int32_t dtype, pards_eval eval, int64_t *cell, char *msg, int64_t cap);
 
@@ -114,6 +117,7 @@ typedef struct pards_scan_args {
     const pards_array *x0;      /* (B, D), or NULL: the first A is not read */
     const pards_array *out;     /* (B, T, D) */
     int64_t reverse;
+    const char *device;         /* "auto", "cpu" */
     int64_t num_threads;        /* 0: as many as the process may use */
     pards_poll poll;            /* or NULL */
     void *context;
@@ -151,7 +155,7 @@ typedef struct pards_solve_args {
     /* results */
     const pards_array *states;  /* (B, T, D) */
     const pards_array *report;  /* float64 (B, PARDS_COLUMNS); see enum pards_report */
-    int64_t history;            /* handle, 0 without trace; released by the caller */
+    int64_t history;            /* handle, 0 without trace; released by the caller, also after PARDS_STOPPED */
     int64_t window_used;        /* W; 0: none */
     double seconds;
     char method_used[64];

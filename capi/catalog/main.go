@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"sort"
 	"strings"
 
 	"pards/core/cell"
@@ -68,6 +69,13 @@ func catalog() string {
 	w.line(0, "from ._array import Array")
 	w.line(0, "from ._cell import Cell")
 	w.line(0, "from ._method import Method, Status")
+	w.line(0, "")
+	w.line(0, "# What the package shows as its own; cells.py shows the cells.")
+	w.line(0, "__all__ = [")
+	for _, class := range methodClasses() {
+		w.line(1, "%s,", quoted(class))
+	}
+	w.line(0, "]")
 	for _, e := range cell.Entries() {
 		w.cell(e)
 	}
@@ -95,6 +103,16 @@ func catalog() string {
 	return w.String()
 }
 
+// methodClasses returns the classes of the methods in the order that ruff sorts __all__ by.
+func methodClasses() []string {
+	var classes []string
+	for _, e := range method.Entries() {
+		classes = append(classes, e.Class)
+	}
+	sort.Strings(classes)
+	return classes
+}
+
 func (w *writer) cell(e cell.Entry) {
 	w.line(0, "")
 	w.line(0, "")
@@ -114,7 +132,9 @@ func (w *writer) cell(e cell.Entry) {
 	}
 	w.line(1, "}")
 	for _, f := range e.Fields {
-		w.line(1, "%s: %s", f.Name, optional(f, kept(f)))
+		if f.Name != "dim" { // every cell has that
+			w.line(1, "%s: %s", f.Name, optional(f, kept(f)))
+		}
 	}
 	w.line(0, "")
 	w.line(1, "def __init__(")

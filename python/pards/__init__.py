@@ -3,13 +3,7 @@
 from . import cells as cells
 from . import lds as lds
 from . import problems as problems
-from ._catalog import Jacobi as Jacobi
-from ._catalog import Newton as Newton
-from ._catalog import Picard as Picard
-from ._catalog import QuasiNewton as QuasiNewton
-from ._catalog import RotatedQuasiNewton as RotatedQuasiNewton
-from ._catalog import ScaledIdentity as ScaledIdentity
-from ._catalog import Sequential as Sequential
+from ._catalog import *  # noqa: F403 - the methods, one class each
 from ._method import Method as Method
 from ._solution import Solution as Solution
 from ._solution import SolveError as SolveError

@@ -12,6 +12,49 @@ from ._array import Array
 from ._cell import Cell
 from ._method import Method, Status
 
+# What the package shows as its own; cells.py shows the cells.
+__all__ = [
+    "Jacobi",
+    "Newton",
+    "Picard",
+    "QuasiNewton",
+    "RotatedQuasiNewton",
+    "ScaledIdentity",
+    "Sequential",
+]
+
+
+class Elman(Cell):
+    """Elman network (Elman 1990): f = tanh(W_ih u + W_hh x + b).
+
+    Args:
+        weight_ih: (D, M), input weights.
+        weight_hh: (D, D), state weights.
+        bias: (D,), bias.
+    """
+
+    name: ClassVar[str] = "elman"
+    fields: ClassVar[Mapping[str, str]] = {
+        "weight_ih": "D M",
+        "weight_hh": "D D",
+        "bias": "D",
+    }
+    weight_ih: Array
+    weight_hh: Array
+    bias: Array
+
+    def __init__(
+        self,
+        weight_ih: ArrayLike,
+        weight_hh: ArrayLike,
+        bias: ArrayLike,
+    ) -> None:
+        self._set(
+            weight_ih=weight_ih,
+            weight_hh=weight_hh,
+            bias=bias,
+        )
+
 
 class GroupWord(Cell):
     """x[t] = P_w x[t-1] for an integer word w = u[t]: a product of permutations, the word problem of a group.
@@ -145,6 +188,72 @@ class Linear(Cell):
         self._set(
             A=A,
             B=B,
+            bias=bias,
+        )
+
+
+class Lorenz96(Cell):
+    """Lorenz 96 (Lorenz 1996), dx_i/dt = (x_{i+1} - x_{i-2}) x_{i-1} - x_i + F on a ring, one Runge-Kutta step of
+    fourth order; autonomous, and chaotic for F = 8 and dim of 4 or more.
+
+    Args:
+        dim: D, at least 4.
+        forcing: F.
+        step: length of a step in time.
+    """
+
+    name: ClassVar[str] = "lorenz96"
+    fields: ClassVar[Mapping[str, str]] = {
+        "dim": "int",
+        "forcing": "float",
+        "step": "float",
+    }
+    forcing: float
+    step: float
+
+    def __init__(
+        self,
+        dim: int,
+        forcing: float = 8.0,
+        step: float = 0.01,
+    ) -> None:
+        self._set(
+            dim=dim,
+            forcing=forcing,
+            step=step,
+        )
+
+
+class LSTM(Cell):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997), gates in the order i, f, g, o; the state is (h, c)
+    stacked, D = 2 H:
+    a = W_ih u + W_hh h + b, c' = s(a_f) c + s(a_i) tanh(a_g), h' = s(a_o) tanh(c').
+
+    Args:
+        weight_ih: (4H, M), input weights.
+        weight_hh: (4H, H), weights of h.
+        bias: (4H,), bias.
+    """
+
+    name: ClassVar[str] = "lstm"
+    fields: ClassVar[Mapping[str, str]] = {
+        "weight_ih": "4H M",
+        "weight_hh": "4H H",
+        "bias": "4H",
+    }
+    weight_ih: Array
+    weight_hh: Array
+    bias: Array
+
+    def __init__(
+        self,
+        weight_ih: ArrayLike,
+        weight_hh: ArrayLike,
+        bias: ArrayLike,
+    ) -> None:
+        self._set(
+            weight_ih=weight_ih,
+            weight_hh=weight_hh,
             bias=bias,
         )
 

@@ -40,15 +40,21 @@ class Cell:
         self.__dict__.update(kept, _handles={})
         handle(self, _array.promoted(self.dtype))
 
-    @functools.cached_property
+    @property
     def dim(self) -> int:
         """D, the number of components of the state."""
-        return self._axis("D") or 0
+        return self._shape[0]
 
     @property
     def inputs(self) -> int:
         """M, the number of components of the input; 1 for words, 0 for none."""
-        return self._axis("M") or int(self.words)
+        return self._shape[1]
+
+    @functools.cached_property
+    def _shape(self) -> tuple[int, int]:
+        dim, inputs = ctypes.c_int64(), ctypes.c_int64()
+        _lib.call("pards_cell_shape", handle(self, _array.promoted(self.dtype)), dim, inputs)
+        return dim.value, inputs.value
 
     @functools.cached_property
     def dtype(self) -> np.dtype[Any] | None:
@@ -105,20 +111,11 @@ class Cell:
         _lib.call("pards_evaluate", handle(self, dtype), kind, *described)
         return out.reshape(lead + out.shape[1:])
 
-    def _axis(self, axis: str) -> int | None:
-        """The length of an axis, from a parameter that has it."""
-        for name, shape in self.fields.items():
-            for axes in (alternative.split() for alternative in shape.split("|")):
-                array = getattr(self, name)
-                if isinstance(array, np.ndarray) and axis in axes and array.ndim == len(axes):
-                    return array.shape[axes.index(axis)]
-        return None
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={_short(value)}' for name, value in self._shown().items())})"
 
     def _shown(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.fields}
+        return {name: vars(self)[name] for name in self.fields}
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"{type(self).__name__} is frozen; make a new one to change {name}")
@@ -154,7 +151,7 @@ def handle(cell: Cell, dtype: np.dtype[Any]) -> int:
 
 
 def _make(cell: Cell, dtype: np.dtype[Any]) -> int:
-    params, count, _alive = _array.parameters({name: getattr(cell, name) for name in cell.fields}, dtype)
+    params, count, _alive = _array.parameters({name: vars(cell)[name] for name in cell.fields}, dtype)
     made = ctypes.c_int64()
     _lib.call("pards_cell", cell.name.encode(), _array.code(dtype), params, count, made)
     weakref.finalize(cell, _lib.release, made.value).atexit = False

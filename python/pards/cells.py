@@ -12,11 +12,14 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from . import _array, _catalog, _cell
 from ._array import Array
+from ._catalog import LSTM as LSTM
+from ._catalog import Elman as Elman
 from ._catalog import GroupWord as GroupWord
 from ._catalog import Linear as Linear
+from ._catalog import Lorenz96 as Lorenz96
 from ._cell import Cell as Cell
 
-__all__ = ["GRU", "Cell", "GaussianMixture", "GroupWord", "Langevin", "Linear"]
+__all__ = ["GRU", "LSTM", "Cell", "Elman", "GaussianMixture", "GroupWord", "Langevin", "Linear", "Lorenz96"]
 
 
 class GRU(_catalog.GRU):
@@ -105,11 +108,6 @@ class Langevin(_catalog.Langevin):
             )
         self.__dict__["potential"] = potential
         super().__init__(potential.means, potential.precisions, potential.log_weights, step_size)
-
-    @property
-    def inputs(self) -> int:
-        """M = D: a noise for each component of the state."""
-        return self.dim
 
     def _shown(self) -> dict[str, Any]:
         return {"potential": self.potential, "step_size": self.step_size}

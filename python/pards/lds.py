@@ -122,8 +122,6 @@ def scan(
         array([1.  , 1.5 , 1.75])
     """
     structure = A if isinstance(A, Structure) else Dense(A)
-    if device not in ("auto", "cpu"):
-        raise RuntimeError(f'scan: device is {device!r}, want "auto" or "cpu"; other devices cannot be asked for yet')
     arrays = {"A": structure.array, "b": _array.take("scan", "b", b), "x0": None}
     if x0 is not None:
         arrays["x0"] = _array.take("scan", "x0", x0)
@@ -153,6 +151,7 @@ def scan(
         x0=_array.describe(flat.get("x0")),
         out=_array.describe(states.reshape(size, *shape[len(lead) :])),
         reverse=bool(reverse),
+        device=device.encode(),
     )
     _lib.call("pards_python_scan", library.interpreter, args)
     if out is None or out is states:

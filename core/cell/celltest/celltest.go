@@ -48,6 +48,15 @@ var Examples = []Example{
 		v["exchanged"] = number(1)
 		return v
 	}},
+	{Cell: "elman", Name: "plain", Params: func(r *rand.Rand) param.Values[float64] {
+		return param.Values[float64]{"weight_ih": array(r, 0.7, 4, 2), "weight_hh": array(r, 0.7, 4, 4), "bias": array(r, 0.5, 4)}
+	}},
+	{Cell: "lstm", Name: "plain", Params: func(r *rand.Rand) param.Values[float64] {
+		return param.Values[float64]{"weight_ih": array(r, 0.7, 12, 2), "weight_hh": array(r, 0.7, 12, 3), "bias": array(r, 0.5, 12)}
+	}},
+	{Cell: "lorenz96", Name: "ring", Params: func(*rand.Rand) param.Values[float64] {
+		return param.Values[float64]{"dim": number(6), "forcing": number(0.5), "step": number(0.05)}
+	}},
 	{Cell: "langevin", Name: "full", Params: func(r *rand.Rand) param.Values[float64] { return mixture(r, 3, 4, false) }},
 	{Cell: "langevin", Name: "diagonal", Params: func(r *rand.Rand) param.Values[float64] { return mixture(r, 2, 3, true) }},
 	{Cell: "group_word", Name: "indices", Words: 3, Params: func(*rand.Rand) param.Values[float64] {
