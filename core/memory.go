@@ -14,20 +14,21 @@ import (
 	"pards/core/num"
 )
 
-// need returns the bytes that a solve allocates besides the caller's arrays, at a window of w steps. length is Structure.Len.
+// need returns the bytes that a solve allocates besides the caller's arrays, at a window of w steps. length is Structure.Len, keeps how
+// many numbers a step the method holds on to.
 //
-// A native cell needs a second iterate for each sequence in work. A Caller needs, for the whole window of the batch, that, f, the
+// A native cell needs a second iterate for each sequence in work, and what the method keeps. A Caller needs, for the whole window of the batch, that, f, the
 // states before each step, the right-hand side, A, and on its own side copies of the Jacobian's shifted states and their images.
-func need[T num.Float](p *method.Problem[T], length, w int) float64 {
+func need[T num.Float](p *method.Problem[T], length, keeps, w int) float64 {
 	rows, d, size := float64(p.Batch)*float64(w), float64(p.Dim), float64(num.Size[T]())
 	if !cell.IsCaller(p.Cell) {
-		return min(float64(Workers()), float64(p.Batch)) * float64(w) * d * size
+		return min(float64(Workers()), float64(p.Batch)) * float64(w) * (d + float64(keeps)) * size
 	}
 	shifted := 0.0
 	if length > 0 {
 		shifted = 3 * d * d
 	}
-	return rows * (4*d + float64(length) + shifted) * size
+	return rows * (4*d + float64(length+keeps) + shifted) * size
 }
 
 // freeAlways is how little need not be asked for: reading what is free takes longer than a small solve.
@@ -39,7 +40,11 @@ func checkMemory[T num.Float](p *Plan[T]) error {
 	if s == nil {
 		return nil
 	}
-	bytes := need(p.Problem, s.Len(p.Problem.Dim), p.Options.Window)
+	keeps := 0
+	if o, ok := p.Method.(method.Opener[T]); ok {
+		keeps = o.Keeps(p.Problem.Dim)
+	}
+	bytes := need(p.Problem, s.Len(p.Problem.Dim), keeps, p.Options.Window)
 	if bytes < freeAlways {
 		return nil
 	}

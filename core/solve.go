@@ -107,7 +107,7 @@ func failed(results []method.Result, members []int) []int {
 
 // Scan evaluates x[t] = A[t] x[t-1] + b[t] over a batch; a (B, T, ...), b and out (B, T, D), x0 (B, D) or none.
 func Scan[T num.Float](structure string, a, b, x0, out Array[T], reverse bool, threads int, poll func() bool) error {
-	s, err := lds.ByName[T]("scan", structure)
+	s, err := lds.ForArray[T]("scan", structure, a.Shape)
 	if err != nil {
 		return err
 	}

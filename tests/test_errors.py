@@ -57,6 +57,10 @@ def solve(x0=X0, u=U, cell=GRU, **options):
         (lambda: pards.cells.Linear(np.eye(2)).jacobian(np.zeros(3), None), ValueError, r"x has shape"),
         (lambda: pards.lds.scan(np.zeros((5, 2, 3)), np.zeros((5, 2))), ValueError, r"scan: A"),
         (lambda: pards.lds.scan(pards.lds.Permutation(np.zeros((5, 2), int)), np.zeros((5, 2)), np.zeros(2)), ValueError, r"holds 0 twice"),
+        (lambda: pards.lds.scan(pards.lds.BlockDiagonal(np.zeros((5, 2, 2, 2))), np.zeros((5, 3))), ValueError, r"scan: A \(block_diagonal\) has shape"),
+        (lambda: solve(method=pards.BlockNewton(block=0)), ValueError, r"BlockNewton: block is 0"),
+        (lambda: solve(method=pards.Chord(period=0)), ValueError, r"Chord: period is 0"),
+        (lambda: solve(method="block_newton"), ValueError, r"BlockNewton: block is missing"),
         (lambda: pards.lds.scan(pards.lds.Permutation(np.zeros((5, 2))), np.zeros((5, 2))), TypeError, r"integer"),
     ],
 )  # fmt: skip

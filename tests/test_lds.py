@@ -20,6 +20,12 @@ def cases(T, D):
     yield "scaled", lds.ScaledIdentity(scaled), scaled[:, None, None] * eye
     yield "identity", lds.Identity(), np.broadcast_to(eye, (T, D, D))
     yield "zero", lds.Zero(), np.zeros((T, D, D))
+    if D % 3 == 0:
+        blocks = RNG.uniform(-1, 1, (T, D // 3, 3, 3)) / 3
+        full = np.zeros((T, D, D))
+        for i in range(D // 3):
+            full[:, 3 * i : 3 * i + 3, 3 * i : 3 * i + 3] = blocks[:, i]
+        yield "block", lds.BlockDiagonal(blocks), full
     yield "permutation", lds.Permutation(index), eye[index]
 
 
@@ -45,7 +51,7 @@ def test_scan(T, D, start, reverse, dtype) -> None:
 def cast(A, dtype):
     if isinstance(A, np.ndarray):
         return A.astype(dtype)
-    for kind in (lds.Dense, lds.Diagonal, lds.ScaledIdentity):
+    for kind in (lds.Dense, lds.Diagonal, lds.ScaledIdentity, lds.BlockDiagonal):
         if isinstance(A, kind):
             (value,) = (
                 (v for v in vars(A).values() if isinstance(v, np.ndarray))

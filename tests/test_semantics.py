@@ -162,3 +162,38 @@ def test_empty() -> None:
     for x0, u, shape in ((np.zeros(2), np.zeros((0, 2)), (0, 2)), (np.zeros((0, 2)), np.zeros((0, 5, 2)), (0, 5, 2))):
         sol = pards.solve(cell, x0, u, method="newton")
         assert sol.states.shape == shape and np.all(sol.success) and np.all(sol.iterations == 0)
+
+
+def test_block_newton_spans_quasi_newton_to_newton() -> None:
+    """Blocks of 1 are quasi-Newton, one block is Newton; a smaller last block is allowed."""
+    rng = np.random.default_rng(4)
+    _, cell = gru(rng, np.float64, 5, 3)
+    x0, u = rng.standard_normal(5), rng.standard_normal((80, 3))
+    solve = lambda method: pards.solve(cell, x0, u, method=method, merit_tol=1e-10, trace=True)  # noqa: E731
+    for block, other in ((1, "quasi_newton"), (5, "newton"), (9, "newton")):
+        a, b = solve(pards.BlockNewton(block=block)), solve(other)
+        assert a.iterations == b.iterations
+        assert np.allclose(
+            a.trace.merit, b.trace.merit, rtol=1e-6, atol=1e-18
+        )  # the same A, multiplied in another order
+    counts = [solve(pards.BlockNewton(block=k)).iterations for k in (1, 2, 5)]
+    assert counts[0] >= counts[1] >= counts[2]
+
+
+def test_chord_holds_its_jacobian() -> None:
+    """With period 1 it is Newton; a held Jacobian is asked for once a period, and still leads to the trajectory."""
+    rng = np.random.default_rng(4)
+    theirs, cell = gru(rng, np.float64, 4, 3)
+    x0, u = rng.standard_normal(4), rng.standard_normal((80, 3))
+    newton = pards.solve(cell, x0, u, method="newton")
+    assert np.array_equal(pards.solve(cell, x0, u, method=pards.Chord(period=1)).states, newton.states)
+    asked = []
+
+    def jac(x, u):
+        asked.append(len(x))
+        return theirs.jac(x, u)
+
+    sol = pards.solve(lambda x, u: theirs.f(x, u), x0, u, method=pards.Chord(period=3), jac=jac)
+    assert sol.success and sol.iterations > newton.iterations
+    assert len(asked) == -(-sol.iterations // 3)
+    assert true_error(sol.states, newton.states, 1e-8) <= 3e-8

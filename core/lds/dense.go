@@ -79,17 +79,21 @@ func (Dense[T]) Reduce(p []T, s Span[T]) {
 	next := make([]T, d*d)
 	for range s.Steps() - 1 {
 		t += step
-		clear(next)
-		a := s.A[t*d*d : (t+1)*d*d]
-		for i := range d {
-			row := next[i*d : (i+1)*d]
-			for k, v := range a[i*d : (i+1)*d] {
-				for j, q := range p[k*d : (k+1)*d] {
-					row[j] += v * q
-				}
+		multiply(next, s.A[t*d*d:(t+1)*d*d], p, d)
+		copy(p, next)
+	}
+}
+
+// multiply writes the product a p of two d by d matrices.
+func multiply[T num.Float](dst, a, p []T, d int) {
+	clear(dst)
+	for i := range d {
+		row := dst[i*d : (i+1)*d]
+		for k, v := range a[i*d : (i+1)*d] {
+			for j, q := range p[k*d : (k+1)*d] {
+				row[j] += v * q
 			}
 		}
-		copy(p, next)
 	}
 }
 

@@ -90,6 +90,12 @@ type Restrainable[T num.Float] interface {
 	Scale(dst, a []T, k T)
 }
 
+// Sized is a family of structures, one of which fits an array.
+type Sized[T num.Float] interface {
+	// Sized returns the structure of an array with axes (B, T, ...).
+	Sized(shape []int) Structure[T]
+}
+
 // structures is the registry: a float32 and a float64 instance of each.
 var structures struct {
 	names []string
@@ -107,6 +113,15 @@ func register(f32 Structure[float32], f64 Structure[float64]) {
 
 // Names returns the registered structures.
 func Names() []string { return structures.names }
+
+// ForArray returns the structure of a name that fits an array with axes (B, T, ...).
+func ForArray[T num.Float](fn, name string, shape []int) (Structure[T], error) {
+	s, err := ByName[T](fn, name)
+	if family, ok := s.(Sized[T]); ok {
+		s = family.Sized(shape)
+	}
+	return s, err
+}
 
 // ByName returns a structure.
 func ByName[T num.Float](fn, name string) (Structure[T], error) {

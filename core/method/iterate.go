@@ -154,6 +154,9 @@ func (g *group[T]) open(s *Sequence[T], first int, next []T) {
 	}
 	s.finite, s.done, s.settled, s.sizes = true, false, false, updates{}
 	s.windowUpdate = math.NaN()
+	if o, ok := g.Method.(Opener[T]); ok {
+		o.Open(s, g.steps)
+	}
 }
 
 // close files a sequence's window in its result.

@@ -20,6 +20,14 @@ type Preparer[T num.Float] interface {
 	Prepare(p *Pass[T]) error
 }
 
+// Opener is a method that keeps something for each window.
+type Opener[T num.Float] interface {
+	// Open is called when a window of some steps begins.
+	Open(s *Sequence[T], steps int)
+	// Keeps returns how many numbers a step it keeps, for the estimate of memory.
+	Keeps(d int) int
+}
+
 // Direct is a method that does not iterate.
 type Direct[T num.Float] interface {
 	Run(j *Job[T], members []int) error

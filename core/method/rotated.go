@@ -19,7 +19,8 @@ func init() {
 	register(Entry{Name: "rotated_quasi_newton", Class: "RotatedQuasiNewton", Structure: "diagonal", Derivative: "rotated_diagonal",
 		Doc: "Quasi-Newton in rotated coordinates: A[t] = Q diag(Q'J[t]Q) Q', Q an orthogonal basis, by default the eigenvectors of the\n" +
 			"symmetrised mean Jacobian along the iterate.\n\nScans D numbers a step; suits gradient dynamics whose Jacobians share their eigenvectors, such as Langevin\n" +
-			"chains within one well, where it converges like Newton. Forming diag(Q'JQ) costs D*D*D products a step.",
+			"chains within one well, where it converges like Newton. diag(Q'JQ) costs D*D products a step for most native\n" +
+			"cells, D*D*D else.",
 		Fields: []param.Field{
 			{Name: "basis", Kind: param.Array, Shape: "D D", Default: "None", Doc: "an orthogonal matrix Q, its columns the basis, kept throughout"},
 			{Name: "refresh", Kind: param.Text, Default: `"iteration"`, Choices: []string{"iteration", "window", "never"},

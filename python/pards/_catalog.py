@@ -14,6 +14,8 @@ from ._method import Method, Status
 
 # What the package shows as its own; cells.py shows the cells.
 __all__ = [
+    "BlockNewton",
+    "Chord",
     "Jacobi",
     "Newton",
     "Picard",
@@ -259,6 +261,42 @@ class LSTM(Cell):
 
 
 @dataclass(frozen=True)
+class BlockNewton(Method):
+    """Newton on blocks: A[t] = the block diagonal of J[t].
+
+    Between quasi-Newton (blocks of 1) and Newton (one block): D times block numbers and products a step; suits
+    models whose components couple in groups.
+
+    Args:
+        block: size of the blocks, in the order of the components; the last one is smaller where it must be.
+    """
+
+    name: ClassVar[str] = "block_newton"
+    structure: ClassVar[str] = "block_diagonal"
+    derivative: ClassVar[str] = "block_diagonal"
+
+    block: int
+
+
+@dataclass(frozen=True)
+class Chord(Method):
+    """Newton with a held Jacobian: A[t] = J[t] of every period-th iterate.
+
+    Converges linearly in between; saves Jacobians where they cost more than the scan, and keeps T*D*D numbers a
+    window.
+
+    Args:
+        period: how many updates a Jacobian serves.
+    """
+
+    name: ClassVar[str] = "chord"
+    structure: ClassVar[str] = "dense"
+    derivative: ClassVar[str] = "held"
+
+    period: int = 4
+
+
+@dataclass(frozen=True)
 class Jacobi(Method):
     """Jacobi iteration (Song et al. 2021): A[t] = 0, no scan at all.
 
@@ -327,7 +365,8 @@ class RotatedQuasiNewton(Method):
     eigenvectors of the symmetrised mean Jacobian along the iterate.
 
     Scans D numbers a step; suits gradient dynamics whose Jacobians share their eigenvectors, such as Langevin chains
-    within one well, where it converges like Newton. Forming diag(Q'JQ) costs D*D*D products a step.
+    within one well, where it converges like Newton. diag(Q'JQ) costs D*D products a step for most native cells,
+    D*D*D else.
 
     Args:
         basis: (D, D), an orthogonal matrix Q, its columns the basis, kept throughout.
@@ -366,6 +405,8 @@ class Sequential(Method):
 
 
 METHODS: Mapping[str, type[Method]] = {
+    "block_newton": BlockNewton,
+    "chord": Chord,
     "jacobi": Jacobi,
     "newton": Newton,
     "picard": Picard,
@@ -375,6 +416,7 @@ METHODS: Mapping[str, type[Method]] = {
     "sequential": Sequential,
 }
 STRUCTURES = (
+    "block_diagonal",
     "dense",
     "diagonal",
     "scaled_identity",

@@ -13,7 +13,17 @@ from numpy.typing import ArrayLike
 from . import _array, _lib
 from ._array import Array
 
-__all__ = ["Dense", "Diagonal", "Identity", "Permutation", "ScaledIdentity", "Structure", "Zero", "scan"]
+__all__ = [
+    "BlockDiagonal",
+    "Dense",
+    "Diagonal",
+    "Identity",
+    "Permutation",
+    "ScaledIdentity",
+    "Structure",
+    "Zero",
+    "scan",
+]
 
 
 class Structure:
@@ -50,6 +60,15 @@ class Diagonal(Structure):
     name: ClassVar[str] = "diagonal"
     axes: ClassVar[int] = 1
     a: ArrayLike
+
+
+@dataclass(frozen=True, eq=False)
+class BlockDiagonal(Structure):
+    """Square blocks along the diagonal, blocks (..., T, n, d, d) with D = n d: D*d products a step."""
+
+    name: ClassVar[str] = "block_diagonal"
+    axes: ClassVar[int] = 3
+    blocks: ArrayLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +119,7 @@ def scan(
 
     Args:
         A: (..., T, D, D), or a structure: `Dense(A)`, `Diagonal(a)`, `ScaledIdentity(a)`, `Identity()`, `Zero()`,
-            `Permutation(index)`.
+            `Permutation(index)`, `BlockDiagonal(blocks)`.
         b: (..., T, D).
         x0: (..., D), the state before the first step, or after the last one if reverse is set. Without it the step
             next to it is b alone, and its A is not read.

@@ -12,6 +12,7 @@ import (
 	"pards/core/cell/celltest"
 	"pards/core/method"
 	"pards/core/num"
+	"pards/core/param"
 )
 
 // Solver runs one solve.
@@ -19,6 +20,19 @@ type Solver[T num.Float] func(p *core.Problem[T], o *core.Options[T], states []T
 
 // Lengths are none, one, two, around the blocks of small cells, and a prime beyond.
 var Lengths = []int{0, 1, 2, 7, 8, 9, 67}
+
+// settings of the methods that cannot do without, as numbers.
+var settings = map[string]map[string]float64{"block_newton": {"block": 2}}
+
+// options returns the defaults for a method.
+func options[T num.Float](name string) core.Options[T] {
+	o := core.Defaults[T]()
+	o.Method, o.Settings = name, param.Values[T]{}
+	for k, v := range settings[name] {
+		o.Settings[k] = param.Value[T]{Number: v}
+	}
+	return o
+}
 
 // Loop is the oracle: the plain loop, one state at a time.
 func Loop[T num.Float](t testing.TB, p *core.Problem[T]) []T {
@@ -72,8 +86,8 @@ func exact[T num.Float](t *testing.T, solve Solver[T], p *core.Problem[T], name 
 	if num.Size[T]() == 4 || p.Length > 9 {
 		return
 	}
-	o := core.Defaults[T]()
-	o.Method, o.MeritTol, o.Nonfinite = name, 0, "continue"
+	o := options[T](name)
+	o.MeritTol, o.Nonfinite = 0, "continue"
 	got := make([]T, len(want))
 	if _, err := solve(p, &o, got); err != nil {
 		t.Fatal(err)
@@ -90,8 +104,8 @@ func exact[T num.Float](t *testing.T, solve Solver[T], p *core.Problem[T], name 
 // estimate is not a bound, so three times it is allowed, and the rounding floor beside.
 func promised[T num.Float](t *testing.T, solve Solver[T], p *core.Problem[T], name string, want []T) {
 	for _, window := range []int{0, 16} {
-		o := core.Defaults[T]()
-		o.Method, o.Window, o.Trace = name, window, true
+		o := options[T](name)
+		o.Window, o.Trace = window, true
 		got := make([]T, len(want))
 		s, err := solve(p, &o, got)
 		if err != nil {

@@ -1,0 +1,33 @@
+package method
+
+import (
+	"pards/core/lds"
+	"pards/core/num"
+	"pards/core/param"
+)
+
+func init() {
+	register(Entry{Name: "block_newton", Class: "BlockNewton", Structure: "block_diagonal", Derivative: "block_diagonal",
+		Doc: "Newton on blocks: A[t] = the block diagonal of J[t].\n\nBetween quasi-Newton (blocks of 1) and Newton (one block): D times block numbers and products a step; suits models whose\n" +
+			"components couple in groups.",
+		Fields: []param.Field{
+			{Name: "block", Kind: param.Int, Doc: "size of the blocks, in the order of the components; the last one is smaller where it must be"},
+		}}, newBlock[float32], newBlock[float64])
+}
+
+type block[T num.Float] struct{ structure lds.BlockDiagonal[T] }
+
+func newBlock[T num.Float](r *param.Reader[T]) Method[T] {
+	return block[T]{lds.BlockDiagonal[T]{Size: min(r.Int("block", 1, 1), max(r.Len("D"), 1))}}
+}
+
+func (m block[T]) Structure() lds.Structure[T] { return m.structure }
+
+func (m block[T]) Linearise(b *Block[T]) error {
+	defer b.Scratch.Release(b.Scratch.Mark())
+	d := b.Cell.Dim()
+	j := b.Scratch.Take(b.N * d * d)
+	err := b.Cell.Jacobian(b.Block, j)
+	m.structure.Take(b.A, j, d)
+	return err
+}
