@@ -1,0 +1,162 @@
+"""What must hold for any input: found by hypothesis."""
+
+import pickle
+
+import numpy as np
+import pytest
+import spec
+from golden import true_error
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import pards
+from pards import lds
+
+settings.register_profile("pards", max_examples=60, deadline=None, derandomize=True)
+settings.load_profile("pards")
+
+STRUCTURES = ["dense", "diagonal", "scaled", "identity", "zero", "permutation", "block"]
+
+
+def draw_structure(rng, name, T, D):
+    """Matrices of norm at most 1 in one structure, and written in full."""
+    eye = np.eye(D)
+    if name == "dense":
+        A = rng.uniform(-1, 1, (T, D, D)) / D
+        return lds.Dense(A), A
+    if name == "diagonal":
+        a = rng.uniform(-1, 1, (T, D))
+        return lds.Diagonal(a), a[:, None] * eye
+    if name == "scaled":
+        a = rng.uniform(-1, 1, T)
+        return lds.ScaledIdentity(a), a[:, None, None] * eye
+    if name == "permutation":
+        index = np.array([rng.permutation(D) for _ in range(T)], int).reshape(T, D)
+        return lds.Permutation(index), eye[index]
+    if name == "block":
+        size = max(k for k in range(1, D + 1) if D % k == 0 and k <= 3)
+        blocks = rng.uniform(-1, 1, (T, D // size, size, size)) / size
+        full = np.zeros((T, D, D))
+        for i in range(D // size):
+            full[:, size * i : size * (i + 1), size * i : size * (i + 1)] = blocks[:, i]
+        return lds.BlockDiagonal(blocks), full
+    return (
+        (lds.Identity(), np.broadcast_to(eye, (T, D, D))) if name == "identity" else (lds.Zero(), np.zeros((T, D, D)))
+    )
+
+
+@given(
+    name=st.sampled_from(STRUCTURES),
+    T=st.integers(0, 70),
+    D=st.integers(1, 9),
+    start=st.booleans(),
+    reverse=st.booleans(),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    seed=st.integers(0, 1000),
+)
+def test_scan_is_the_loop(name, T, D, start, reverse, dtype, seed) -> None:
+    rng = np.random.default_rng(seed)
+    A, full = draw_structure(rng, name, T, D)
+    b, x0 = rng.standard_normal((T, D)).astype(dtype), rng.standard_normal(D).astype(dtype) if start else None
+    if name not in ("identity", "zero", "permutation"):
+        A = type(A)(A.array.astype(dtype))
+        full = full.astype(dtype)
+    got = lds.scan(A, b, x0, reverse=reverse)
+    want = spec.scan(full.astype(float), b.astype(float), None if x0 is None else x0.astype(float), "dense", reverse)
+    top = max(1.0, np.abs(want).max(initial=0))
+    assert got.dtype == dtype
+    assert (
+        np.abs(got - want).max(initial=0) <= (D + 1) * max(T, 1) * np.finfo(dtype).eps * top
+    )  # a rounding a product, none amplified
+
+
+@given(T=st.integers(1, 60), split=st.integers(0, 60), D=st.integers(1, 6), seed=st.integers(0, 1000))
+def test_scan_in_two_parts_is_the_scan(T, split, D, seed) -> None:
+    """From the last state of a first part the second goes on: to the bit, since neither is cut."""
+    rng, split = np.random.default_rng(seed), min(split, T)
+    a, b = rng.uniform(-1, 1, (T, D)), rng.standard_normal((T, D))
+    whole = lds.scan(lds.Diagonal(a), b)
+    first = lds.scan(lds.Diagonal(a[:split]), b[:split])
+    second = lds.scan(lds.Diagonal(a[split:]), b[split:], first[-1] if split else None)
+    assert np.array_equal(np.concatenate([first, second]), whole)
+
+
+@given(
+    T=st.integers(1, 12), D=st.integers(1, 4), batch=st.integers(1, 3), scale=st.floats(0, 2), seed=st.integers(0, 1000)
+)
+def test_any_A_is_exact_after_T_updates(T, D, batch, scale, seed) -> None:
+    """Propositions 1 and 2: with any matrices for the Jacobian, iterate T is the trajectory."""
+    rng = np.random.default_rng(seed)
+    W = rng.uniform(-1, 1, (D, D))
+    A = scale * rng.uniform(-1, 1, (batch, T, D, D))
+    x0, u = rng.standard_normal((batch, D)), rng.standard_normal((batch, T, D))
+
+    def f(x, u):
+        return np.tanh(x @ W.T + u)
+
+    def jac(x, u):
+        which = [next(i for i in range(batch) if np.array_equal(u[k], inputs[i])) for k in range(len(u))]
+        return A[which]
+
+    inputs = u
+    sol = pards.solve(
+        f,
+        x0,
+        u,
+        method="newton",
+        jac=jac,
+        merit_tol=0.0,
+        max_iterations=T,
+        raise_on_failure=False,
+        nonfinite="continue",
+    )
+    x = x0
+    for t in range(T):
+        x = f(x, u[:, t])
+        # each state is made once from the states before it; iterates grow by at most (1 + 2 D)^T, of which the update's rounding is eps
+        assert np.abs(sol.states[:, t] - x).max() <= 1e-16 * (2 + 2 * D) ** T + 1e-14
+
+
+@given(
+    method=st.sampled_from(
+        ["newton", "quasi_newton", "picard", "jacobi", "scaled_identity", "rotated_quasi_newton", "chord"]
+    ),
+    T=st.integers(1, 120),
+    window=st.integers(1, 130),
+    seed=st.integers(0, 100),
+)
+def test_windows_equal_whole(method, T, window, seed) -> None:
+    rng = np.random.default_rng(seed)
+    cell = pards.cells.GRU(*(rng.uniform(-0.5, 0.5, s) for s in ((9, 2), (9, 3), (9,), (3,))))
+    x0, u = rng.standard_normal(3), rng.standard_normal((T, 2))
+    whole = pards.solve(cell, x0, u, method=method)
+    parts = pards.solve(cell, x0, u, method=method, window=window)
+    assert true_error(parts.states, whole.states, 1e-8) <= 3e-8
+    assert parts.window_iterations.sum() == parts.iterations
+
+
+@given(hidden=st.integers(1, 9), T=st.integers(1, 80), seed=st.integers(0, 100))
+def test_float32_is_float64_to_rounding(hidden, T, seed) -> None:
+    rng = np.random.default_rng(seed)
+    cell = pards.cells.GRU.init(hidden, 2, seed, np.float32)
+    x0, u = rng.standard_normal(hidden).astype(np.float32), rng.standard_normal((T, 2)).astype(np.float32)
+    single = pards.solve(cell, x0, u, method="newton")
+    double = pards.solve(cell, x0, u, method="newton", dtype=np.float64)
+    assert single.states.dtype == np.float32
+    assert double.states.dtype == np.float64
+    assert true_error(single.states, double.states, 1e-4) <= 3e-4  # both within the rtol of float32
+
+
+@given(D=st.integers(1, 5), seed=st.integers(0, 100))
+def test_cells_survive_pickling(D, seed) -> None:
+    rng = np.random.default_rng(seed)
+    cell = pards.cells.Linear(rng.uniform(-1, 1, (D, D)), rng.uniform(-1, 1, (D, 2)))
+    x, u = rng.standard_normal((3, D)), rng.standard_normal((3, 2))
+    assert np.array_equal(pickle.loads(pickle.dumps(cell))(x, u), cell(x, u))
+
+
+@pytest.mark.parametrize("method", ["newton", "quasi_newton", "picard", "sequential"])
+def test_same_call_same_bits(method: str) -> None:
+    p = pards.problems.gru(3000, 4, 2, seed=1)
+    a, b = (p.solve(method=method, raise_on_failure=False, max_iterations=20) for _ in range(2))
+    assert np.array_equal(a.states, b.states)
