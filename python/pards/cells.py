@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from . import _array, _catalog, _cell
+from . import _array, _catalog, _cell, _exchange
 from ._array import Array
-from ._catalog import LSTM as LSTM
 from ._catalog import Elman as Elman
 from ._catalog import GroupWord as GroupWord
 from ._catalog import Linear as Linear
@@ -49,6 +48,66 @@ class GRU(_catalog.GRU):
         shapes = (3 * hidden, inputs), (3 * hidden, hidden), (3 * hidden,), (hidden,)
         bound = 1 / np.sqrt(hidden)
         return cls(*(rng.uniform(-bound, bound, shape).astype(chosen) for shape in shapes), exchanged=exchanged)
+
+    @classmethod
+    def from_torch(cls, module: Any) -> GRU:
+        """The same model as a `torch.nn.GRU` of one layer, or a `torch.nn.GRUCell`."""
+        p = _exchange.torch_parameters("GRU.from_torch", module)
+        size = len(p["weight_hh"]) // 3
+        bias = p["bias_ih"].copy()
+        bias[: 2 * size] += p["bias_hh"][
+            : 2 * size
+        ]  # the gates' biases are one; the candidate's own is inside its gate
+        return cls(p["weight_ih"], p["weight_hh"], bias, p["bias_hh"][2 * size :])
+
+    def to_torch(self, module: Any) -> Any:
+        """Write the parameters into a `torch.nn.GRU` of one layer or a `torch.nn.GRUCell`, and return it."""
+        self._as_published("to_torch")
+        inner = np.concatenate([np.zeros(2 * self.dim), self.bias_n])
+        values = {"weight_ih": self.weight_ih, "weight_hh": self.weight_hh, "bias_ih": self.bias, "bias_hh": inner}
+        return _exchange.into_torch("GRU.to_torch", module, values)
+
+    @classmethod
+    def from_equinox(cls, module: Any) -> GRU:
+        """The same model as an `equinox.nn.GRUCell`."""
+        names = ("weight_ih", "weight_hh", "bias", "bias_n")
+        p = _exchange.equinox_parameters("GRU.from_equinox", module, names)
+        return cls(*(p[name] for name in names))
+
+    def to_equinox(self, module: Any) -> Any:
+        """A copy of an `equinox.nn.GRUCell` with these parameters."""
+        self._as_published("to_equinox")
+        values = {name: getattr(self, name) for name in ("weight_ih", "weight_hh", "bias", "bias_n")}
+        return _exchange.into_equinox("GRU.to_equinox", module, values)
+
+    def _as_published(self, what: str) -> None:
+        if self.exchanged:
+            raise ValueError(f"GRU.{what}: exchanged is True, want False; no other library has the roles exchanged")
+
+
+class LSTM(_catalog.LSTM):
+    __doc__ = _catalog.LSTM.__doc__
+
+    @classmethod
+    def from_torch(cls, module: Any) -> LSTM:
+        """The same model as a `torch.nn.LSTM` of one layer, or a `torch.nn.LSTMCell`."""
+        p = _exchange.torch_parameters("LSTM.from_torch", module)
+        return cls(p["weight_ih"], p["weight_hh"], p["bias_ih"] + p["bias_hh"])
+
+    def to_torch(self, module: Any) -> Any:
+        """Write the parameters into a `torch.nn.LSTM` of one layer or a `torch.nn.LSTMCell`, and return it."""
+        values = {"weight_ih": self.weight_ih, "weight_hh": self.weight_hh, "bias_ih": self.bias}
+        return _exchange.into_torch("LSTM.to_torch", module, values | {"bias_hh": np.zeros_like(self.bias)})
+
+    @classmethod
+    def from_equinox(cls, module: Any) -> LSTM:
+        """The same model as an `equinox.nn.LSTMCell`."""
+        return cls(**_exchange.equinox_parameters("LSTM.from_equinox", module, ("weight_ih", "weight_hh", "bias")))
+
+    def to_equinox(self, module: Any) -> Any:
+        """A copy of an `equinox.nn.LSTMCell` with these parameters."""
+        values = {name: getattr(self, name) for name in ("weight_ih", "weight_hh", "bias")}
+        return _exchange.into_equinox("LSTM.to_equinox", module, values)
 
 
 class GaussianMixture:
