@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"unsafe"
 
+	"pards/core"
 	"pards/core/cell"
 	"pards/core/check"
 	"pards/core/num"
@@ -37,15 +38,6 @@ func (c *nativeCell[T]) shape() (dim, inputs int) { return c.cell.Dim(), c.cell.
 
 func (c *callerCell) shape() (dim, inputs int) { return c.dim, 0 }
 
-// kinds of enum pards_kind.
-const (
-	kindStep = iota
-	kindJacobian
-	kindDiagonal
-	kindJVP
-	kindVJP
-)
-
 // callback is a model evaluated by the caller's function, within one call of an export.
 type callback[T num.Float] struct {
 	dim     int
@@ -63,26 +55,26 @@ func (c *callback[T]) Dim() int { return c.dim }
 func (c *callback[T]) Inputs() int { return 0 }
 
 // Step asks for f.
-func (c *callback[T]) Step(b cell.Block[T]) error { return c.ask(kindStep, b, b.Y, nil) }
+func (c *callback[T]) Step(b cell.Block[T]) error { return c.ask(core.Step, b, b.Y, nil) }
 
 // Jacobian asks for df/dx.
-func (c *callback[T]) Jacobian(b cell.Block[T], j []T) error { return c.ask(kindJacobian, b, j, nil) }
+func (c *callback[T]) Jacobian(b cell.Block[T], j []T) error { return c.ask(core.Jacobian, b, j, nil) }
 
 // Diagonal asks for the diagonal of df/dx.
-func (c *callback[T]) Diagonal(b cell.Block[T], d []T) error { return c.ask(kindDiagonal, b, d, nil) }
+func (c *callback[T]) Diagonal(b cell.Block[T], d []T) error { return c.ask(core.Diagonal, b, d, nil) }
 
 // JVP asks for J v.
-func (c *callback[T]) JVP(b cell.Block[T], p, v []T) error { return c.ask(kindJVP, b, p, v) }
+func (c *callback[T]) JVP(b cell.Block[T], p, v []T) error { return c.ask(core.JVP, b, p, v) }
 
 // VJP asks for J'v.
-func (c *callback[T]) VJP(b cell.Block[T], p, v []T) error { return c.ask(kindVJP, b, p, v) }
+func (c *callback[T]) VJP(b cell.Block[T], p, v []T) error { return c.ask(core.VJP, b, p, v) }
 
-func (c *callback[T]) ask(kind int, b cell.Block[T], out, v []T) error {
+func (c *callback[T]) ask(kind core.Kind, b cell.Block[T], out, v []T) error {
 	if b.N == 0 {
 		return nil
 	}
 	y := b.Y
-	if kind == kindStep {
+	if kind == core.Step {
 		y = nil
 	}
 	rc := C.pards_call_eval(c.eval, c.context, C.int64_t(kind), C.int64_t(len(b.Sequences)), (*C.int64_t)(pointer(b.Sequences)),

@@ -138,13 +138,13 @@ func pards_evaluate(h C.int64_t, kind C.int32_t, x, u, v, out *C.pards_array, ms
 			return check.Valuef("evaluate", "x", "is null", "an array", "")
 		}
 		if x.dtype == float32Type {
-			return evaluate[float32](int64(h), int(kind), x, u, v, out)
+			return evaluate[float32](int64(h), core.Kind(kind), x, u, v, out)
 		}
-		return evaluate[float64](int64(h), int(kind), x, u, v, out)
+		return evaluate[float64](int64(h), core.Kind(kind), x, u, v, out)
 	})
 }
 
-func evaluate[T num.Float](h int64, kind int, xa, ua, va, outa *C.pards_array) error {
+func evaluate[T num.Float](h int64, kind core.Kind, xa, ua, va, outa *C.pards_array) error {
 	const fn = "evaluate"
 	c, err := cellOf[T](fn, h, nil)
 	if err != nil {
@@ -168,9 +168,9 @@ func evaluate[T num.Float](h int64, kind int, xa, ua, va, outa *C.pards_array) e
 	}
 	x := get("x", xa, "N D", true)
 	u := get("u", ua, "N M", c.Inputs() > 0)
-	v := get("v", va, "N D", kind == kindJVP || kind == kindVJP)
+	v := get("v", va, "N D", kind == core.JVP || kind == core.VJP)
 	pattern := "N D"
-	if kind == kindJacobian {
+	if kind == core.Jacobian {
 		pattern = "N D D"
 	}
 	out := get("out", outa, pattern, true)
@@ -182,7 +182,7 @@ func evaluate[T num.Float](h int64, kind int, xa, ua, va, outa *C.pards_array) e
 			return check.Valuef(fn, "u", fmt.Sprintf("holds %v", u[bad]), want, "")
 		}
 	}
-	return core.Evaluate(c, core.Kind(kind), x, u, v, out, dims.Len("N"))
+	return core.Evaluate(c, kind, x, u, v, out, dims.Len("N"))
 }
 
 //export pards_scan
@@ -305,7 +305,7 @@ func options[T num.Float](args *C.pards_solve_args) (*core.Options[T], error) {
 	}
 	o := &core.Options[T]{Method: text(args.method), Settings: settings, Rtol: float64(args.rtol), Atol: float64(args.atol),
 		MeritTol: float64(args.merit_tol), MaxIterations: int(args.max_iterations), Window: int(args.window), Damping: float64(args.damping),
-		Clip: args.clip != 0, Nonfinite: text(args.nonfinite), NumThreads: int(args.num_threads), Seed: uint64(args.seed), Trace: args.trace != 0}
+		Clip: args.clip != 0, Nonfinite: text(args.nonfinite), NumThreads: int(args.num_threads), Seed: uint64(args.seed), Trace: args.trace == 1}
 	if args.poll != nil {
 		o.Progress = &method.Progress{}
 	}

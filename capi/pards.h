@@ -70,11 +70,11 @@ typedef struct pards_request {
 typedef int32_t (*pards_eval)(void *context, const pards_request *request);
 
 typedef struct pards_progress {
-    int64_t iteration;      /* updates made in the window in hand */
+    int64_t iteration;      /* of the sequence that reported last: updates made in the window in hand; steps made by the plain loop */
     int64_t window;         /* 0-based */
     int64_t windows;
-    int64_t sequences;      /* still being solved */
-    double merit;           /* the largest among them */
+    int64_t sequences;      /* solved together with it: all that are not done for a callable, one for a native cell */
+    double merit;           /* of it */
 } pards_progress;
 
 /* Called on the calling thread at most every 20 ms; a result other than 0 ends the call with PARDS_STOPPED,
@@ -111,8 +111,9 @@ int32_t pards_evaluate(int64_t cell, int32_t kind, const pards_array *x, const p
 
 typedef struct pards_scan_args {
     int64_t size;               /* sizeof(pards_scan_args) */
-    const char *structure;      /* "dense", "diagonal", "scaled_identity", "identity", "zero", "permutation" */
-    const pards_array *a;       /* (B, T, ...): dense (B, T, D, D), diagonal (B, T, D), scaled_identity (B, T), permutation (B, T, D); NULL: none */
+    const char *structure;      /* "dense", "diagonal", "scaled_identity", "identity", "zero", "permutation", "block_diagonal" */
+    const pards_array *a;       /* (B, T, ...): dense (B, T, D, D), diagonal (B, T, D), scaled_identity (B, T), permutation (B, T, D),
+                                   block_diagonal (B, T, n, d, d); NULL: none */
     const pards_array *b;       /* (B, T, D) */
     const pards_array *x0;      /* (B, D), or NULL: the first A is not read */
     const pards_array *out;     /* (B, T, D) */
@@ -149,7 +150,7 @@ typedef struct pards_solve_args {
     const char *device;         /* "auto", "cpu", "cuda", "cuda:N" */
     int64_t num_threads;        /* 0: as many as the process may use */
     int64_t seed;
-    int64_t trace;              /* other than 0: keep the history */
+    int64_t trace;              /* 0: keep no history; 1: keep all of it; 2: the updates of each window alone */
     pards_poll poll;            /* or NULL */
     void *context;              /* for poll and for a callable's eval */
     /* results */

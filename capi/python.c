@@ -9,6 +9,7 @@ typedef void *object;
 typedef struct session {
     const pards_python *api;
     object state, eval, progress;
+    int32_t stopped; /* an exception is set: nothing more is called */
 } session;
 
 #define API(s, name, type) ((type)(s)->api->name)
@@ -34,6 +35,7 @@ static object view(session *s, const void *data, int64_t bytes, int flag) {
 
 static int32_t python_eval(void *context, const pards_request *r) {
     session *s = context;
+    if (s->stopped) return 1;
     int64_t row = r->dim * (r->dtype == PARDS_FLOAT32 ? 4 : 8), bytes = r->sequences * r->steps * row;
     enter(s);
     object tuple = API(s, build_value, object(*)(const char *, ...))(
@@ -54,14 +56,22 @@ static int32_t python_poll(void *context, const pards_progress *p) {
                     API(s, build_value, object(*)(const char *, ...))("(LLLLd)", (long long)p->iteration, (long long)p->window,
                                                                        (long long)p->windows, (long long)p->sequences, p->merit));
     leave(s);
+    s->stopped = stop;
     return stop;
+}
+
+/* Whether a call from Python can begin; if not, pards_solve or pards_scan says what is wrong with args. */
+static int usable(const pards_python *api, const void *args) {
+    return args && api && api->save_thread && api->restore_thread && api->check_signals && api->call_object && api->build_value &&
+           api->memoryview && api->dec_ref;
 }
 
 /* The eval of a callable made for Python; its context is the session of the call in progress. */
 EXPORT int32_t pards_python_eval(void *context, const pards_request *request) { return python_eval(context, request); }
 
 EXPORT int32_t pards_python_solve(const pards_python *api, void *eval, void *progress, pards_solve_args *args, char *msg, int64_t cap) {
-    session s = {api, NULL, eval, progress};
+    if (!usable(api, args)) return pards_solve(NULL, msg, cap);
+    session s = {api, NULL, eval, progress, 0};
     args->poll = python_poll;
     args->context = &s;
     leave(&s);
@@ -71,7 +81,8 @@ EXPORT int32_t pards_python_solve(const pards_python *api, void *eval, void *pro
 }
 
 EXPORT int32_t pards_python_scan(const pards_python *api, pards_scan_args *args, char *msg, int64_t cap) {
-    session s = {api, NULL, NULL, NULL};
+    if (!usable(api, args)) return pards_scan(NULL, msg, cap);
+    session s = {api, NULL, NULL, NULL, 0};
     args->poll = python_poll;
     args->context = &s;
     leave(&s);

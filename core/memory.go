@@ -8,43 +8,22 @@ import (
 	"strconv"
 	"strings"
 
-	"pards/core/cell"
 	"pards/core/check"
 	"pards/core/method"
 	"pards/core/num"
 )
-
-// need returns the bytes that a solve allocates besides the caller's arrays, at a window of w steps. length is Structure.Len, keeps how
-// many numbers a step the method holds on to.
-//
-// A native cell needs a second iterate for each sequence in work, and what the method keeps. A Caller needs, for the whole window of the batch, that, f, the
-// states before each step, the right-hand side, A, and on its own side copies of the Jacobian's shifted states and their images.
-func need[T num.Float](p *method.Problem[T], length, keeps, w int) float64 {
-	rows, d, size := float64(p.Batch)*float64(w), float64(p.Dim), float64(num.Size[T]())
-	if !cell.IsCaller(p.Cell) {
-		return min(float64(Workers()), float64(p.Batch)) * float64(w) * (d + float64(keeps)) * size
-	}
-	shifted := 0.0
-	if length > 0 {
-		shifted = 3 * d * d
-	}
-	return rows * (4*d + float64(length+keeps) + shifted) * size
-}
 
 // freeAlways is how little need not be asked for: reading what is free takes longer than a small solve.
 const freeAlways = 64 << 20
 
 // checkMemory refuses a solve that cannot fit, before anything is allocated, and says what would.
 func checkMemory[T num.Float](p *Plan[T]) error {
-	s := p.Method.Structure()
-	if s == nil {
-		return nil
+	workers := p.NumThreads
+	if workers == 0 {
+		workers = Workers()
 	}
-	keeps := 0
-	if o, ok := p.Method.(method.Opener[T]); ok {
-		keeps = o.Keeps(p.Problem.Dim)
-	}
-	bytes := need(p.Problem, s.Len(p.Problem.Dim), keeps, p.Options.Window)
+	full := method.AsksForJacobians(p.Name)
+	bytes := method.Need(p.Problem, p.Method, full, workers, p.Options.Window)
 	if bytes < freeAlways {
 		return nil
 	}
@@ -55,8 +34,8 @@ func checkMemory[T num.Float](p *Plan[T]) error {
 	advice := "give the sequences fewer at a time"
 	if w := int(free / 2 / bytes * float64(p.Options.Window)); w >= 1 {
 		advice = fmt.Sprintf("window=%d would fit", w)
-	} else if s.Len(p.Problem.Dim) > 0 {
-		advice = `method="picard" or "sequential" would need less`
+	} else if full {
+		advice = `method="quasi_newton" or "sequential" would need less`
 	}
 	return check.Of(check.Memory, "solve", fmt.Sprintf("method %s with batch %d, T = %d, D = %d, window %d needs %s beside the result, %s are free; %s",
 		p.Name, p.Problem.Batch, p.Problem.Steps, p.Problem.Dim, p.Options.Window, check.Bytes(bytes), check.Bytes(free), advice))
@@ -75,11 +54,28 @@ func available() float64 {
 			}
 		}
 	}
-	limit, ok := readNumber("/sys/fs/cgroup/memory.max")
-	if used, ok2 := readNumber("/sys/fs/cgroup/memory.current"); ok && ok2 {
-		free = min(free, max(limit-used, 0))
+	for _, group := range []struct{ dir, limit, used string }{ // of version 2, and of version 1
+		{"/sys/fs/cgroup/", "memory.max", "memory.current"},
+		{"/sys/fs/cgroup/memory/", "memory.limit_in_bytes", "memory.usage_in_bytes"},
+	} {
+		limit, ok := readNumber(group.dir + group.limit)
+		if used, ok2 := readNumber(group.dir + group.used); ok && ok2 {
+			free = min(free, max(limit-used+cached(group.dir+"memory.stat"), 0))
+		}
 	}
 	return free
+}
+
+// cached returns the bytes of file pages that a control group gives back when memory is short.
+func cached(path string) float64 {
+	b, _ := os.ReadFile(path)
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(line, "inactive_file "); ok {
+			n, _ := strconv.ParseFloat(strings.TrimSpace(v), 64)
+			return n
+		}
+	}
+	return 0
 }
 
 func readNumber(path string) (float64, bool) {

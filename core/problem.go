@@ -37,7 +37,6 @@ type Options[T num.Float] struct {
 	Damping       float64
 	Clip          bool
 	Nonfinite     string
-	Device        string
 	NumThreads    int // 0: as many as the process may use
 	Seed          uint64
 	Trace         bool
@@ -48,7 +47,7 @@ type Options[T num.Float] struct {
 // Defaults returns the options of a solve of which nothing was said.
 func Defaults[T num.Float]() Options[T] {
 	return Options[T]{Method: "auto", Rtol: math.NaN(), Atol: math.NaN(), MeritTol: math.NaN(), MaxIterations: -1,
-		Nonfinite: string(method.Stop), Device: "auto"}
+		Nonfinite: string(method.Stop)}
 }
 
 // Solution is what Solve did; the states are in the caller's array.

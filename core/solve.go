@@ -1,6 +1,7 @@
 package core
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -69,13 +70,19 @@ func Solve[T num.Float](backend Backend[T], p *Problem[T], o *Options[T], states
 		members[i] = i
 	}
 	var ran, reasons []string
-	for _, c := range choices {
+	for i, c := range choices {
+		for _, k := range members {
+			solution.Results[k] = method.Result{} // of a method that failed
+		}
 		m, err := method.New(c.name, o.Settings, problem.Steps, problem.Dim)
 		if err != nil {
 			return nil, err
 		}
 		plan := &Plan[T]{Problem: problem, Method: m, Name: c.name, Options: options, NumThreads: o.NumThreads, Poll: o.Poll}
-		if err := checkMemory(plan); err != nil {
+		if err := checkMemory(plan); err != nil && i+1 < len(choices) {
+			reasons = append(reasons, fmt.Sprintf("%s does not fit in memory", c.name))
+			continue
+		} else if err != nil {
 			return nil, err
 		}
 		if err := backend.Solve(plan, members, states, solution.Results); err != nil {
@@ -111,7 +118,7 @@ func Scan[T num.Float](structure string, a, b, x0, out Array[T], reverse bool, t
 	if err != nil {
 		return err
 	}
-	if err := lds.Check(s, a.Data, a.Shape, b.Shape, out.Shape, x0.Shape); err != nil {
+	if err := lds.Check(s, a.Data, a.Shape, b.Shape, out.Shape, x0.Shape, reverse); err != nil {
 		return err
 	}
 	w := par.New(threads, poll)

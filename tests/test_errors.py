@@ -84,6 +84,33 @@ def test_cell_parameters(make, text: str) -> None:
         make()
 
 
+def test_unread_rows_of_a_reverse_scan() -> None:
+    """Without x0 the A next to it is not read, at the end of a reverse scan; all others are checked."""
+    good = np.array([[0, 1], [1, 0], [0, 1]])
+    b = np.arange(6.0).reshape(3, 2)
+    want = pards.lds.scan(pards.lds.Permutation(good), b, reverse=True)
+    last = good.copy()
+    last[-1] = 7
+    assert np.array_equal(pards.lds.scan(pards.lds.Permutation(last), b, reverse=True), want)
+    first = good.copy()
+    first[0] = 7
+    with pytest.raises(ValueError, match="holds 7"):
+        pards.lds.scan(pards.lds.Permutation(first), b, reverse=True)
+
+
+def test_a_state_without_components() -> None:
+    with pytest.raises(ValueError, match="D is 0"):
+        pards.cells.Linear(np.zeros((0, 0)))
+
+
+def test_sequential_overflow_is_not_merit_zero() -> None:
+    cell = pards.cells.Linear(np.array([[1e200]]), np.eye(1))
+    sol = pards.solve(cell, np.zeros(1), np.ones((10, 1)), method="sequential", raise_on_failure=False)
+    assert (sol.status, sol.bad_step) == ("nonfinite", 2)
+    assert np.isinf(sol.merit)
+    assert np.isinf(sol.residual)
+
+
 def test_raise_on_failure() -> None:
     cell = pards.cells.Linear(np.array([[3.0]], np.float32), np.eye(1, dtype=np.float32))
     u = np.ones((200, 1), np.float32)
@@ -101,6 +128,24 @@ def test_too_large_is_refused_before_anything_is_allocated() -> None:
     x0 = np.zeros(2000)
     with pytest.raises(MemoryError, match=r"needs .*TiB.* (window=|method=)"):
         pards.solve(lambda x, u: x, x0, None, length=1_000_000, method="newton")
+
+
+def test_auto_falls_back_where_memory_is_short() -> None:
+    """Newton's Jacobians of 30 million steps do not fit; the loop that auto named as its fallback does."""
+    calls = []
+
+    class Enough(Exception):
+        pass
+
+    def f(x, u):
+        calls.append(x.shape)
+        if len(calls) > 3:
+            raise Enough
+        return x
+
+    with pytest.raises(Enough):
+        pards.solve(f, np.zeros(32), length=2_000_000)
+    assert calls[0] == (1, 32)
 
 
 class Broken(Exception):

@@ -151,6 +151,46 @@ def test_what_a_callable_keeps_stays_valid() -> None:
     assert len(kept) > 1 and all(np.array_equal(a, b) for a, b in kept)
 
 
+@pytest.mark.parametrize("method", ["newton", "picard", "sequential"])
+@pytest.mark.parametrize("window", [None, 30])
+def test_an_exception_in_progress_ends_the_solve(method: str, window) -> None:
+    """It arrives as it is, whatever the solve was at, and no state passes for solved."""
+
+    class Enough(Exception):
+        pass
+
+    def progress(*_) -> None:
+        raise Enough
+
+    def slow(x, u):
+        time.sleep(0.03)
+        return np.sin(3 * x) + u
+
+    for x0 in (np.zeros(1), np.zeros((3, 1))):
+        with pytest.raises(Enough):
+            pards.solve(slow, x0, np.ones((90, 1)), method=method, window=window, progress=progress, merit_tol=0.0)
+
+
+def test_out_may_be_the_inputs() -> None:
+    u = np.random.default_rng(0).standard_normal((60, 2))
+    want = pards.solve(lambda x, u: 0.5 * x + u, np.zeros(2), u, method="newton").states
+    shared = u.copy()
+    assert np.array_equal(
+        pards.solve(lambda x, u: 0.5 * x + u, np.zeros(2), shared, method="newton", out=shared).states, want
+    )
+    cell, shared = pards.cells.Linear(np.eye(2) / 2, np.eye(2)), u.copy()
+    assert np.allclose(pards.solve(cell, np.zeros(2), shared, method="newton", out=shared).states, want, rtol=1e-12)
+
+
+def test_large_evaluations_come_in_pieces() -> None:
+    """More rows than one call of the library takes."""
+    cell = pards.cells.Lorenz96(dim=8)
+    x = RNG.standard_normal((40_000, 8))
+    J = cell.jacobian(x)
+    assert J.shape == (40_000, 8, 8)
+    assert np.array_equal(J[-3:], cell.jacobian(x[-3:]))
+
+
 def run(code: str, **env: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],

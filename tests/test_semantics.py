@@ -142,6 +142,21 @@ def test_windows_equal_whole(method: str) -> None:
         assert np.array_equal(parts.window_iterations.sum(1), parts.iterations)
 
 
+def test_a_basis_is_found_when_it_is_first_needed() -> None:
+    """refresh="never": a first window whose guess is the trajectory needs no basis, a later one does."""
+    theirs, cell = langevin(np.random.default_rng(2), np.float64, 3, 2, 1e-2)
+    x0, u = np.zeros(3), np.random.default_rng(3).standard_normal((40, 3))
+    want = spec.sequential(theirs, x0, u, 40)
+    guess = want.copy()
+    guess[20:] = 0
+    sol = pards.solve(
+        cell, x0, u, method=pards.RotatedQuasiNewton(refresh="never"), guess=guess, window=20, merit_tol=1e-18
+    )
+    assert sol.window_iterations[0] == 0
+    assert sol.window_iterations[1] > 0
+    assert true_error(sol.states, want, 1e-8) <= 1e-8
+
+
 def test_first_A_is_never_read() -> None:
     """A NaN in the derivative of the first step of a window does no harm."""
 

@@ -5,6 +5,7 @@
 package cell
 
 import (
+	"pards/core/check"
 	"pards/core/internal/vec"
 	"pards/core/num"
 	"pards/core/param"
@@ -94,5 +95,9 @@ func New[T num.Float](name string, values param.Values[T]) (Cell[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	return made.(Cell[T]), nil
+	c := made.(Cell[T])
+	if c.Dim() == 0 {
+		return nil, check.Valuef(name, "D", "is 0", "a state of at least one component", "")
+	}
+	return c, nil
 }

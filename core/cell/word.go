@@ -35,6 +35,10 @@ func newWord[T num.Float](r *param.Reader[T]) Cell[T] {
 		r.Fail("permutations", "is empty", "at least one permutation", "")
 		return c
 	}
+	if c.g > num.MaxInteger[T]() {
+		r.Fail("permutations", fmt.Sprintf("holds %d", c.g), fmt.Sprintf("at most %d", num.MaxInteger[T]()), "words travel as "+num.Name[T]())
+		return c
+	}
 	c.index = make([]int, c.g*c.d)
 	for i := range c.index {
 		c.index[i] = -1

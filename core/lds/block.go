@@ -23,6 +23,9 @@ func (BlockDiagonal[T]) Sized(shape []int) Structure[T] {
 	return BlockDiagonal[T]{size}
 }
 
+// Fits wants blocks of one size: an array has no room for a smaller last one.
+func (s BlockDiagonal[T]) Fits(d int) bool { return d%s.Size == 0 }
+
 // Len returns the numbers in all blocks.
 func (s BlockDiagonal[T]) Len(d int) int { return d/s.Size*s.Size*s.Size + d%s.Size*(d%s.Size) }
 

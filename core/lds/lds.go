@@ -94,6 +94,8 @@ type Restrainable[T num.Float] interface {
 type Sized[T num.Float] interface {
 	// Sized returns the structure of an array with axes (B, T, ...).
 	Sized(shape []int) Structure[T]
+	// Fits tells whether an array can hold the structure in dimension d.
+	Fits(d int) bool
 }
 
 // structures is the registry: a float32 and a float64 instance of each.
@@ -219,7 +221,7 @@ func Scan[T num.Float](w *par.Worker, s Structure[T], a, b, x0, out []T, batch, 
 }
 
 // Check reports what is wrong with the arguments of a scan; shapes are (B, T, ...) throughout.
-func Check[T num.Float](s Structure[T], a []T, aShape, bShape, outShape []int, x0Shape []int) error {
+func Check[T num.Float](s Structure[T], a []T, aShape, bShape, outShape, x0Shape []int, reverse bool) error {
 	const fn = "scan"
 	dims := check.NewDims(fn)
 	if err := dims.Shape("b", bShape, "B T D"); err != nil {
@@ -235,19 +237,26 @@ func Check[T num.Float](s Structure[T], a []T, aShape, bShape, outShape []int, x
 	}
 	d := dims.Len("D")
 	want := append([]int{dims.Len("B"), dims.Len("T")}, s.Shape(d)...)
+	if family, ok := s.(Sized[T]); ok && !family.Fits(d) {
+		return check.Valuef(fn, "A", fmt.Sprintf("(%s) has shape %s", s.Name(), check.ShapeText(aShape)), "blocks that make up D",
+			"b has shape "+check.ShapeText(bShape))
+	}
 	if s.Len(d) > 0 && check.ShapeText(want) != check.ShapeText(aShape) {
 		return check.Valuef(fn, "A", fmt.Sprintf("(%s) has shape %s", s.Name(), check.ShapeText(aShape)), check.ShapeText(want),
 			"b has shape "+check.ShapeText(bShape))
 	}
-	first := s.Len(d) // the first A of each sequence may hold anything when there is no x0
-	if s.Len(d) == 0 || len(a) == 0 {
+	per, skip, drop := dims.Len("T")*s.Len(d), s.Len(d), 0 // the A next to x0 may hold anything when there is none
+	if len(a) == 0 || per == 0 {
 		return nil
 	}
-	if x0Shape != nil {
-		first = 0
+	if reverse {
+		skip, drop = 0, skip
 	}
-	for per, i := dims.Len("T")*s.Len(d), 0; i < len(a); i += per {
-		if wrong := s.Valid(a[i+first:i+per], d); wrong != "" {
+	if x0Shape != nil {
+		skip, drop = 0, 0
+	}
+	for i := 0; i < len(a); i += per {
+		if wrong := s.Valid(a[i+skip:i+per-drop], d); wrong != "" {
 			return check.Valuef(fn, "A", "("+s.Name()+") "+wrong, "", "")
 		}
 	}

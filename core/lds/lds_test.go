@@ -164,7 +164,7 @@ func TestCheck(t *testing.T) {
 		{p, []float64{0, 1, 1, 1}, []int{1, 2, 2}, []int{1, 2, 2}, []int{1, 2, 2}, nil, "scan: A (permutation) has a row that holds 1 twice"},
 		{p, []float64{0, 1, 0.5, 1}, []int{1, 2, 2}, []int{1, 2, 2}, []int{1, 2, 2}, nil, "scan: A (permutation) holds 0.5"},
 	} {
-		err := lds.Check(c.s, c.a, c.as, c.bs, c.os, c.x0)
+		err := lds.Check(c.s, c.a, c.as, c.bs, c.os, c.x0, false)
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("got %v, want %s", err, c.want)
 		}

@@ -24,6 +24,9 @@ func (Permutation[T]) Shape(d int) []int { return []int{d} }
 
 // Valid wants each row to hold every index once.
 func (Permutation[T]) Valid(a []T, d int) string {
+	if d > num.MaxInteger[T]() {
+		return fmt.Sprintf("has D = %d, want at most %d: indices travel as %s", d, num.MaxInteger[T](), num.Name[T]())
+	}
 	seen := make([]int, d)
 	for i, v := range a {
 		row := i/d + 1

@@ -61,6 +61,7 @@ const (
 	blockMost    = 512
 	panelBlocks  = 32
 	panelBatch   = 16
+	panelNumbers = 1 << 22
 	openRows     = 1 << 14
 )
 
@@ -72,12 +73,46 @@ func (j *Job[T]) newGroup(w *par.Worker) *group[T] {
 	}
 	_, prepares := j.Method.(Preparer[T])
 	g.fused = !g.whole && !prepares
-	row := 8*j.Dim + 2*j.Inputs + g.structure.Len(j.Dim)
-	g.rows, g.panel = min(max(blockNumbers/row, blockLeast), blockMost, max(j.Window, 1)), 1
-	if j.Batch < panelBatch {
-		g.panel = panelBlocks
-	}
+	g.rows, g.panel = layout(j.Problem, g.structure.Len(j.Dim), j.Window)
 	return g
+}
+
+// layout returns the rows of a block and the blocks of a panel; length is Structure.Len.
+func layout[T num.Float](p *Problem[T], length, window int) (rows, panel int) {
+	row := 8*p.Dim + 2*p.Inputs + length
+	rows = min(max(blockNumbers/row, min(blockLeast, panelNumbers/row), 1), blockMost, max(window, 1))
+	if p.Batch >= panelBatch {
+		return rows, 1
+	}
+	return rows, min(max(panelNumbers/(rows*row), 1), panelBlocks)
+}
+
+// Need returns the bytes that solving a problem allocates beside the caller's arrays, by some workers at windows of w steps.
+//
+// A native cell needs for each sequence in work a second iterate and what the method keeps of the window, a panel, and scratch for its
+// blocks. A Caller needs, for the window of the whole batch, a second iterate, f, the states before each step, the right-hand side, A,
+// what the method keeps, and on its own side the Jacobian where that is asked for.
+func Need[T num.Float](p *Problem[T], m Method[T], full bool, workers, w int) float64 {
+	d, size := float64(p.Dim), float64(num.Size[T]())
+	structure := m.Structure()
+	if structure == nil {
+		return 0
+	}
+	length, jacobian := float64(structure.Len(p.Dim)), 0.0
+	if full {
+		jacobian = d * d
+	}
+	keeps := 0.0
+	if o, ok := m.(Opener[T]); ok {
+		keeps = float64(o.Keeps(p.Dim))
+	}
+	if cell.IsCaller(p.Cell) {
+		return float64(p.Batch) * float64(w) * (4*d + length + keeps + 2*jacobian) * size
+	}
+	rows, panel := layout(p, structure.Len(p.Dim), w)
+	evaluating := min(workers, max(p.Batch, panel))
+	return size * (float64(min(workers, p.Batch))*(float64(w)*(d+keeps)+float64(rows*panel)*(length+2*d)) +
+		float64(evaluating*rows)*(12*d+jacobian))
 }
 
 // solveGroup takes its members through the windows, each from the converged end of the last.
@@ -172,8 +207,10 @@ func (g *group[T]) close(s *Sequence[T], first int) {
 	r.Merit += s.merit
 	r.Error += s.error
 	r.Residual = num.Max(r.Residual, s.res.top())
-	if !math.IsNaN(s.windowUpdate) && !(s.windowUpdate <= r.Update) {
+	if first == 0 {
 		r.Update = s.windowUpdate
+	} else {
+		r.Update = num.Max(r.Update, s.windowUpdate)
 	}
 	s.start = s.x[(g.steps-1)*d:]
 	if !s.status.Success() && s.status != Interrupted && first+g.steps < g.Steps {
@@ -197,24 +234,31 @@ func (g *group[T]) window(seqs []*Sequence[T]) error {
 			}
 		}
 		for _, s := range g.active {
-			g.accept(s)
-		}
-		if g.drop(); len(g.active) == 0 {
-			return nil
-		}
-		if g.w.Stopped() {
-			for _, s := range g.active {
-				s.status = Interrupted
+			if !s.done {
+				g.accept(s)
 			}
+		}
+		if g.drop(); len(g.active) == 0 || g.interrupted() {
 			return nil
 		}
 	}
 }
 
+// interrupted tells whether the work is to stop, and if so ends all active sequences: what they hold has not been tested.
+func (g *group[T]) interrupted() bool {
+	if !g.w.Stopped() {
+		return false
+	}
+	for _, s := range g.active {
+		s.done, s.status = true, Interrupted
+	}
+	return true
+}
+
 // update makes the next iterates where evaluating has not made them already.
 func (g *group[T]) update() error {
 	if p, ok := g.Method.(Preparer[T]); ok {
-		if err := p.Prepare(&Pass[T]{g: g}); err != nil {
+		if err := p.Prepare(&Pass[T]{g: g}); err != nil || g.interrupted() {
 			return err
 		}
 	}
@@ -273,15 +317,14 @@ func (g *group[T]) sweepPanels(s *Sequence[T], evaluate, update bool) error {
 	for from := 0; from < g.steps; from += rows {
 		to := min(from+rows, g.steps)
 		count := (to - from + g.rows - 1) / g.rows
-		g.w.For(count, 4, func(_ *par.Worker, i int) {
+		g.w.For(count, 4, func(w *par.Worker, i int) {
 			scratch := g.arena()
 			defer g.arenas.Put(scratch)
 			lo := from + i*g.rows
 			hi := min(lo+g.rows, to)
-			measures[i] = g.block(s, scratch, from, lo, hi, evaluate, update)
+			measures[i] = g.block(w, s, scratch, from, lo, hi, evaluate, update)
 		})
-		if g.w.Stopped() {
-			s.done, s.status = true, Interrupted
+		if g.interrupted() {
 			return nil
 		}
 		for _, m := range measures[:count] {
@@ -308,7 +351,7 @@ type measure struct {
 }
 
 // block evaluates steps [lo, hi) of a sequence into the panel that begins at step from.
-func (g *group[T]) block(s *Sequence[T], scratch *cell.Arena[T], from, lo, hi int, evaluate, update bool) (m measure) {
+func (g *group[T]) block(w *par.Worker, s *Sequence[T], scratch *cell.Arena[T], from, lo, hi int, evaluate, update bool) (m measure) {
 	d, n, length := g.Dim, hi-lo, g.structure.Len(g.Dim)
 	prev := scratch.Take(n * d)
 	s.before(prev, lo, hi)
@@ -320,7 +363,7 @@ func (g *group[T]) block(s *Sequence[T], scratch *cell.Arena[T], from, lo, hi in
 		m.err = g.Cell.Step(b.Block)
 	} else {
 		b.A = g.buf.a[(lo-from)*length : (hi-from)*length]
-		if m.err = g.linearise(&b); m.err == nil {
+		if m.err = g.linearise(w, &b); m.err == nil {
 			g.rightHandSide(s, &b, f, prev, g.buf.b[(lo-from)*d:(hi-from)*d])
 		}
 	}
@@ -359,7 +402,7 @@ func residual[T num.Float](res extent, x, f []T) (squares float64) {
 }
 
 // linearise asks the method for A, clips it, then damps it.
-func (g *group[T]) linearise(b *Block[T]) error {
+func (g *group[T]) linearise(w *par.Worker, b *Block[T]) error {
 	if err := g.Method.Linearise(b); err != nil {
 		return err
 	}
@@ -367,8 +410,10 @@ func (g *group[T]) linearise(b *Block[T]) error {
 	if !ok {
 		return nil
 	}
-	if g.Clip {
-		r.Clip(b.A, g.Dim)
+	if n := g.declared.Len(g.Dim); g.Clip && n > 0 {
+		for at := 0; at < len(b.A) && !w.Stopped(); at += n { // one at a time: singular values take long
+			r.Clip(b.A[at:at+n], g.Dim)
+		}
 	}
 	if g.Damping != 0 {
 		r.Scale(b.A, b.A, T(1-g.Damping))

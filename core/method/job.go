@@ -58,7 +58,7 @@ type Options struct {
 	Progress *Progress
 }
 
-// Progress is how far a solve has come; the last sequence to report wins.
+// Progress is how far a solve has come, as the last sequence to report has it.
 type Progress struct {
 	mu    sync.Mutex
 	state Report
@@ -128,7 +128,7 @@ func (j *Job[T]) Run(members []int) error {
 		return j.solveGroup(j.Worker, members)
 	}
 	errs := make([]error, len(members))
-	grain := 1 + (1<<14)/(1+j.Steps*(j.Dim+j.Method.Structure().Len(j.Dim)))
+	grain := 1 + int((1<<14)/(1+float64(j.Steps)*float64(j.Dim+j.Method.Structure().Len(j.Dim))))
 	j.Worker.For(len(members), grain, func(w *par.Worker, i int) {
 		errs[i] = j.solveGroup(w, members[i:i+1])
 	})

@@ -70,7 +70,7 @@ type Entry struct {
 	Name, Class string // "quasi_newton", "QuasiNewton"
 	Doc         string
 	Structure   string // name of the structure, "none" for a method that does not iterate
-	Derivative  string // what is asked of the cell: "full", "diagonal", "mean_diagonal", "rotated_diagonal", "none"
+	Derivative  string // what is asked of the cell: "full", "held", "block_diagonal", "rotated_diagonal", "diagonal", "mean_diagonal", "none"
 	Fields      []param.Field
 }
 
@@ -82,6 +82,16 @@ func register(e Entry, f32 func(*param.Reader[float32]) Method[float32], f64 fun
 
 // Entries returns the registered methods by name.
 func Entries() []Entry { return family.Entries() }
+
+// AsksForJacobians tells whether a method has a cell write whole Jacobians.
+func AsksForJacobians(name string) bool {
+	for _, e := range Entries() {
+		if e.Name == name {
+			return e.Derivative != "none" && e.Derivative != "diagonal" && e.Derivative != "mean_diagonal"
+		}
+	}
+	return false
+}
 
 // Names returns the registered names.
 func Names() []string { return family.Names() }

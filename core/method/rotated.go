@@ -38,22 +38,28 @@ func newRotated[T num.Float](r *param.Reader[T]) Method[T] {
 	m := &rotated[T]{given: r.Array("basis"), refresh: r.Text("refresh", "iteration")}
 	if d := r.Len("D"); m.given != nil {
 		if off := notOrthogonal(m.given, d); off > 100*float64(d)*num.Eps[T]() {
-			r.Fail("basis", fmt.Sprintf("is not orthogonal: Q'Q differs from the identity by %.2g", off), "an orthogonal matrix", "")
+			r.Fail("basis", fmt.Sprintf("is not orthogonal: Q Q'v differs from v by %.2g", off), "an orthogonal matrix", "")
 		}
 	}
 	return m
 }
 
-// notOrthogonal returns the largest element of Q'Q - I.
+// notOrthogonal returns the largest element of Q Q'v - v over some vectors v of signs: nothing but rounding if Q is orthogonal, and
+// much else, almost surely, if it is not; D*D products each, where Q'Q itself takes D*D*D.
 func notOrthogonal[T num.Float](q []T, d int) (off float64) {
-	for i := range d {
-		for j := range d {
-			s := 0.0
-			for k := range d {
-				s += float64(q[k*d+i]) * float64(q[k*d+j])
+	v, y := make([]float64, d), make([]float64, d)
+	for probe := range 4 {
+		clear(y)
+		for i := range d {
+			v[i] = 1 - 2*float64(mix(uint64(probe*d+i))>>63)
+			for k, w := range q[i*d : (i+1)*d] {
+				y[k] += float64(w) * v[i]
 			}
-			if i == j {
-				s--
+		}
+		for i := range d {
+			s := -v[i]
+			for k, w := range q[i*d : (i+1)*d] {
+				s += float64(w) * y[k]
 			}
 			off = num.Max(off, math.Abs(s))
 		}
@@ -65,7 +71,9 @@ func (*rotated[T]) Structure() lds.Structure[T] { return lds.Diagonal[T]{} }
 
 // Prepare sets the basis of each sequence.
 func (m *rotated[T]) Prepare(p *Pass[T]) error {
-	find := m.given == nil && (m.refresh == "iteration" || p.Update() == 0 && (m.refresh == "window" || p.Window() == 0))
+	bare := false
+	p.Each(func(s *Sequence[T]) { bare = bare || s.Basis == nil })
+	find := m.given == nil && (bare || m.refresh == "iteration" || m.refresh == "window" && p.Update() == 0)
 	if !find {
 		if m.given != nil {
 			p.Each(func(s *Sequence[T]) {
@@ -76,14 +84,13 @@ func (m *rotated[T]) Prepare(p *Pass[T]) error {
 		}
 		return nil
 	}
-	return p.MeanJacobian(func(s *Sequence[T], mean []float64) error {
+	return p.MeanJacobian(func(s *Sequence[T], mean []float64) {
 		q, ok := eigenvectors[T](mean, p.Dim())
 		if ok {
 			m.turn(p, s, q)
 		} else if s.Basis == nil { // a Jacobian that is not finite has no eigenvectors: the coordinates stay as they are
 			m.turn(p, s, identity[T](p.Dim()))
 		}
-		return nil
 	})
 }
 
@@ -171,9 +178,6 @@ func (p *Pass[T]) Dim() int { return p.g.Dim }
 // Update returns the number of updates made in the window.
 func (p *Pass[T]) Update() int { return p.g.active[0].K }
 
-// Window returns the number of the window.
-func (p *Pass[T]) Window() int { return p.g.active[0].Window }
-
 // Each calls f for each sequence that is still being solved.
 func (p *Pass[T]) Each(f func(*Sequence[T])) {
 	for _, s := range p.g.active {
@@ -181,8 +185,8 @@ func (p *Pass[T]) Each(f func(*Sequence[T])) {
 	}
 }
 
-// MeanJacobian calls f with the mean over the window of each sequence's Jacobian, summed in double precision.
-func (p *Pass[T]) MeanJacobian(f func(s *Sequence[T], mean []float64) error) error {
+// MeanJacobian calls f with the mean over the window of each sequence's Jacobian, summed in double precision; for several at once.
+func (p *Pass[T]) MeanJacobian(f func(s *Sequence[T], mean []float64)) error {
 	g, d := p.g, p.g.Dim
 	if g.whole {
 		scratch := g.arena()
@@ -194,24 +198,19 @@ func (p *Pass[T]) MeanJacobian(f func(s *Sequence[T], mean []float64) error) err
 			return err
 		}
 		g.kept = j
-		var err error
-		b.Each(func(s *Sequence[T], from, to int) {
-			if err == nil {
-				mean := make([]float64, d*d)
-				addMatrices(mean, j[from*d*d:to*d*d], 1/float64(g.steps))
-				err = f(s, mean)
-			}
+		g.w.For(len(g.active), 1, func(_ *par.Worker, i int) {
+			mean, n := make([]float64, d*d), g.steps*d*d
+			addMatrices(mean, j[i*n:(i+1)*n], 1/float64(g.steps))
+			f(g.active[i], mean)
 		})
-		return err
+		return nil
 	}
 	for _, s := range g.active {
 		mean, err := g.meanOfBlocks(s)
-		if err == nil {
-			err = f(s, mean)
-		}
 		if err != nil {
 			return err
 		}
+		f(s, mean)
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func (sequential[T]) Run(j *Job[T], members []int) error {
 	run := func(w *par.Worker, i int) {
 		errs[i] = j.loop(w, members[i*size:min((i+1)*size, len(members))])
 	}
-	j.Worker.For(count, 1+(1<<14)/(1+j.Steps*j.Dim*size), run)
+	j.Worker.For(count, 1+int((1<<14)/(1+float64(j.Steps)*float64(j.Dim*size))), run)
 	for _, m := range members {
 		if j.Results[m].Windows == nil {
 			j.abandon(m)
@@ -50,6 +50,13 @@ func (sequential[T]) Run(j *Job[T], members []int) error {
 		}
 	}
 	return nil
+}
+
+// progress reports the step that some sequences have come to.
+func (j *Job[T]) progress(step, sequences int) {
+	if j.Progress != nil {
+		j.Progress.set(Report{Iteration: step, Windows: 1, Sequences: sequences})
+	}
 }
 
 // loop steps a few sequences through all of time.
@@ -64,8 +71,12 @@ func (j *Job[T]) loop(w *par.Worker, members []int) error {
 		index[i] = int64(s)
 		j.Results[s] = Result{BadStep: -1, Update: math.NaN(), Windows: make([]int, j.windows())}
 	}
+	every := min(max(1<<16/(n*d*(d+m)+1), 1), 64) // steps between two looks at whether to stop
 	for t := range j.Steps {
-		if t%64 == 0 && w.Stopped() {
+		if t%every == 0 {
+			j.progress(t, n)
+		}
+		if t%every == 0 && w.Stopped() {
 			for _, s := range members {
 				j.Results[s].Status = Interrupted
 			}
@@ -86,7 +97,8 @@ func (j *Job[T]) loop(w *par.Worker, members []int) error {
 	}
 	for _, s := range members {
 		if bad := num.FirstNonFinite(j.States[s*j.Steps*d : (s+1)*j.Steps*d]); bad >= 0 {
-			j.Results[s].Status, j.Results[s].BadStep = Nonfinite, bad/d
+			r := &j.Results[s]
+			r.Status, r.BadStep, r.Error, r.Merit, r.Residual = Nonfinite, bad/d, math.NaN(), math.Inf(1), math.Inf(1)
 		}
 	}
 	return nil

@@ -29,7 +29,7 @@ var Outcomes = []Outcome{
 		"or take a method that follows the Jacobian more closely (newton, rotated_quasi_newton), or sequential"},
 	{Nonfinite, "nonfinite", false, "an update overflowed: solve in windows (window=...), restrain A (clip=True, damping=0.5), " +
 		"start from a better guess, go on with nonfinite=\"continue\", or use sequential"},
-	{Interrupted, "interrupted", false, "the solve was interrupted; the states are those of the last iterate"},
+	{Interrupted, "interrupted", false, "the solve was interrupted; the states are not the trajectory"},
 }
 
 // String returns the status's name.

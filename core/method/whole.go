@@ -15,7 +15,7 @@ func (g *group[T]) sweepWhole(evaluate, update bool) error {
 		for i, s := range g.active {
 			s.before(b.X[i*n*d:(i+1)*n*d], 0, n)
 		}
-		if err := g.Cell.Step(b.Block); err != nil {
+		if err := g.Cell.Step(b.Block); err != nil || g.interrupted() {
 			return err
 		}
 		g.w.For(len(g.active), 1+(1<<16)/(n*d), func(_ *par.Worker, i int) {
@@ -23,12 +23,12 @@ func (g *group[T]) sweepWhole(evaluate, update bool) error {
 			s.sumSquares = residual(s.res, s.x, b.Y[i*n*d:(i+1)*n*d])
 		})
 	}
-	if !update {
+	if g.interrupted() || !update { // a loop that was stopped has measured nothing
 		return nil
 	}
 	b.Known, b.Kept = true, g.kept
 	g.kept = nil
-	if err := g.linearise(&b); err != nil {
+	if err := g.linearise(g.w, &b); err != nil || g.interrupted() {
 		return err
 	}
 	length := g.structure.Len(d)
@@ -41,6 +41,7 @@ func (g *group[T]) sweepWhole(evaluate, update bool) error {
 		g.rightHandSide(s, &rows, f, b.X[i*n*d:(i+1)*n*d], rhs)
 		g.advance(s, rows.A, f, rhs, 0, n)
 	})
+	g.interrupted()
 	return nil
 }
 

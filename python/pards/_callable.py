@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from ._array import FLOATS, Array
+from ._cell import DIAGONAL, JACOBIAN, JVP, STEP
 
 Function = Callable[[Any, Any], Any]
 
 # The largest number of components of shifted states in one call of f. NumPy's temporaries of that size stay in cache;
 # with five times as many a step of a GRU took three times as long.
 _MOST = 1 << 17
-
-_STEP, _JACOBIAN, _DIAGONAL, _JVP, _VJP = range(5)  # enum pards_kind
 
 
 def take_inputs(inputs: Array | None, dtype: np.dtype[Any]) -> Array | None:
@@ -75,13 +74,13 @@ class Model:
         try:
             u = self._inputs(index, first, steps)
             at = self._copy(x, shape)
-            if kind == _STEP:
+            if kind == STEP:
                 result = self._asked("f", self.f, at, u, shape)
-            elif kind == _JACOBIAN:
+            elif kind == JACOBIAN:
                 result = self._jacobian(at, u, self._copy(y, shape))
-            elif kind == _DIAGONAL:
+            elif kind == DIAGONAL:
                 result = self._diagonal(at, u, self._copy(y, shape))
-            elif kind == _JVP:
+            elif kind == JVP:
                 result = self._jvp(at, u, self._copy(y, shape), self._copy(v, shape))
             else:
                 result = np.einsum(

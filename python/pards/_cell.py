@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike
 from . import _array, _lib
 from ._array import Array
 
-_STEP, _JACOBIAN, _DIAGONAL, _JVP, _VJP = range(5)  # enum pards_kind
+STEP, JACOBIAN, DIAGONAL, JVP, VJP = range(5)  # enum pards_kind
+_PIECE = 1 << 20  # numbers of a result that are asked for in one call
 _making = threading.RLock()
 
 
@@ -64,23 +65,23 @@ class Cell:
 
     def __call__(self, x: ArrayLike, u: ArrayLike | None = None) -> Array:
         """The next state f(x, u), shape (..., D)."""
-        return self._evaluate(_STEP, x, u)
+        return self._evaluate(STEP, x, u)
 
     def jacobian(self, x: ArrayLike, u: ArrayLike | None = None) -> Array:
         """The Jacobian J[..., i, j] = df_i/dx_j, shape (..., D, D)."""
-        return self._evaluate(_JACOBIAN, x, u)
+        return self._evaluate(JACOBIAN, x, u)
 
     def diagonal(self, x: ArrayLike, u: ArrayLike | None = None) -> Array:
         """The diagonal of the Jacobian, shape (..., D)."""
-        return self._evaluate(_DIAGONAL, x, u)
+        return self._evaluate(DIAGONAL, x, u)
 
     def jvp(self, x: ArrayLike, u: ArrayLike | None, v: ArrayLike) -> Array:
         """The product J v, shape (..., D)."""
-        return self._evaluate(_JVP, x, u, v)
+        return self._evaluate(JVP, x, u, v)
 
     def vjp(self, x: ArrayLike, u: ArrayLike | None, v: ArrayLike) -> Array:
         """The product J'v, shape (..., D)."""
-        return self._evaluate(_VJP, x, u, v)
+        return self._evaluate(VJP, x, u, v)
 
     def _evaluate(self, kind: int, x: ArrayLike, u: ArrayLike | None, v: ArrayLike | None = None) -> Array:
         cell = type(self).__name__
@@ -102,13 +103,16 @@ class Cell:
         floating = (array.dtype for name, array in given.items() if name != "u" or array.dtype.kind == "f")
         dtype = _array.promoted(*floating, self.dtype)
         rows = math.prod(lead)
-        out = np.empty((rows, self.dim, self.dim) if kind == _JACOBIAN else (rows, self.dim), dtype)
+        out = np.empty((rows, self.dim, self.dim) if kind == JACOBIAN else (rows, self.dim), dtype)
         plain = {
             name: _array.plain(np.broadcast_to(array, lead + array.shape[-1:]), dtype).reshape(rows, *array.shape[-1:])
             for name, array in given.items()
         }
-        described = (_array.describe(array) for array in (plain["x"], plain.get("u"), plain.get("v"), out))
-        _lib.call("pards_evaluate", handle(self, dtype), kind, *described)
+        given_or_not = (plain["x"], plain.get("u"), plain.get("v"), out)
+        piece = max(1, _PIECE // max(1, math.prod(out.shape[1:])))
+        for first in range(0, max(rows, 1), piece):  # the interpreter looks for signals in between
+            parts = (None if array is None else array[first : first + piece] for array in given_or_not)
+            _lib.call("pards_evaluate", handle(self, dtype), kind, *(_array.describe(part) for part in parts))
         return out.reshape(lead + out.shape[1:])
 
     def __repr__(self) -> str:

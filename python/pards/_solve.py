@@ -75,7 +75,7 @@ def solve(
             and f is called as f(x, None).
         length: T, where there are no inputs.
         method: a name, "newton", "quasi_newton", "rotated_quasi_newton", "scaled_identity", "picard", "jacobi",
-            "sequential"; or an object with settings, such as `QuasiNewton(diagonal="hutchinson", probes=2)`; or
+            "chord", "sequential"; or an object with settings, such as `QuasiNewton(diagonal="hutchinson", probes=2)`; or
             "auto", which chooses and says why.
         guess: (T, D) or (B, T, D), the iterate to start from; x0 at every step by default.
         rtol: stop when the estimated distance to the sequential trajectory, relative to the size of each component,
@@ -152,7 +152,7 @@ def solve(
         device=_text("device", device),
         num_threads=0 if num_threads is None else _whole("num_threads", num_threads, 1),
         seed=_whole("seed", seed, 0),
-        trace=bool(trace) or window is not None,
+        trace=1 if trace else 2 if window is not None else 0,
         states=_array.describe(states.reshape(problem.size, problem.steps, problem.dim)),
         report=_array.describe(report),
     )
@@ -304,7 +304,8 @@ def _target(out: Array | None, problem: _Problem) -> Array:
     shape = (problem.steps, problem.dim) if problem.batch is None else (problem.batch, problem.steps, problem.dim)
     if out is None:
         return np.empty(shape, problem.dtype)
-    return _array.target("solve", out, shape, problem.dtype, (problem.x0, problem.inputs, problem.guess))
+    inputs = problem.inputs if problem.model is None else problem.model.inputs
+    return _array.target("solve", out, shape, problem.dtype, (problem.x0, inputs, problem.guess))
 
 
 def _run(problem: _Problem, args: Any, progress: bool | _progress.Report) -> None:

@@ -72,7 +72,7 @@ class GRU(_catalog.GRU):
         """The same model as an `equinox.nn.GRUCell`."""
         names = ("weight_ih", "weight_hh", "bias", "bias_n")
         p = _exchange.equinox_parameters("GRU.from_equinox", module, names)
-        return cls(*(p[name] for name in names))
+        return cls(p["weight_ih"], p["weight_hh"], p["bias"], p["bias_n"])
 
     def to_equinox(self, module: Any) -> Any:
         """A copy of an `equinox.nn.GRUCell` with these parameters."""

@@ -12,13 +12,12 @@ import (
 	"time"
 )
 
-// PollEvery is the longest time between two polls while the calling goroutine is inside pards.
+// PollEvery is the least time between two polls while the calling goroutine is inside pards.
 const PollEvery = 20 * time.Millisecond
 
 // Team is the workers of one call: the calling goroutine and helpers that start where a loop is worth it.
 type Team struct {
 	spare   atomic.Int64 // helpers that may still be started
-	size    int
 	stopped atomic.Bool
 	fault   atomic.Pointer[Fault]
 	poll    func() bool
@@ -52,13 +51,10 @@ func New(n int, poll func() bool) *Worker {
 	if n <= 0 {
 		n = Default()
 	}
-	t := &Team{size: n, poll: poll, next: time.Now().Add(PollEvery)}
+	t := &Team{poll: poll, next: time.Now().Add(PollEvery)}
 	t.spare.Store(int64(n - 1))
 	return &Worker{team: t, caller: true}
 }
-
-// Size returns the number of workers of the team.
-func (w *Worker) Size() int { return w.team.size }
 
 // Stopped tells whether the work is to end; on the calling goroutine it polls when it is time to.
 func (w *Worker) Stopped() bool {

@@ -6,7 +6,7 @@ import "pards/core/num"
 type Arena[T num.Float] struct {
 	buf  []T
 	used int
-	more int // asked for beyond buf since the last Reset
+	more int // asked for beyond buf since the last Release of everything
 }
 
 // Take returns n numbers whose values are anything.
