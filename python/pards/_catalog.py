@@ -452,6 +452,6 @@ STATUSES = (
     Status(
         "interrupted",
         False,
-        "the solve was interrupted; the states are those of the last iterate",
+        "the solve was interrupted; the states are not the trajectory",
     ),
 )

@@ -75,7 +75,7 @@ def solve(
             and f is called as f(x, None).
         length: T, where there are no inputs.
         method: a name, "newton", "quasi_newton", "rotated_quasi_newton", "scaled_identity", "picard", "jacobi",
-            "chord", "sequential"; or an object with settings, such as `QuasiNewton(diagonal="hutchinson", probes=2)`; or
+            "chord", "sequential"; an object with settings, such as `QuasiNewton(diagonal="hutchinson", probes=2)`; or
             "auto", which chooses and says why.
         guess: (T, D) or (B, T, D), the iterate to start from; x0 at every step by default.
         rtol: stop when the estimated distance to the sequential trajectory, relative to the size of each component,
