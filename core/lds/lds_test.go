@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"pards/core/internal/par"
 	"pards/core/lds"
@@ -99,6 +100,22 @@ func TestWorkersChangeNoBit(t *testing.T) {
 		for i, v := range got {
 			if v != want[i] {
 				t.Fatalf("%d workers: %v at %d, one worker %v", workers, v, i, want[i])
+			}
+		}
+	}
+}
+
+// A scan looks between pieces whether it is to stop: here before the first one.
+func TestScanStops(t *testing.T) {
+	const steps = 10
+	for _, chunk := range []int{7, steps} {
+		w := par.New(2, func() bool { return true })
+		time.Sleep(par.PollEvery + time.Millisecond)
+		out := make([]float64, steps)
+		lds.Run(w, lds.Structure[float64](lds.Identity[float64]{}), lds.Span[float64]{D: 1, B: []float64{1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, X: out}, []float64{0}, chunk)
+		for i, v := range out {
+			if v != 0 {
+				t.Fatalf("chunk %d: step %d was written after the stop", chunk, i)
 			}
 		}
 	}
