@@ -212,3 +212,18 @@ def test_chord_holds_its_jacobian() -> None:
     assert sol.success and sol.iterations > newton.iterations
     assert len(asked) == -(-sol.iterations // 3)
     assert true_error(sol.states, newton.states, 1e-8) <= 3e-8
+
+
+@pytest.mark.parametrize("method", ["newton", "quasi", "rotated_iteration", "scaled"])
+def test_long_runs_cross_blocks_and_panels(method: str) -> None:
+    """T far beyond what is evaluated and scanned at a time: what is carried from piece to piece decides the counts and merits."""
+    rng = np.random.default_rng(6)
+    theirs, ours = gru(rng, np.float64, 2, 2)
+    T = 20_011  # two panels of 32 blocks, and some
+    x0, u = np.zeros(2), rng.standard_normal((T, 2))
+    (want,) = spec.solve(theirs, x0, u, METHODS[method][0], merit_tol=1e-8)
+    got = pards.solve(ours, x0, u, method=METHODS[method][1], merit_tol=1e-8, trace=True)
+    assert got.iterations == want.iterations
+    assert np.allclose(
+        got.trace.merit, want.trace[:, 0], rtol=1e-6
+    )  # sums of squares of residuals known to 1e-12 and better

@@ -25,18 +25,21 @@ func TestForDoesEachOnce(t *testing.T) {
 
 // No more goroutines work at once than the team has workers.
 func TestForKeepsToTheTeam(t *testing.T) {
-	var now, most atomic.Int32
-	New(3, nil).For(8, 1, func(w *Worker, _ int) {
-		w.For(8, 1, func(*Worker, int) {
-			n := now.Add(1)
-			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
-			}
-			time.Sleep(time.Millisecond)
-			now.Add(-1)
+	w := New(3, nil)
+	for range 2 { // helpers that are done are there for the next loop
+		var now, most atomic.Int32
+		w.For(8, 1, func(w *Worker, _ int) {
+			w.For(8, 1, func(*Worker, int) {
+				n := now.Add(1)
+				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+				}
+				time.Sleep(2 * time.Millisecond)
+				now.Add(-1)
+			})
 		})
-	})
-	if m := most.Load(); m > 3 {
-		t.Errorf("%d at once, want at most 3", m)
+		if m := most.Load(); m < 2 || m > 3 {
+			t.Errorf("%d at once, want 2 or 3", m)
+		}
 	}
 }
 
