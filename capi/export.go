@@ -293,7 +293,7 @@ func solve[T num.Float](args *C.pards_solve_args) error {
 	}
 	solution, err := core.Solve(core.CPU[T]{}, &p, o, states.Data)
 	if solution != nil {
-		encode(args, solution, report.Data, p.Batch)
+		encode(args, solution, report.Data)
 	}
 	return err
 }
@@ -326,7 +326,7 @@ func checkDevice(fn, device string) error {
 }
 
 // encode writes a solution to the caller's report and args.
-func encode(args *C.pards_solve_args, s *core.Solution, report []float64, batch int) {
+func encode(args *C.pards_solve_args, s *core.Solution, report []float64) {
 	for i, r := range s.Results {
 		copy(report[i*columns:], []float64{float64(r.Iterations), float64(r.Status), r.Error, r.Merit, r.Residual, r.Update,
 			float64(r.Resets), float64(r.BadStep)})

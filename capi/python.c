@@ -33,7 +33,8 @@ static object view(session *s, const void *data, int64_t bytes, int flag) {
     return API(s, memoryview, object(*)(const char *, intptr_t, int))(data, bytes, flag);
 }
 
-static int32_t python_eval(void *context, const pards_request *r) {
+/* The eval of a callable made for Python; its context is the session of the call in progress. */
+EXPORT int32_t pards_python_eval(void *context, const pards_request *r) {
     session *s = context;
     if (s->stopped) return 1;
     int64_t row = r->dim * (r->dtype == PARDS_FLOAT32 ? 4 : 8), bytes = r->sequences * r->steps * row;
@@ -65,9 +66,6 @@ static int usable(const pards_python *api, const void *args) {
     return args && api && api->save_thread && api->restore_thread && api->check_signals && api->call_object && api->build_value &&
            api->memoryview && api->dec_ref;
 }
-
-/* The eval of a callable made for Python; its context is the session of the call in progress. */
-EXPORT int32_t pards_python_eval(void *context, const pards_request *request) { return python_eval(context, request); }
 
 EXPORT int32_t pards_python_solve(const pards_python *api, void *eval, void *progress, pards_solve_args *args, char *msg, int64_t cap) {
     if (!usable(api, args)) return pards_solve(NULL, msg, cap);

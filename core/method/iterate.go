@@ -450,7 +450,10 @@ func (g *group[T]) advance(s *Sequence[T], a, f, rhs []T, from, to int) {
 	if s.Basis != nil || g.affine {
 		span.B, span.Ref = rhs[:n*d], nil
 	}
-	before := append([]T(nil), s.carry...)
+	var before []T // what the scan began with
+	if s.Basis != nil {
+		before = append(before, s.carry...)
+	}
 	g.scan(s, span, from == 0)
 	if s.Basis != nil {
 		g.outOfBasis(s, span, f[:n*d], before, from == 0)
