@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from . import problems
+from . import _plot, problems
 from ._catalog import METHODS, QuasiNewton
 from ._method import Method
 from ._solution import Solution
@@ -163,15 +163,13 @@ def _picture(runs: list[Run], out: Path) -> str:
     names = list(dict.fromkeys(run.problem for run in runs))
     figure = Figure(figsize=(4 * len(names), 4), layout="constrained")
     panels: Any = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
-    styles = {method: (f"C{i}", "osD^vPX*"[i]) for i, method in enumerate(_METHODS)}
     low, high = 1e-12, 1e12  # a merit of 0 is drawn at the foot; what overflows leaves at the top
     for name, ax in zip(names, panels, strict=True):
         for run in runs:
             if run.problem == name and run.method != "sequential" and run.solution.trace is not None:
                 merit = np.clip(run.solution.trace.merit, low, 1e30)
-                colour, marker = styles[run.method]
-                every = max(1, len(merit) // 12)
-                ax.semilogy(merit, color=colour, marker=marker, markevery=every, lw=1, label=run.method)
+                look = _plot.style(run.method)._asdict()
+                ax.semilogy(merit, **look, markevery=max(1, len(merit) // 12), lw=1, label=run.method)
         ax.axhline(MERIT_TOL, color="grey", linewidth=0.8, linestyle=":")
         ax.set(title=name, xlabel="iteration", xscale="symlog", xlim=(0, None), ylim=(low / 10, high))
         ax.set_xticks(ticks := [0, 1, 3, 10, 30, 100], [str(tick) for tick in ticks])

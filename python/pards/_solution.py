@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from . import _catalog
+from . import _catalog, _plot
 from ._array import Array
+
+What = Literal["merit", "residual", "update", "states"]
+_PLOTS: tuple[str, ...] = get_args(What)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,119 +85,136 @@ class Solution:
         if self.reason:
             lines.append(f"Chosen by auto: {self.reason}.")
         if self.window is not None:
-            lines.append(f"Solved in {self.window_iterations.shape[-1]} windows of {self.window} steps.")
+            lines.append(
+                f"Solved in {_count(self.window_iterations.shape[-1], 'window')} of {_count(self.window, 'step')}."
+            )
         if all(method.structure == "none" for method in ran) and np.all(self.success):
             return "\n".join(lines)  # a loop has no iterates to tell of
         iterations, statuses = np.atleast_1d(self.iterations), np.atleast_1d(self.status)
         for status in _catalog.STATUSES:
             its = iterations[statuses == status.name]
             if its.size:
-                who = f"{its.size} of {statuses.size} sequences: " if statuses.size > 1 else ""
-                lines.append(f"{who}{status.name} after {_range(its, 'd')} updates: {status.advice}.")
+                who = f"{its.size:,} of {statuses.size:,} sequences: " if statuses.size > 1 else ""
+                lines.append(f"{who}{status.name} after {_updates(its)}: {status.advice}.")
         if np.max(self.bad_step, initial=-1) >= 0:
             bad = np.atleast_1d(self.bad_step)
             lines.append(f"The first overflow was at step {bad[bad >= 0].min()}.")
         if np.sum(self.resets):
             lines.append(f"{np.sum(self.resets)} components were set back to the guess.")
         error = np.atleast_1d(self.error)
+        added = "" if self.window is None else ", summed over the windows"
         if np.isnan(error).all():
             lines.append("The distance to the sequential trajectory was not estimated: that takes two updates.")
         elif np.isinf(error).all():
             lines.append("The updates do not shrink, so the distance to the sequential trajectory is not known.")
         elif error.size:
             lines.append(
-                f"Estimated relative distance to the sequential trajectory: {_range(error, '.2g')}, beside rounding."
+                f"Estimated relative distance to the sequential trajectory: "
+                f"{_range(error, '.2g')}, beside rounding{added}."
             )
         if error.size:
             lines.append(f"Largest residual: {_range(np.atleast_1d(self.residual), '.2g')}.")
         return "\n".join(lines)
 
-    def plot(self, ax: Any = None) -> Any:
-        """Plot the merit over the iterations if the solve was traced, else the states over time; needs matplotlib.
+    def plot(self, ax: Any = None, what: What | None = None, **options: Any) -> Any:
+        """Plot how the solve went, or what it found; needs matplotlib.
+
+        The curves of a trace are on a logarithmic axis, one for each sequence and window; of more than 16 the median
+        and the range. A value of 0 is marked at the foot of the axes, an infinite one at the top. Every method has its
+        own colour and marker, so that several solutions can be plotted on the same axes. Of the states, the first
+        sequence is drawn, at most 4 components of it; a long one from the least to the largest value of each
+        thousandth of its time.
 
         Args:
-            ax: the axes to draw on; new ones by default.
+            ax: the axes to draw on, whose title stays; new ones with a title by default.
+            what: "merit", "residual" or "update", over the iterations, or "states", over time; "merit" by default if
+                the solve was traced, else "states".
+            options: of the lines, as matplotlib takes them, such as label=, color= or alpha=.
 
         Returns:
             The axes.
-        """
-        if ax is None:
-            try:
-                import matplotlib.pyplot as plt
-            except ImportError as error:
-                raise ImportError("Solution.plot needs matplotlib: pip install 'pards[demo]'") from error
-            ax = plt.subplots(layout="constrained")[1]
-        return self._draw(ax)
 
-    def _draw(self, ax: Any) -> Any:
-        if self.trace is None:
-            states = self.states if self.states.ndim == 2 else self.states[:1].reshape(self.states.shape[1:])
-            ax.plot(np.arange(1, len(states) + 1), states, linewidth=0.8)
-            ax.set(
-                xlabel="step",
-                ylabel="state",
-                title=self.method if self.states.ndim == 2 else f"{self.method}, sequence 0",
+        Raises:
+            ValueError: what is none of these, or the solve was not traced.
+            ImportError: there is no matplotlib.
+        """
+        shown: str = what or _plot.default(self)
+        if shown not in _PLOTS:
+            raise ValueError(f"Solution.plot: what is {what!r}, want one of {', '.join(map(repr, _PLOTS))}")
+        if shown != "states" and self.trace is None:
+            raise ValueError(
+                f"Solution.plot: what is {what!r}, but the solve kept no trace; "
+                "want solve(..., trace=True), or what='states'"
             )
-        else:
-            merit = np.where(self.trace.merit > 0, self.trace.merit, np.nan)  # 0 has no place on a logarithmic axis
-            ax.semilogy(merit, marker=".", linewidth=1)
-            ax.set(xlabel="iteration", ylabel="merit", title=self.method)
+        own = ax is None
+        ax = _plot.axes() if own else ax
+        _plot.draw(ax, self, shown, options)
+        if own:
+            _plot.finish(ax, self, shown)
         return ax
 
     def _size(self) -> str:
-        batch = f"{len(self.states)} sequences of " if self.states.ndim == 3 else ""
-        return f"{batch}{self.states.shape[-2]} steps of dimension {self.states.shape[-1]}, {self.states.dtype}"
+        batch = f"{_count(len(self.states), 'sequence')} of " if self.states.ndim == 3 else ""
+        return (
+            f"{batch}{_count(self.states.shape[-2], 'step')} of dimension {self.states.shape[-1]}, {self.states.dtype}"
+        )
 
     def _rows(self) -> dict[str, str]:
         """The table of a notebook."""
-        names, counts = np.unique(np.atleast_1d(self.status), return_counts=True)
+        statuses, success = np.atleast_1d(self.status), np.atleast_1d(self.success)
+        names, counts = np.unique(statuses, return_counts=True)
         many = np.ndim(self.status) > 0
+        mark = "✓" if success.all() else "✗"
+        told = ", ".join(f"{n:,} {name}" if many else str(name) for name, n in zip(names, counts, strict=True))
         rows = {
             "method": self.method,
-            "status": ", ".join(f"{n} {name}" if many else str(name) for name, n in zip(names, counts, strict=True)),
+            "status": f"{mark} {told}" if told else "-",
             "size": self._size(),
-            "iterations": _range(np.atleast_1d(self.iterations), "d"),
+            "iterations": _range(np.atleast_1d(self.iterations), ",d"),
             "error": _range(np.atleast_1d(self.error), ".2g"),
             "merit": _range(np.atleast_1d(self.merit), ".2g"),
             "residual": _range(np.atleast_1d(self.residual), ".2g"),
-            "seconds": f"{self.seconds:.3g} on {self.device}",
+            "time": f"{self.seconds:.3g} s on {self.device}",
         }
         if self.window is not None:
-            rows["windows"] = f"{self.window_iterations.shape[-1]} of {self.window} steps"
+            each = _range(self.window_iterations, "d")
+            rows["windows"] = (
+                f"{self.window_iterations.shape[-1]:,} of {_count(self.window, 'step')}, {each} iterations each"
+            )
         if self.reason:
             rows["chosen by auto"] = self.reason
+        failed = np.flatnonzero(~success)
+        if failed.size:
+            shown = ", ".join(map(str, failed[:5])) + (", …" if failed.size > 5 else "")
+            rows |= {"failed": f"sequence {shown}"} if many else {}
+            if (bad := np.atleast_1d(self.bad_step)[failed]).max() >= 0:
+                rows["first bad step"] = str(bad[bad >= 0].min())
+            rows["advice"] = "; ".join(s.advice for s in _catalog.STATUSES if s.name in statuses[failed])
         return rows
 
     def __repr__(self) -> str:
         rows = self._rows()
-        shown = ", ".join(f"{name}={rows[name]}" for name in ("method", "status", "iterations", "error", "seconds"))
+        rows["status"] = rows["status"].lstrip("✓✗ ")
+        shown = ", ".join(f"{name}={rows[name]}" for name in ("method", "status", "iterations", "error", "time"))
         return f"Solution({shown}, states={self.states.dtype} {self.states.shape})"
 
     def _repr_html_(self) -> str:
         import html  # here, for the sake of a fast import
 
-        left = "style='text-align:left'"
+        cell = "style='text-align:left;vertical-align:top;padding:0.15em 0.6em'"
         rows = "".join(
-            f"<tr><th {left}>{html.escape(name)}</th><td {left}>{html.escape(value)}</td></tr>"
+            f"<tr><th scope='row' {cell}>{html.escape(name)}</th><td {cell}>{html.escape(value)}</td></tr>"
             for name, value in self._rows().items()
         )
-        return f"<div style='display:flex;gap:1em;align-items:center'><table>{rows}</table>{self._picture()}</div>"
-
-    def _picture(self) -> str:
-        """The convergence plot as inline SVG; nothing without a trace or without matplotlib."""
-        if self.trace is None:
-            return ""
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            return ""
-        import io
-
-        figure = Figure(figsize=(4, 2.6), layout="constrained")
-        self._draw(figure.subplots())
-        svg = io.StringIO()
-        figure.savefig(svg, format="svg")
-        return svg.getvalue()[svg.getvalue().index("<svg") :]
+        table = f"<table style='max-width:34em'>{rows}</table>"
+        picture = _plot.svg(self)
+        if picture:
+            told = _plot.caption(self)
+            picture = (
+                f"<figure role='img' aria-label='{html.escape(told)}' style='margin:0'>{picture}"
+                f"<figcaption style='font-size:smaller'>{html.escape(told)}</figcaption></figure>"
+            )
+        return f"<div style='display:flex;flex-wrap:wrap;gap:1em;align-items:center'>{table}{picture}</div>"
 
 
 class SolveError(RuntimeError):
@@ -217,11 +237,11 @@ def failure(solution: Solution) -> str:
     told: list[str] = []
     for name in dict.fromkeys(statuses[failed].tolist()):
         own = failed[statuses[failed] == name]
-        after = _range(np.atleast_1d(solution.iterations)[own], "d")
+        after = _updates(np.atleast_1d(solution.iterations)[own])
         who = f" on {own.size} of {statuses.size} sequences (the first: {own[0]})" if many else ""
         steps = bad[own][bad[own] >= 0]
         where = f", the first bad step {steps.min()}" if steps.size else ""
-        told.append(f"{name} after {after} updates{who}{where}: {advice[name]}")
+        told.append(f"{name} after {after}{who}{where}: {advice[name]}")
     return f"solve: {solution.method}: {'; '.join(told)}. What was reached is in the exception's .solution"
 
 
@@ -232,3 +252,11 @@ def _range(values: Array, form: str) -> str:
         return "-"
     least, most = values.min(), values.max()
     return f"{least:{form}}" if least == most else f"{least:{form}} to {most:{form}}"
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}" + ("" if n == 1 else "s")
+
+
+def _updates(iterations: Array) -> str:
+    return _range(iterations, ",d") + (" update" if (iterations == 1).all() else " updates")
