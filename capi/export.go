@@ -16,6 +16,7 @@ import "C"
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"pards/core"
@@ -281,7 +282,7 @@ func solve[T num.Float](args *C.pards_solve_args) error {
 	if err != nil {
 		return err
 	}
-	if want := []int{p.Batch, columns}; check.ShapeText(want) != check.ShapeText(report.Shape) {
+	if want := []int{p.Batch, columns}; !slices.Equal(want, report.Shape) {
 		return check.Valuef(fn, "report", "has shape "+check.ShapeText(report.Shape), check.ShapeText(want), "")
 	}
 	if err := checkDevice(fn, text(args.device)); err != nil {
@@ -384,7 +385,7 @@ func pards_history_copy(h C.int64_t, part C.int32_t, out *C.pards_array, msg *C.
 		if err != nil {
 			return err
 		}
-		if check.ShapeText(shape) != check.ShapeText(want) {
+		if !slices.Equal(shape, want) {
 			return check.Valuef(fn, "out", "has shape "+check.ShapeText(shape), check.ShapeText(want), "")
 		}
 		if part == partWindows {

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 
 	"pards/core/cell"
 	"pards/core/check"
@@ -18,7 +19,7 @@ const newtonMost = 32
 // choose returns the methods to run, each on the sequences that the one before it failed on.
 func choose[T num.Float](p *method.Problem[T], o *Options[T]) ([]choice, error) {
 	if o.Method != "auto" {
-		return []choice{{name: o.Method}}, check.Choice("solve", "method", o.Method, append(method.Names(), "auto"))
+		return []choice{{name: o.Method}}, check.Choice("solve", "method", o.Method, slices.Concat(method.Names(), []string{"auto"}))
 	}
 	if len(o.Settings) > 0 {
 		return nil, check.Valuef("solve", "method", `is "auto"`, "a method's name", "settings belong to one method")

@@ -96,3 +96,26 @@ func gru8(b *testing.B, batch, steps int) *core.Problem[float32] {
 	return &core.Problem[float32]{Cell: c, Batch: batch, Length: steps, X0: core.Array[float32]{Data: make([]float32, d), Shape: []int{d}},
 		Inputs: core.Array[float32]{Data: uniform(batch * steps * d).Data, Shape: []int{batch, steps, d}}}
 }
+
+// BenchmarkTiny is what a call costs that has next to nothing to do.
+func BenchmarkTiny(b *testing.B) {
+	for _, name := range []string{"sequential", "newton"} {
+		b.Run(name, func(b *testing.B) {
+			c, err := cell.New("linear", param.Values[float64]{"A": {Shape: []int{2, 2}, Data: []float64{0.5, 0, 0, 0.5}}, "B": {Shape: []int{2, 2}, Data: []float64{1, 0, 0, 1}}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			p := &core.Problem[float64]{Cell: c, Batch: 1, Length: 10, X0: core.Array[float64]{Data: make([]float64, 2), Shape: []int{2}},
+				Inputs: core.Array[float64]{Data: make([]float64, 20), Shape: []int{10, 2}}}
+			states := make([]float64, 20)
+			o := core.Defaults[float64]()
+			o.Method = name
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := core.Solve(core.CPU[float64]{}, p, &o, states); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -101,16 +101,25 @@ type Dims struct {
 	bound map[string]binding
 }
 
+// binding is the length of an axis, and what says so: a text, or the shape of an argument.
 type binding struct {
-	n  int
-	by string
+	n     int
+	by    string
+	shape []int
+}
+
+func (b binding) text() string {
+	if b.shape == nil {
+		return b.by
+	}
+	return fmt.Sprintf("%s has shape %s", b.by, ShapeText(b.shape))
 }
 
 // NewDims starts the check of one call of fn.
 func NewDims(fn string) *Dims { return &Dims{fn: fn, bound: map[string]binding{}} }
 
 // Fix binds an axis to a length known beforehand; by says why, as in "GRU.weight_hh has shape (12, 4)".
-func (d *Dims) Fix(axis string, n int, by string) { d.bound[axis] = binding{n, by} }
+func (d *Dims) Fix(axis string, n int, by string) { d.bound[axis] = binding{n: n, by: by} }
 
 // Len returns the length bound to an axis, 0 if none is.
 func (d *Dims) Len(axis string) int { return d.bound[axis].n }
@@ -118,18 +127,17 @@ func (d *Dims) Len(axis string) int { return d.bound[axis].n }
 // Shape checks a shape against a pattern such as "3D M": axes apart by spaces, each a name with an optional factor before it.
 func (d *Dims) Shape(arg string, shape []int, pattern string) error {
 	axes := strings.Fields(pattern)
-	by := fmt.Sprintf("%s has shape %s", arg, ShapeText(shape))
 	wrong, why := len(axes) != len(shape), ""
 	for i := 0; i < len(axes) && !wrong; i++ {
 		factor, name := axis(axes[i])
 		b, ok := d.bound[name]
 		switch {
 		case !ok && shape[i]%factor == 0:
-			d.bound[name] = binding{shape[i] / factor, by}
+			d.bound[name] = binding{shape[i] / factor, arg, shape}
 		case !ok:
 			wrong, why = true, fmt.Sprintf("%d is not a multiple of %d", shape[i], factor)
 		case shape[i] != factor*b.n:
-			wrong, why = true, fmt.Sprintf("%s is fixed by %s", name, b.by)
+			wrong, why = true, fmt.Sprintf("%s is fixed by %s", name, b.text())
 		}
 	}
 	if !wrong {

@@ -85,15 +85,11 @@ func Entries() []Entry { return family.Entries() }
 
 // AsksForJacobians tells whether a method has a cell write whole Jacobians.
 func AsksForJacobians(name string) bool {
-	for _, e := range Entries() {
-		if e.Name == name {
-			return e.Derivative != "none" && e.Derivative != "diagonal" && e.Derivative != "mean_diagonal"
-		}
-	}
-	return false
+	e, ok := family.About(name)
+	return ok && e.Derivative != "none" && e.Derivative != "diagonal" && e.Derivative != "mean_diagonal"
 }
 
-// Names returns the registered names.
+// Names returns the registered names in order; not to be changed.
 func Names() []string { return family.Names() }
 
 // New makes a registered method from its settings, for a problem of T steps of dimension d.

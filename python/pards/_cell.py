@@ -105,7 +105,7 @@ class Cell:
         rows = math.prod(lead)
         out = np.empty((rows, self.dim, self.dim) if kind == JACOBIAN else (rows, self.dim), dtype)
         plain = {
-            name: _array.plain(np.broadcast_to(array, lead + array.shape[-1:]), dtype).reshape(rows, *array.shape[-1:])
+            name: _array.plain(_array.spread(array, lead + array.shape[-1:]), dtype).reshape(rows, *array.shape[-1:])
             for name, array in given.items()
         }
         given_or_not = (plain["x"], plain.get("u"), plain.get("v"), out)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -170,8 +169,7 @@ def solve(
     return solution
 
 
-@dataclass(frozen=True)
-class _Problem:
+class _Problem(NamedTuple):
     """The problem as the library takes it: arrays in the dtype of the computation, and what their axes say."""
 
     cell: Cell | None
@@ -318,6 +316,9 @@ def _run(problem: _Problem, args: Any, progress: bool | _progress.Report) -> Non
         _lib.call("pards_callable", problem.dim, _array.code(problem.dtype), evaluate, made)
         args.cell = made.value
     try:
+        if model is None and progress is False:
+            _lib.call("pards_python_solve", library.interpreter, None, None, args)
+            return
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"), _progress.shown(progress) as report:
             objects = (None if called is None else id(called) for called in (model, report))  # a PyObject's address
             _lib.call("pards_python_solve", library.interpreter, *objects, args)

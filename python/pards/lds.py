@@ -146,11 +146,11 @@ def scan(
         arrays["x0"] = _array.take("scan", "x0", x0)
     axes = {"A": structure.axes + 1, "b": 2, "x0": 1}
     given = {name: array for name, array in arrays.items() if array is not None}
-    dtype = _array.promoted(
-        *(array.dtype for array in given.values() if array is not structure.array or structure.chars != _array.INTEGERS)
-    )
+    words = structure.chars == _array.INTEGERS
+    dtype = _array.promoted(*(array.dtype for name, array in given.items() if name != "A" or not words))
+    leads = {array.shape[: -axes[name]] for name, array in given.items()}
     try:
-        lead = np.broadcast_shapes(*(array.shape[: -axes[name]] for name, array in given.items()))
+        lead = np.broadcast_shapes(*leads) if len(leads) > 1 else leads.pop()
     except ValueError:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in given.items())
         raise ValueError(f"scan: the batch axes of {shapes} do not broadcast") from None
@@ -158,7 +158,7 @@ def scan(
     flat: dict[str, Array] = {}
     for name, array in given.items():
         own = array.shape[-axes[name] :]
-        flat[name] = _array.plain(np.broadcast_to(array, lead + own), dtype).reshape(size, *own)
+        flat[name] = _array.plain(_array.spread(array, lead + own), dtype).reshape(size, *own)
     shape = lead + given["b"].shape[-2:]
     states = np.empty(shape, dtype) if out is None else _array.target("scan", out, shape, dtype, given.values())
     library = _lib.get()
