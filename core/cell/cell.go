@@ -46,6 +46,23 @@ type Cell[T num.Float] interface {
 	VJP(b Block[T], p, v []T) error
 }
 
+// Differentiable is a cell with derivatives with respect to its inputs and its parameters too: every one whose inputs and parameters are
+// not discrete. They do not write Y.
+//
+// Tangents and gradients of the parameters are one slice for each of the entry's Continuous fields, in that order; a nil one is a
+// tangent of zero, or a gradient that is not wanted, as it must be for a parameter that the cell was made without.
+type Differentiable[T num.Float] interface {
+	Cell[T]
+	// InputJVP writes df/du w, row by row: w (n, M), p (n, D).
+	InputJVP(b Block[T], p, w []T) error
+	// InputVJP writes (df/du)'v, row by row: v (n, D), p (n, M).
+	InputVJP(b Block[T], p, v []T) error
+	// ParamJVP writes df/dparams w for one tangent w of the parameters: p (n, D).
+	ParamJVP(b Block[T], p []T, w [][]T) error
+	// ParamVJP adds to the gradients g the sum over the block of (df/dparams)'v.
+	ParamVJP(b Block[T], g [][]T, v []T) error
+}
+
 // Affine is a cell whose f is affine in x: J depends on u alone, and one Newton update is exact.
 type Affine interface{ Affine() }
 
@@ -80,6 +97,17 @@ type Entry struct {
 	Words, Autonomous bool
 }
 
+// Continuous returns the fields that a Differentiable cell has derivatives with respect to: arrays and numbers.
+func (e Entry) Continuous() []param.Field {
+	var all []param.Field
+	for _, f := range e.Fields {
+		if f.Kind == param.Array || f.Kind == param.Number {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
 var family param.Family[Entry, Cell[float32], Cell[float64]]
 
 func register(e Entry, f32 func(*param.Reader[float32]) Cell[float32], f64 func(*param.Reader[float64]) Cell[float64]) {
@@ -100,4 +128,19 @@ func New[T num.Float](name string, values param.Values[T]) (Cell[T], error) {
 		return nil, check.Valuef(name, "D", "is 0", "a state of at least one component", "")
 	}
 	return c, nil
+}
+
+// one returns the tangent of a number, 0 for none.
+func one[T num.Float](w []T) T {
+	if w == nil {
+		return 0
+	}
+	return w[0]
+}
+
+// add adds to the gradient of a number, if it is wanted.
+func add[T num.Float](g []T, v T) {
+	if g != nil {
+		g[0] += v
+	}
 }

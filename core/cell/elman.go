@@ -17,28 +17,24 @@ func init() {
 
 type elman[T num.Float] struct {
 	gates[T]
-	m     int
-	ih, b []T
+	b []T
 }
 
 func newElman[T num.Float](r *param.Reader[T]) Cell[T] {
-	hh := r.Array("weight_hh")
-	c := &elman[T]{ih: r.Array("weight_ih"), b: r.Array("bias")}
+	ih, hh := r.Array("weight_ih"), r.Array("weight_hh")
+	c := &elman[T]{b: r.Array("bias")}
 	if r.Err() != nil {
 		return c
 	}
-	c.gates, c.m = newGates(r.Len("D"), 1, hh), r.Len("M")
-	c.local = c.evaluate
+	d, m := r.Len("D"), r.Len("M")
+	c.gates = gates[T]{d: d, g: 1, state: newProduct(hh, d, d, 1, 2), inputs: newProduct(ih, d, m, 0, -1), local: c.evaluate}
 	return c
 }
 
-// Inputs returns M.
-func (c *elman[T]) Inputs() int { return c.m }
-
-func (c *elman[T]) evaluate(b Block[T], coef, self []T) {
+func (c *elman[T]) evaluate(b Block[T], state, input factors[T]) {
 	y, in := b.Scratch.Take(b.N*c.d), b.Scratch.Take(b.N*c.d)
-	vec.MatMulT(y, b.X, c.weight, c.b, b.N, c.d, c.d)
-	vec.MatMulT(in, b.U, c.ih, nil, b.N, c.m, c.d)
+	vec.MatMulT(y, b.X, c.state.weight, c.b, b.N, c.d, c.d)
+	vec.MatMulT(in, b.U, c.inputs.weight, nil, b.N, c.inputs.width, c.d)
 	for i, v := range in {
 		y[i] += v
 	}
@@ -46,8 +42,10 @@ func (c *elman[T]) evaluate(b Block[T], coef, self []T) {
 	if b.Y != nil {
 		copy(b.Y, y)
 	}
-	for i := range coef {
-		coef[i] = 1 - y[i]*y[i]
+	for _, k := range []factors[T]{state, input} {
+		for i := range k.coef {
+			k.coef[i] = 1 - y[i]*y[i]
+		}
+		clear(k.self)
 	}
-	clear(self)
 }

@@ -22,40 +22,34 @@ func init() {
 
 type gru[T num.Float] struct {
 	gates[T]
-	m             int
 	ih, hh, b, bn []T
 	exchanged     bool
 }
 
 func newGRU[T num.Float](r *param.Reader[T]) Cell[T] {
 	c := &gru[T]{hh: r.Array("weight_hh"), ih: r.Array("weight_ih"), b: r.Array("bias"), bn: r.Array("bias_n"), exchanged: r.Bool("exchanged")}
-	d := r.Len("D")
-	c.m = r.Len("M")
-	through := c.hh
-	if c.exchanged {
-		through = c.ih
-		if r.Err() == nil && c.m != d {
-			r.Fail("weight_ih", "has M different from D", "M = D", "exchanged=True multiplies the state by weight_ih")
-		}
+	d, m := r.Len("D"), r.Len("M")
+	if c.exchanged && r.Err() == nil && m != d {
+		r.Fail("weight_ih", "has M different from D", "M = D", "exchanged=True multiplies the state by weight_ih")
 	}
 	if r.Err() != nil {
 		return c
 	}
-	c.gates = newGates(d, 3, through)
-	c.local = c.evaluate
+	c.gates = gates[T]{d: d, g: 3, inputs: newProduct(c.ih, 3*d, m, 0, 2), state: newProduct(c.hh, 3*d, d, 1, 3), mixed: c.exchanged, local: c.evaluate}
+	if c.exchanged {
+		c.state, c.inputs = c.inputs, c.state
+	}
 	return c
 }
 
-// Inputs returns M.
-func (c *gru[T]) Inputs() int { return c.m }
-
-func (c *gru[T]) evaluate(b Block[T], coef, self []T) {
-	d, hidden, input := c.d, b.X, b.U
+// evaluate: i is the product of what is called the input here, h that of the hidden state, whichever of x and u they are.
+func (c *gru[T]) evaluate(b Block[T], state, input factors[T]) {
+	d, hidden, given, ofH, ofI := c.d, b.X, b.U, state, input
 	if c.exchanged {
-		hidden, input = input, hidden
+		hidden, given, ofH, ofI = given, hidden, ofI, ofH
 	}
 	in, hid := b.Scratch.Take(b.N*3*d), b.Scratch.Take(b.N*3*d)
-	vec.MatMulT(in, input, c.ih, c.b, b.N, c.m, 3*d)
+	vec.MatMulT(in, given, c.ih, c.b, b.N, len(c.ih)/(3*d), 3*d)
 	vec.MatMulT(hid, hidden, c.hh, nil, b.N, d, 3*d)
 	for t := range b.N { // in becomes r, z, n; hid keeps h_n + b_n
 		i, h := in[t*3*d:(t+1)*3*d], hid[t*3*d:(t+1)*3*d]
@@ -79,22 +73,30 @@ func (c *gru[T]) evaluate(b Block[T], coef, self []T) {
 			}
 		}
 	}
-	if coef == nil {
-		return
-	}
-	for t := range b.N {
-		r, z, n := in[t*3*d:t*3*d+d], in[t*3*d+d:t*3*d+2*d], in[t*3*d+2*d:(t+1)*3*d]
-		cand, x := hid[t*3*d+2*d:(t+1)*3*d], hidden[t*d:(t+1)*d]
-		co, se := coef[t*3*d:(t+1)*3*d], self[t*d:(t+1)*d]
-		for k := range d {
-			dn := (1 - z[k]) * (1 - n[k]*n[k])
-			co[k] = dn * r[k] * (1 - r[k]) * cand[k]
-			co[d+k] = z[k] * (1 - z[k]) * (x[k] - n[k])
-			if c.exchanged {
-				co[2*d+k], se[k] = dn, 0
-			} else {
-				co[2*d+k], se[k] = dn*r[k], z[k]
+	c.factors(ofH, in, hid, hidden, b.N, true)
+	c.factors(ofI, in, hid, hidden, b.N, false)
+}
+
+// factors writes those of h, or those of i, which the reset gate does not scale.
+func (c *gru[T]) factors(k factors[T], gates, hid, hidden []T, n int, ofH bool) {
+	d := c.d
+	for t := 0; t < n && k.coef != nil; t++ {
+		r, z, n := gates[t*3*d:t*3*d+d], gates[t*3*d+d:t*3*d+2*d], gates[t*3*d+2*d:(t+1)*3*d]
+		cand, x, co := hid[t*3*d+2*d:(t+1)*3*d], hidden[t*d:(t+1)*d], k.coef[t*3*d:(t+1)*3*d]
+		for j := range d {
+			dn := (1 - z[j]) * (1 - n[j]*n[j])
+			co[j] = dn * r[j] * (1 - r[j]) * cand[j]
+			co[d+j] = z[j] * (1 - z[j]) * (x[j] - n[j])
+			co[2*d+j] = dn
+			if ofH {
+				co[2*d+j] = dn * r[j]
 			}
+		}
+	}
+	clear(k.self)
+	if ofH && k.self != nil {
+		for t := range n {
+			copy(k.self[t*d:(t+1)*d], gates[t*3*d+d:t*3*d+2*d])
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"pards/core/check"
 	"pards/core/internal/vec"
 	"pards/core/num"
 	"pards/core/param"
@@ -266,3 +267,179 @@ func (c *langevin[T]) JVP(b Block[T], p, v []T) error {
 
 // VJP is JVP: the Jacobian is symmetric.
 func (c *langevin[T]) VJP(b Block[T], p, v []T) error { return c.JVP(b, p, v) }
+
+// InputJVP scales w: the noise is added.
+func (c *langevin[T]) InputJVP(b Block[T], p, w []T) error {
+	for i, v := range w[:b.N*c.d] {
+		p[i] = c.noise * v
+	}
+	return nil
+}
+
+// InputVJP is InputJVP.
+func (c *langevin[T]) InputVJP(b Block[T], p, v []T) error { return c.InputJVP(b, p, v) }
+
+// differentiable wants a step size at which the square root has a derivative, where that is asked for.
+func (c *langevin[T]) differentiable(step []T) error {
+	if step != nil && c.eps == 0 {
+		return check.Valuef("Langevin", "step_size", "is 0", "a number above 0", "sqrt(2 eps) has no derivative there")
+	}
+	return nil
+}
+
+// away writes m_k - x for each row.
+func (c *langevin[T]) away(dst, x []T, k int) {
+	m := c.means[k*c.d : (k+1)*c.d]
+	for i, v := range x[:len(dst)] {
+		dst[i] = m[i%c.d] - v
+	}
+}
+
+// ParamJVP: with d = m_k - x the gradient of a component is h_k = P_k d, the logarithm of its weight l_k - h_k'd/2, so that
+//
+//	dh_k = P_k dm_k + dP_k d,  dlog_k = dl_k - h_k'dm_k - d'dP_k d/2,  dg = sum_k w_k (dh_k + (dlog_k - sum_j w_j dlog_j) h_k).
+//
+// Of a full dP_k the symmetric part counts.
+func (c *langevin[T]) ParamJVP(b Block[T], p []T, tangent [][]T) error {
+	means, precisions, weights, step := tangent[0], tangent[1], tangent[2], tangent[3]
+	if err := c.checkStep(step); err != nil {
+		return err
+	}
+	defer b.Scratch.Release(b.Scratch.Mark())
+	b.Y = nil
+	w, h, g := c.local(b)
+	n, d := b.N, c.d
+	diff, dPd, dm, Pdm, mean := b.Scratch.Take(n*d), b.Scratch.Take(n*d), b.Scratch.Take(d), b.Scratch.Take(d), b.Scratch.Take(n)
+	clear(p)
+	clear(mean)
+	clear(dm)
+	for k := range c.k {
+		c.away(diff, b.X, k)
+		c.precisionTangent(b, dPd, diff, precisions, k)
+		if means != nil {
+			copy(dm, means[k*d:])
+		}
+		c.multiply(Pdm, dm, k, 1)
+		for t := range n {
+			hk, change, out := h[(k*n+t)*d:(k*n+t+1)*d], dPd[t*d:(t+1)*d], p[t*d:(t+1)*d]
+			dlog := -vec.Dot(hk, dm) - vec.Dot(change, diff[t*d:(t+1)*d])/2
+			if weights != nil {
+				dlog += weights[k]
+			}
+			wk := w[t*c.k+k]
+			mean[t] += wk * dlog
+			for i, v := range hk {
+				out[i] += wk * (Pdm[i] + change[i] + dlog*v)
+			}
+		}
+	}
+	for i, v := range g {
+		p[i] = c.eps * (p[i] - mean[i/d]*v)
+		if step != nil {
+			p[i] += step[0] * (v + b.U[i]/c.noise)
+		}
+	}
+	return nil
+}
+
+// checkStep wants a step size at which sqrt(2 eps) has a derivative, where that is asked for.
+func (c *langevin[T]) checkStep(step []T) error {
+	if step != nil && c.eps == 0 {
+		return check.Valuef("Langevin", "step_size", "is 0", "a number above 0", "sqrt(2 eps) has no derivative there")
+	}
+	return nil
+}
+
+// precisionTangent writes the symmetric part of dP_k times each row of y.
+func (c *langevin[T]) precisionTangent(b Block[T], dst, y, dP []T, k int) {
+	d := c.d
+	switch {
+	case dP == nil:
+		clear(dst)
+	case c.diagonal:
+		for i, v := range y {
+			dst[i] = dP[k*d+i%d] * v
+		}
+	default:
+		defer b.Scratch.Release(b.Scratch.Mark())
+		s := b.Scratch.Take(d * d)
+		clear(s)
+		addSymmetric(s, dP[k*d*d:(k+1)*d*d], d)
+		vec.MatMulT(dst, y, s, nil, b.N, d, d)
+	}
+}
+
+// addSymmetric adds the symmetric part of a.
+func addSymmetric[T num.Float](s, a []T, d int) {
+	for i := range d {
+		for j := range d {
+			s[i*d+j] += (a[i*d+j] + a[j*d+i]) / 2
+		}
+	}
+}
+
+// ParamVJP is the transpose of ParamJVP. With a = eps w_k and c = eps w_k v'(h_k - g), both of a row, its terms are
+//
+//	means: P_k a v - c h_k    precisions: y d' with y = a v - c d/2, its symmetric part or its diagonal    log_weights: c
+//
+// and v'(g + u / sqrt(2 eps)) for the step size.
+func (c *langevin[T]) ParamVJP(b Block[T], g [][]T, v []T) error {
+	if err := c.checkStep(g[3]); err != nil {
+		return err
+	}
+	defer b.Scratch.Release(b.Scratch.Mark())
+	b.Y = nil
+	w, h, mean := c.local(b)
+	n, d := b.N, c.d
+	diff, y, av, ch := b.Scratch.Take(n*d), b.Scratch.Take(n*d), b.Scratch.Take(d), b.Scratch.Take(d)
+	for k := range c.k {
+		c.away(diff, b.X, k)
+		clear(av)
+		clear(ch)
+		var sum T
+		for t := range n {
+			hk, vt, from, yt := h[(k*n+t)*d:(k*n+t+1)*d], v[t*d:(t+1)*d], diff[t*d:(t+1)*d], y[t*d:(t+1)*d]
+			scale := c.eps * w[t*c.k+k]
+			pull := scale * (vec.Dot(hk, vt) - vec.Dot(mean[t*d:(t+1)*d], vt))
+			sum += pull
+			for i, x := range vt {
+				av[i] += scale * x
+				ch[i] += pull * hk[i]
+				yt[i] = scale*x - pull/2*from[i]
+			}
+		}
+		c.addComponent(b, g, k, sum, av, ch, y, diff)
+	}
+	for i := 0; i < n*d && g[3] != nil; i++ {
+		g[3][0] += v[i] * (mean[i] + b.U[i]/c.noise)
+	}
+	return nil
+}
+
+// addComponent adds the sums over a block to a component's gradients: sum of c, a v and c h, and rows y and d.
+func (c *langevin[T]) addComponent(b Block[T], g [][]T, k int, sum T, av, ch, y, diff []T) {
+	defer b.Scratch.Release(b.Scratch.Mark())
+	d := c.d
+	if g[0] != nil {
+		Pav := b.Scratch.Take(d)
+		c.multiply(Pav, av, k, 1)
+		for i, v := range Pav {
+			g[0][k*d+i] += v - ch[i]
+		}
+	}
+	if g[2] != nil {
+		g[2][k] += sum
+	}
+	switch {
+	case g[1] == nil:
+	case c.diagonal:
+		for i, v := range y {
+			g[1][k*d+i%d] += v * diff[i]
+		}
+	default:
+		full := b.Scratch.Take(d * d)
+		clear(full)
+		vec.AddMatTMul(full, y, diff, b.N, d, d)
+		addSymmetric(g[1][k*d*d:(k+1)*d*d], full, d)
+	}
+}

@@ -17,38 +17,36 @@ func init() {
 
 type linear[T num.Float] struct {
 	gates[T]
-	m       int
-	b, bias []T
+	bias []T
 }
 
 func newLinear[T num.Float](r *param.Reader[T]) Cell[T] {
-	A := r.Array("A")
-	c := &linear[T]{b: r.Array("B"), bias: r.Array("bias")}
+	A, B := r.Array("A"), r.Array("B")
+	c := &linear[T]{bias: r.Array("bias")}
 	if r.Err() != nil {
 		return c
 	}
-	c.gates, c.m = newGates(r.Len("D"), 1, A), r.Len("M")
-	c.local = c.evaluate
+	d, m := r.Len("D"), r.Len("M") // M is 0 without B
+	c.gates = gates[T]{d: d, g: 1, state: newProduct(A, d, d, 0, 2), inputs: newProduct(B, d, m, 1, -1), local: c.evaluate}
 	return c
 }
-
-// Inputs returns M, 0 without B.
-func (c *linear[T]) Inputs() int { return c.m }
 
 // Affine marks f as affine in x.
 func (c *linear[T]) Affine() {}
 
-func (c *linear[T]) evaluate(b Block[T], coef, self []T) {
+func (c *linear[T]) evaluate(b Block[T], state, input factors[T]) {
 	if b.Y != nil {
-		vec.MatMulT(b.Y, b.X, c.weight, c.bias, b.N, c.d, c.d)
-		if c.b != nil {
+		vec.MatMulT(b.Y, b.X, c.state.weight, c.bias, b.N, c.d, c.d)
+		if m := c.inputs.width; m > 0 {
 			drive := b.Scratch.Take(b.N * c.d)
-			vec.MatMulT(drive, b.U, c.b, nil, b.N, c.m, c.d)
+			vec.MatMulT(drive, b.U, c.inputs.weight, nil, b.N, m, c.d)
 			for i, v := range drive {
 				b.Y[i] += v
 			}
 		}
 	}
-	vec.Fill(coef, 1)
-	clear(self)
+	for _, k := range []factors[T]{state, input} {
+		vec.Fill(k.coef, 1)
+		clear(k.self)
+	}
 }

@@ -176,23 +176,84 @@ func (c *lorenz[T]) JVP(b Block[T], p, v []T) error {
 
 // VJP goes back through the stages.
 func (c *lorenz[T]) VJP(b Block[T], p, v []T) error {
+	c.backward(b, p, v, nil)
+	return nil
+}
+
+// backward writes J'v to p, and calls visit, unless it is nil, with a stage's state and what reaches its slope, over the step.
+func (c *lorenz[T]) backward(b Block[T], p, v []T, visit func(state, reach []T)) {
 	defer b.Scratch.Release(b.Scratch.Mark())
 	d := c.d
-	slope, back := b.Scratch.Take(d), b.Scratch.Take(d) // what reaches a stage's slope, and through it its state
+	reach, slope, back := b.Scratch.Take(d), b.Scratch.Take(d), b.Scratch.Take(d) // back: what comes through the slope to its state
 	c.each(b, func(t int, at []T) {
 		out, vt := p[t*d:(t+1)*d], v[t*d:(t+1)*d]
 		copy(out, vt)
 		for s := 3; s >= 0; s-- {
 			for i, w := range vt {
-				slope[i] = c.step * c.weights[s] * w
+				reach[i] = c.weights[s] * w
 				if s < 3 {
-					slope[i] += c.step * c.offsets[s+1] * back[i]
+					reach[i] += c.offsets[s+1] * back[i]
 				}
+				slope[i] = c.step * reach[i]
 			}
-			c.cotangent(back, at[s*d:(s+1)*d], slope)
+			state := at[s*d : (s+1)*d]
+			if visit != nil {
+				visit(state, reach)
+			}
+			c.cotangent(back, state, slope)
 			for i, w := range back {
 				out[i] += w
 			}
+		}
+	})
+}
+
+// InputJVP writes zeros: there are no inputs.
+func (c *lorenz[T]) InputJVP(_ Block[T], p, _ []T) error {
+	clear(p)
+	return nil
+}
+
+// InputVJP has nothing to write.
+func (c *lorenz[T]) InputVJP(Block[T], []T, []T) error { return nil }
+
+// ParamJVP differentiates the stages one after another, along the forcing and the length of the step.
+func (c *lorenz[T]) ParamJVP(b Block[T], p []T, w [][]T) error {
+	defer b.Scratch.Release(b.Scratch.Mark())
+	b.Y = nil
+	d, force, step := c.d, one(w[0]), one(w[1])
+	slope, change, state := b.Scratch.Take(d), b.Scratch.Take(d), b.Scratch.Take(d)
+	c.each(b, func(t int, at []T) {
+		out := p[t*d : (t+1)*d]
+		clear(out)
+		for s := range 4 {
+			for i := range state { // slope and change are those of the stage before
+				state[i] = 0
+				if s > 0 {
+					state[i] = c.offsets[s] * (c.step*change[i] + step*slope[i])
+				}
+			}
+			c.slope(slope, at[s*d:(s+1)*d])
+			c.tangent(change, at[s*d:(s+1)*d], state, 1)
+			for i := range out {
+				change[i] += force
+				out[i] += c.weights[s] * (c.step*change[i] + step*slope[i])
+			}
+		}
+	})
+	return nil
+}
+
+// ParamVJP adds up what reaches the slopes: each holds the forcing once, and is taken times the length of the step.
+func (c *lorenz[T]) ParamVJP(b Block[T], g [][]T, v []T) error {
+	defer b.Scratch.Release(b.Scratch.Mark())
+	b.Y = nil
+	p, slope := b.Scratch.Take(b.N*c.d), b.Scratch.Take(c.d)
+	c.backward(b, p, v, func(state, reach []T) {
+		c.slope(slope, state)
+		for i, r := range reach {
+			add(g[0], c.step*r)
+			add(g[1], r*slope[i])
 		}
 	})
 	return nil

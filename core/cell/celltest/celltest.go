@@ -17,7 +17,8 @@ import (
 type Example struct {
 	Cell, Name string
 	Params     func(rng *rand.Rand) param.Values[float64]
-	Words      int // inputs are words below this; 0: normal numbers
+	Words      int    // inputs are words below this; 0: normal numbers
+	Symmetric  string // a parameter (K, D, D) whose matrices must stay symmetric
 }
 
 func array(rng *rand.Rand, scale float64, shape ...int) param.Value[float64] {
@@ -57,7 +58,7 @@ var Examples = []Example{
 	{Cell: "lorenz96", Name: "ring", Params: func(*rand.Rand) param.Values[float64] {
 		return param.Values[float64]{"dim": number(6), "forcing": number(0.5), "step": number(0.05)}
 	}},
-	{Cell: "langevin", Name: "full", Params: func(r *rand.Rand) param.Values[float64] { return mixture(r, 3, 4, false) }},
+	{Cell: "langevin", Name: "full", Symmetric: "precisions", Params: func(r *rand.Rand) param.Values[float64] { return mixture(r, 3, 4, false) }},
 	{Cell: "langevin", Name: "diagonal", Params: func(r *rand.Rand) param.Values[float64] { return mixture(r, 2, 3, true) }},
 	{Cell: "group_word", Name: "indices", Words: 3, Params: func(*rand.Rand) param.Values[float64] {
 		return param.Values[float64]{"permutations": {Shape: []int{3, 4}, Data: []float64{0, 1, 2, 3, 1, 2, 3, 0, 3, 1, 2, 0}}}
@@ -99,11 +100,7 @@ func mixture(r *rand.Rand, k, d int, diagonal bool) param.Values[float64] {
 // Make returns the example's cell in one precision, and inputs for n states.
 func Make[T num.Float](t testing.TB, e Example, n int) (c cell.Cell[T], x, u []T) {
 	rng := rand.New(rand.NewPCG(11, 12))
-	values := param.Values[T]{}
-	for name, v := range e.Params(rng) {
-		values[name] = param.Value[T]{Shape: v.Shape, Data: narrow[T](v.Data), Number: v.Number}
-	}
-	c, err := cell.New(e.Cell, values)
+	c, err := cell.New(e.Cell, values[T](e, rng))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,6 +115,15 @@ func Make[T num.Float](t testing.TB, e Example, n int) (c cell.Cell[T], x, u []T
 		}
 	}
 	return c, x, u
+}
+
+// values draws the example's parameters in one precision.
+func values[T num.Float](e Example, rng *rand.Rand) param.Values[T] {
+	drawn := param.Values[T]{}
+	for name, v := range e.Params(rng) {
+		drawn[name] = param.Value[T]{Shape: v.Shape, Data: narrow[T](v.Data), Number: v.Number}
+	}
+	return drawn
 }
 
 func narrow[T num.Float](x []float64) []T {
@@ -154,6 +160,7 @@ func Run[T num.Float](t *testing.T) {
 				differences(t, any(c).(cell.Cell[float64]), any(b).(cell.Block[float64]))
 			}
 			alone(t, c, b)
+			differentiable(t, e, c, b)
 		})
 	}
 }

@@ -70,6 +70,25 @@ func MatMulT[T num.Float](c, x, w, bias []T, n, m, p int) {
 	}
 }
 
+// AddMatTMul adds y'x to c: y is n by p, x n by m, c p by m. Four rows are added at a time, in their order.
+func AddMatTMul[T num.Float](c, y, x []T, n, p, m int) {
+	for i := range p {
+		row, t := c[i*m:(i+1)*m], 0
+		for ; t+3 < n; t += 4 {
+			x0, x1, x2, x3 := x[t*m:(t+1)*m], x[(t+1)*m:(t+2)*m], x[(t+2)*m:(t+3)*m], x[(t+3)*m:(t+4)*m]
+			y0, y1, y2, y3 := y[t*p+i], y[(t+1)*p+i], y[(t+2)*p+i], y[(t+3)*p+i]
+			for j := range row {
+				row[j] += y0*x0[j] + y1*x1[j] + y2*x2[j] + y3*x3[j]
+			}
+		}
+		for ; t < n; t++ {
+			for j, v := range x[t*m : (t+1)*m] {
+				row[j] += y[t*p+i] * v
+			}
+		}
+	}
+}
+
 func dot1x4[T num.Float](c, x, w []T) {
 	m := len(x)
 	w0, w1, w2, w3 := w[:m], w[m:2*m], w[2*m:3*m], w[3*m:4*m]
