@@ -20,10 +20,48 @@ import (
 	"pards/core/cell"
 	"pards/core/check"
 	"pards/core/num"
+	"pards/core/param"
 )
 
 // nativeCell and callerCell are what cell handles stand for.
-type nativeCell[T num.Float] struct{ cell cell.Cell[T] }
+type nativeCell[T num.Float] struct {
+	cell   cell.Cell[T]
+	params []parameter // what it may have derivatives with respect to
+}
+
+// parameter is one of a cell's that vary continuously.
+type parameter struct {
+	name  string
+	shape []int
+	given bool // or a number, which has a default
+}
+
+// parametersOf lists the parameters of a cell in the order of their slots.
+func parametersOf[T num.Float](name string, values param.Values[T]) []parameter {
+	var all []parameter
+	for _, f := range cell.Continuous(name) {
+		v, ok := values[f.Name]
+		all = append(all, parameter{f.Name, v.Shape, ok || f.Kind == param.Number})
+	}
+	return all
+}
+
+// slot finds a parameter by its name and checks the shape of its tangent or gradient.
+func slot(fn string, params []parameter, name string, shape []int) (int, error) {
+	var names []string
+	for i, p := range params {
+		if p.given && p.name == name {
+			if check.ShapeText(p.shape) != check.ShapeText(shape) {
+				return 0, check.Valuef(fn, name, "has shape "+check.ShapeText(shape), check.ShapeText(p.shape), "as the parameter has")
+			}
+			return i, nil
+		}
+		if p.given {
+			names = append(names, p.name)
+		}
+	}
+	return 0, check.Choice(fn, "parameter", name, names)
+}
 
 type callerCell struct {
 	dim   int

@@ -105,8 +105,8 @@ func text(s *C.char) string {
 
 // values copies named parameters.
 func values[T num.Float](fn string, params *C.pards_param, count C.int64_t) (param.Values[T], error) {
-	if count < 0 || count > 64 || count > 0 && params == nil {
-		return nil, check.Valuef(fn, "params", fmt.Sprintf("has count %d", count), "0 to 64 parameters", "")
+	if err := checkCount(fn, params, count); err != nil {
+		return nil, err
 	}
 	out := param.Values[T]{}
 	for i := range unsafe.Slice(params, count) {
@@ -119,6 +119,13 @@ func values[T num.Float](fn string, params *C.pards_param, count C.int64_t) (par
 		out[name] = v
 	}
 	return out, nil
+}
+
+func checkCount(fn string, params *C.pards_param, count C.int64_t) error {
+	if count < 0 || count > 64 || count > 0 && params == nil {
+		return check.Valuef(fn, "params", fmt.Sprintf("has count %d", count), "0 to 64 parameters", "")
+	}
+	return nil
 }
 
 // value copies one parameter: a text, a number in double precision, or an array of T.

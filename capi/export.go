@@ -76,7 +76,7 @@ func newCell[T num.Float](name string, params *C.pards_param, count C.int64_t) (
 	if err != nil {
 		return 0, err
 	}
-	return keep(&nativeCell[T]{c}), nil
+	return keep(&nativeCell[T]{c, parametersOf(name, v)}), nil
 }
 
 func badDtype(fn, name string, dtype int32) error {
@@ -135,10 +135,7 @@ func pards_handles() C.int64_t { return C.int64_t(alive()) }
 //export pards_evaluate
 func pards_evaluate(h C.int64_t, kind C.int32_t, x, u, v, out *C.pards_array, msg *C.char, cap C.int64_t) C.int32_t {
 	return guard(msg, cap, func() error {
-		if x == nil {
-			return check.Valuef("evaluate", "x", "is null", "an array", "")
-		}
-		if x.dtype == float32Type {
+		if x != nil && x.dtype == float32Type {
 			return evaluate[float32](int64(h), core.Kind(kind), x, u, v, out)
 		}
 		return evaluate[float64](int64(h), core.Kind(kind), x, u, v, out)
@@ -146,44 +143,151 @@ func pards_evaluate(h C.int64_t, kind C.int32_t, x, u, v, out *C.pards_array, ms
 }
 
 func evaluate[T num.Float](h int64, kind core.Kind, xa, ua, va, outa *C.pards_array) error {
-	const fn = "evaluate"
-	c, err := cellOf[T](fn, h, nil)
-	if err != nil {
-		return err
-	}
-	if cell.IsCaller(c) {
-		return check.Typef(fn, "cell", "is a callable", "a native cell", "call the function itself")
-	}
-	dims := check.NewDims(fn)
-	dims.Fix("D", c.Dim(), "the model's dimension")
-	dims.Fix("M", c.Inputs(), "the model's inputs")
-	get := func(name string, a *C.pards_array, pattern string, wanted bool) (data []T) {
-		if err != nil || !wanted && a == nil {
-			return nil
-		}
-		var array core.Array[T]
-		if array, err = needed[T](fn, name, a); err == nil {
-			err = dims.Shape(name, array.Shape, pattern)
-		}
-		return array.Data
-	}
-	x := get("x", xa, "N D", true)
-	u := get("u", ua, "N M", c.Inputs() > 0)
-	v := get("v", va, "N D", kind == core.JVP || kind == core.VJP)
-	pattern := "N D"
-	if kind == core.Jacobian {
+	s := statesOf[T]("evaluate", h, xa, ua)
+	along, pattern := "N D", "N D"
+	switch kind {
+	case core.Jacobian:
 		pattern = "N D D"
+	case core.InputJVP:
+		along = "N M"
+	case core.InputVJP:
+		pattern = "N M"
 	}
-	out := get("out", outa, pattern, true)
+	var v []T
+	switch kind {
+	case core.JVP, core.VJP, core.InputJVP, core.InputVJP:
+		v = s.get("v", va, along)
+	}
+	out := s.get("out", outa, pattern)
+	if s.err != nil {
+		return s.err
+	}
+	return core.Evaluate(s.cell, kind, s.x, s.u, v, out, s.dims.Len("N"))
+}
+
+// states are what a native cell is evaluated at; the first error stays.
+type states[T num.Float] struct {
+	fn   string
+	cell cell.Cell[T]
+	dims *check.Dims
+	x, u []T
+	err  error
+}
+
+func statesOf[T num.Float](fn string, h int64, x, u *C.pards_array) *states[T] {
+	s := &states[T]{fn: fn, dims: check.NewDims(fn)}
+	if x == nil {
+		s.err = check.Valuef(fn, "x", "is null", "an array", "")
+		return s
+	}
+	if s.cell, s.err = cellOf[T](fn, h, nil); s.err != nil {
+		return s
+	}
+	if cell.IsCaller(s.cell) {
+		s.err = check.Typef(fn, "cell", "is a callable", "a native cell", "call the function itself")
+		return s
+	}
+	s.dims.Fix("D", s.cell.Dim(), "the model's dimension")
+	s.dims.Fix("M", s.cell.Inputs(), "the model's inputs")
+	s.x = s.get("x", x, "N D")
+	if u != nil || s.cell.Inputs() > 0 {
+		s.u = s.get("u", u, "N M")
+	}
+	if checker, ok := s.cell.(cell.Checker[T]); ok && s.err == nil {
+		if bad, want := checker.CheckInputs(s.u); bad >= 0 {
+			s.err = check.Valuef(fn, "u", fmt.Sprintf("holds %v", s.u[bad]), want, "")
+		}
+	}
+	return s
+}
+
+// get returns the numbers of an array whose shape is checked against those before it.
+func (s *states[T]) get(name string, a *C.pards_array, pattern string) []T {
+	if s.err != nil {
+		return nil
+	}
+	array, err := needed[T](s.fn, name, a)
+	if err == nil {
+		err = s.dims.Shape(name, array.Shape, pattern)
+	}
+	s.err = err
+	return array.Data
+}
+
+//export pards_param_jvp
+func pards_param_jvp(h C.int64_t, x, u *C.pards_array, tangents *C.pards_param, count C.int64_t, out *C.pards_array, msg *C.char, cap C.int64_t) C.int32_t {
+	return guard(msg, cap, func() error {
+		if x != nil && x.dtype == float32Type {
+			return paramJVP[float32](int64(h), x, u, tangents, count, out)
+		}
+		return paramJVP[float64](int64(h), x, u, tangents, count, out)
+	})
+}
+
+func paramJVP[T num.Float](h int64, x, u *C.pards_array, tangents *C.pards_param, count C.int64_t, outa *C.pards_array) error {
+	const fn = "param_jvp"
+	s := statesOf[T](fn, h, x, u)
+	out := s.get("out", outa, "N D")
+	if s.err != nil {
+		return s.err
+	}
+	native, err := lookup[*nativeCell[T]](fn, "cell", h)
 	if err != nil {
 		return err
 	}
-	if checker, ok := c.(cell.Checker[T]); ok {
-		if bad, want := checker.CheckInputs(u); bad >= 0 {
-			return check.Valuef(fn, "u", fmt.Sprintf("holds %v", u[bad]), want, "")
-		}
+	given, err := values[T](fn, tangents, count)
+	if err != nil {
+		return err
 	}
-	return core.Evaluate(c, kind, x, u, v, out, dims.Len("N"))
+	w := make([][]T, len(native.params))
+	for name, v := range given {
+		i, err := slot(fn, native.params, name, v.Shape)
+		if err != nil {
+			return err
+		}
+		w[i] = v.Data
+	}
+	return core.ParamJVP(s.cell, s.x, s.u, w, out, s.dims.Len("N"))
+}
+
+//export pards_param_vjp
+func pards_param_vjp(h C.int64_t, x, u, v *C.pards_array, gradients *C.pards_param, count C.int64_t, msg *C.char, cap C.int64_t) C.int32_t {
+	return guard(msg, cap, func() error {
+		if x != nil && x.dtype == float32Type {
+			return paramVJP[float32](int64(h), x, u, v, gradients, count)
+		}
+		return paramVJP[float64](int64(h), x, u, v, gradients, count)
+	})
+}
+
+func paramVJP[T num.Float](h int64, x, u, va *C.pards_array, gradients *C.pards_param, count C.int64_t) error {
+	const fn = "param_vjp"
+	s := statesOf[T](fn, h, x, u)
+	v := s.get("v", va, "N D")
+	if s.err != nil {
+		return s.err
+	}
+	native, err := lookup[*nativeCell[T]](fn, "cell", h)
+	if err != nil {
+		return err
+	}
+	if err := checkCount(fn, gradients, count); err != nil {
+		return err
+	}
+	sums := make([][]float64, len(native.params))
+	for i := range unsafe.Slice(gradients, count) {
+		p := &unsafe.Slice(gradients, count)[i]
+		array, err := view[float64](fn, text(p.name), &p.value)
+		if err != nil {
+			return err
+		}
+		at, err := slot(fn, native.params, text(p.name), array.Shape)
+		if err != nil {
+			return err
+		}
+		sums[at] = array.Data
+	}
+	return core.ParamVJP(s.cell, s.x, s.u, v, sums, s.dims.Len("N"))
 }
 
 //export pards_scan

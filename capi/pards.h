@@ -49,8 +49,9 @@ typedef struct pards_param {
     pards_array value;
 } pards_param;
 
-/* What a model written by the caller is asked for, over a block of steps of several sequences at once. */
-enum pards_kind { PARDS_STEP = 0, PARDS_JACOBIAN = 1, PARDS_DIAGONAL = 2, PARDS_JVP = 3, PARDS_VJP = 4 };
+/* What a cell is evaluated for, with J = df/dx and G = df/du: f, J, diag J, J v, J'v, G v, G'v. A model written by the caller is asked
+ * for f and for what is made of J, over a block of steps of several sequences at once. */
+enum pards_kind { PARDS_STEP = 0, PARDS_JACOBIAN = 1, PARDS_DIAGONAL = 2, PARDS_JVP = 3, PARDS_VJP = 4, PARDS_INPUT_JVP = 5, PARDS_INPUT_VJP = 6 };
 
 typedef struct pards_request {
     int64_t kind;           /* enum pards_kind */
@@ -103,9 +104,21 @@ int32_t pards_release(int64_t handle, char *msg, int64_t cap);
 /* How many handles are alive. */
 int64_t pards_handles(void);
 
-/* f or a derivative of a native cell at n states: x (n, D), u (n, M), v (n, D), out (n, D) or (n, D, D); u and v or NULL. */
+/* f or a derivative of a native cell at n states: x (n, D), u (n, M), v (n, D), out (n, D), or (n, D, D) for PARDS_JACOBIAN; u and v or
+ * NULL. PARDS_INPUT_JVP takes v (n, M), PARDS_INPUT_VJP gives out (n, M). */
 int32_t pards_evaluate(int64_t cell, int32_t kind, const pards_array *x, const pards_array *u, const pards_array *v,
                        const pards_array *out, char *msg, int64_t cap);
+
+/* Derivatives of a native cell with respect to its parameters, arrays and numbers: PARDS_TYPE for a cell of words. tangents and gradients
+ * are parameters by the names and of the shapes that pards_cell takes, any of them.
+ *
+ * out (n, D) = df/dparams w, w the tangents, zero for a parameter that is not named; arrays of the cell's dtype, numbers float64. */
+int32_t pards_param_jvp(int64_t cell, const pards_array *x, const pards_array *u, const pards_param *tangents, int64_t count,
+                        const pards_array *out, char *msg, int64_t cap);
+/* Adds the sum over the n states of (df/dparam)'v, v (n, D), to each of the gradients, which are float64 whatever the cell's dtype: up to
+ * 128 steps are summed in that dtype, these sums in float64, in an order that depends on shapes alone. */
+int32_t pards_param_vjp(int64_t cell, const pards_array *x, const pards_array *u, const pards_array *v, const pards_param *gradients,
+                        int64_t count, char *msg, int64_t cap);
 
 #endif
 

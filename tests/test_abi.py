@@ -62,6 +62,20 @@ int main(void) {
     for (int i = 0; i < 4; i++) assert(states[i] == want[i]);
     assert(report[PARDS_STATUS] == 0);
 
+    /* df/dA = x and df/dB = u, both summed over the steps and added; the change of f along dA = 1 is x */
+    double w[4] = {1, 1, 1, 1}, dA = 10, dB = 20, unit = 1, change[4];
+    pards_array ay = array(states, 2, steps), aw = array(w, 2, steps), ac = array(change, 2, steps);
+    pards_param gradients[] = {{"B", array(&dB, 2, square)}, {"A", array(&dA, 2, square)}}, tangent = {"A", array(&unit, 2, square)};
+    assert(pards_param_vjp(cell, &ay, &au, &aw, gradients, 2, msg, sizeof msg) == 0 && dA == 10 + 6.125 && dB == 20 + 4);
+    assert(pards_param_jvp(cell, &ay, &au, &tangent, 1, &ac, msg, sizeof msg) == 0);
+    for (int i = 0; i < 4; i++) assert(change[i] == states[i]);
+    assert(pards_evaluate(cell, PARDS_INPUT_VJP, &ay, &au, &aw, &ac, msg, sizeof msg) == 0 && change[0] == B);
+    gradients[0].name = "bias";
+    assert(pards_param_vjp(cell, &ay, &au, &aw, gradients, 2, msg, sizeof msg) == PARDS_VALUE && strstr(msg, "one of A, B"));
+    assert(pards_param_vjp(cell, &ay, &au, &aw, NULL, 1, msg, sizeof msg) == PARDS_VALUE && strstr(msg, "count"));
+    assert(pards_param_vjp(cell, NULL, NULL, NULL, NULL, 0, msg, sizeof msg) == PARDS_VALUE && strstr(msg, "x is null"));
+    assert(pards_param_jvp(0, &ay, &au, &tangent, 1, &ac, msg, sizeof msg) == PARDS_HANDLE);
+
     /* errors: a code and a text */
     args.size = 3;
     assert(pards_solve(&args, msg, sizeof msg) == PARDS_VALUE && strstr(msg, "size"));

@@ -97,17 +97,6 @@ type Entry struct {
 	Words, Autonomous bool
 }
 
-// Continuous returns the fields that a Differentiable cell has derivatives with respect to: arrays and numbers.
-func (e Entry) Continuous() []param.Field {
-	var all []param.Field
-	for _, f := range e.Fields {
-		if f.Kind == param.Array || f.Kind == param.Number {
-			all = append(all, f)
-		}
-	}
-	return all
-}
-
 var family param.Family[Entry, Cell[float32], Cell[float64]]
 
 func register(e Entry, f32 func(*param.Reader[float32]) Cell[float32], f64 func(*param.Reader[float64]) Cell[float64]) {
@@ -116,6 +105,19 @@ func register(e Entry, f32 func(*param.Reader[float32]) Cell[float32], f64 func(
 
 // Entries returns the registered cells by name.
 func Entries() []Entry { return family.Entries() }
+
+// Continuous returns the fields of a cell that one which is Differentiable has derivatives with respect to: arrays and numbers.
+func Continuous(name string) []param.Field {
+	var all []param.Field
+	for _, e := range Entries() {
+		for _, f := range e.Fields {
+			if e.Name == name && (f.Kind == param.Array || f.Kind == param.Number) {
+				all = append(all, f)
+			}
+		}
+	}
+	return all
+}
 
 // New makes a registered cell from its parameters, which it keeps.
 func New[T num.Float](name string, values param.Values[T]) (Cell[T], error) {

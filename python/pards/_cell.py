@@ -7,7 +7,7 @@ import functools
 import math
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,8 +16,13 @@ from numpy.typing import ArrayLike
 from . import _array, _lib
 from ._array import Array
 
-STEP, JACOBIAN, DIAGONAL, JVP, VJP = range(5)  # enum pards_kind
-_PIECE = 1 << 20  # numbers of a result that are asked for in one call
+STEP, JACOBIAN, DIAGONAL, JVP, VJP, INPUT_JVP, INPUT_VJP = range(7)  # enum pards_kind
+# How much is asked for in one call, so that the interpreter looks for signals in between.
+_PIECE = 1 << 20  # numbers of a result
+_PRODUCTS, _LEAST = (
+    1 << 28,
+    1 << 13,
+)  # of steps and parameters, for the gradient of these; and the least number of steps
 _making = threading.RLock()
 
 
@@ -76,14 +81,122 @@ class Cell:
         return self._evaluate(DIAGONAL, x, u)
 
     def jvp(self, x: ArrayLike, u: ArrayLike | None, v: ArrayLike) -> Array:
-        """The product J v, shape (..., D)."""
+        """The product J v, v (..., D), shape (..., D)."""
         return self._evaluate(JVP, x, u, v)
 
     def vjp(self, x: ArrayLike, u: ArrayLike | None, v: ArrayLike) -> Array:
-        """The product J'v, shape (..., D)."""
+        """The product J'v, v (..., D), shape (..., D)."""
         return self._evaluate(VJP, x, u, v)
 
+    def input_jacobian(self, x: ArrayLike, u: ArrayLike | None = None) -> Array:
+        """The Jacobian with respect to the inputs, [..., i, k] = df_i/du_k, shape (..., D, M). It costs M `input_jvp`.
+
+        Raises:
+            TypeError: the cell is driven by words.
+        """
+        x = _array.take(type(self).__name__, "x", x)[..., None, :]
+        if u is not None:
+            u = take_inputs(self, type(self).__name__, "u", u)
+            u = u[..., None] if self.words else u[..., None, :]
+        along = np.eye(self.inputs, dtype=np.float32)  # which has no say in the dtype
+        return np.moveaxis(self.input_jvp(x, u, along), -2, -1)
+
+    def input_jvp(self, x: ArrayLike, u: ArrayLike | None, w: ArrayLike) -> Array:
+        """The product df/du w, w (..., M), shape (..., D).
+
+        Raises:
+            TypeError: the cell is driven by words.
+        """
+        return self._evaluate(INPUT_JVP, x, u, w)
+
+    def input_vjp(self, x: ArrayLike, u: ArrayLike | None, v: ArrayLike) -> Array:
+        """The product (df/du)'v, v (..., D), shape (..., M).
+
+        Raises:
+            TypeError: the cell is driven by words.
+        """
+        return self._evaluate(INPUT_VJP, x, u, v)
+
+    def param_jvp(self, x: ArrayLike, u: ArrayLike | None, tangents: Mapping[str, ArrayLike]) -> Array:
+        """The change of f along a change of the parameters, shape (..., D).
+
+        Args:
+            x: (..., D), states.
+            u: (..., M), inputs, or None.
+            tangents: changes of parameters by their names, each of its parameter's shape. Those left out stay. Of
+                precision matrices (K, D, D) the symmetric part counts.
+
+        Raises:
+            ValueError: no parameter has that name, or another shape; or f has no derivative, as Langevin's for a
+                step_size of 0.
+            TypeError: the cell is driven by words.
+        """
+        cell = type(self).__name__
+        taken: dict[str, Any] = {name: _array.take(cell, name, value) for name, value in tangents.items()}
+        lead, dtype, plain = self._states(x, u, dtypes=[value.dtype for value in taken.values()])
+        given = {name: value if value.ndim else float(value) for name, value in taken.items()}
+        params, count, _alive = _array.parameters(given, dtype)
+        rows = math.prod(lead)
+        out = np.empty((rows, self.dim), dtype)
+        for x_, u_, out_ in _pieces(_PIECE // self.dim, plain["x"], plain.get("u"), out):
+            _lib.call("pards_param_jvp", handle(self, dtype), x_, u_, params, count, out_)
+        return out.reshape(*lead, self.dim)
+
+    def param_vjp(self, x: ArrayLike, u: ArrayLike | None, v: ArrayLike) -> dict[str, Array]:
+        """The gradient of v'f with respect to the parameters, summed over all leading axes.
+
+        With v the adjoint of a trajectory it is the gradient of a loss: `v[t] = dloss/dx[t] + J[t+1]'v[t+1]`, which is
+        `pards.lds.scan` backwards. Up to 128 steps are summed in the dtype of the computation, these sums in float64,
+        in an order that depends on shapes alone. It costs about as much as two evaluations of the cell.
+
+        Args:
+            x: (..., D), states.
+            u: (..., M), inputs, or None.
+            v: (..., D), what f is weighted by.
+
+        Returns:
+            An array for each parameter that is an array or a number, of its name and shape, in the dtype of the
+            computation. That of precision matrices (K, D, D) is symmetric: the gradient among symmetric matrices.
+
+        Raises:
+            ValueError: a shape is wrong, or f has no derivative, as Langevin's for a step_size of 0.
+            TypeError: the cell is driven by words.
+
+        Example:
+            >>> import numpy as np, pards
+            >>> cell = pards.cells.Linear(A=[[0.5]], B=[[2.0]])
+            >>> cell.param_vjp(x=[[1.0], [3.0]], u=[[1.0], [1.0]], v=[[1.0], [1.0]])
+            {'A': array([[4.]]), 'B': array([[2.]])}
+        """
+        _, dtype, plain = self._states(x, u, v)
+        sums = {name: np.zeros(np.shape(value)) for name, value in self._continuous().items()}
+        params, count, _alive = _array.parameters(sums, np.dtype(np.float64))
+        piece = max(_LEAST, _PRODUCTS // max(1, sum(value.size for value in sums.values())))
+        for x_, u_, v_ in _pieces(piece, plain["x"], plain.get("u"), plain["v"]):
+            _lib.call("pards_param_vjp", handle(self, dtype), x_, u_, v_, params, count)
+        return {name: value.astype(dtype) for name, value in sums.items()}
+
+    def _continuous(self) -> dict[str, Any]:
+        """The parameters that there are derivatives with respect to."""
+        every = {name: vars(self)[name] for name, kind in self.fields.items() if kind not in ("int", "bool", "str")}
+        return {name: value for name, value in every.items() if value is not None}
+
     def _evaluate(self, kind: int, x: ArrayLike, u: ArrayLike | None, v: ArrayLike | None = None) -> Array:
+        lead, dtype, plain = self._states(x, u, v)
+        shape = {JACOBIAN: (self.dim, self.dim), INPUT_VJP: (self.inputs,)}.get(kind, (self.dim,))
+        out = np.empty((math.prod(lead), *shape), dtype)
+        for piece in _pieces(_PIECE // max(1, math.prod(shape)), plain["x"], plain.get("u"), plain.get("v"), out):
+            _lib.call("pards_evaluate", handle(self, dtype), kind, *piece)
+        return out.reshape(lead + shape)
+
+    def _states(
+        self,
+        x: ArrayLike,
+        u: ArrayLike | None,
+        v: ArrayLike | None = None,
+        dtypes: Sequence[np.dtype[Any]] = (),
+    ) -> tuple[tuple[int, ...], np.dtype[Any], dict[str, Array]]:
+        """The leading axes, the dtype, and the arrays given, broadcast to rows."""
         cell = type(self).__name__
         given = {"x": _array.take(cell, "x", x)}
         if u is not None:
@@ -101,19 +214,13 @@ class Cell:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in given.items())
             raise ValueError(f"{cell}: the leading axes of {shapes} do not broadcast") from None
         floating = (array.dtype for name, array in given.items() if name != "u" or array.dtype.kind == "f")
-        dtype = _array.promoted(*floating, self.dtype)
+        dtype = _array.promoted(*floating, *dtypes, self.dtype)
         rows = math.prod(lead)
-        out = np.empty((rows, self.dim, self.dim) if kind == JACOBIAN else (rows, self.dim), dtype)
         plain = {
             name: _array.plain(_array.spread(array, lead + array.shape[-1:]), dtype).reshape(rows, *array.shape[-1:])
             for name, array in given.items()
         }
-        given_or_not = (plain["x"], plain.get("u"), plain.get("v"), out)
-        piece = max(1, _PIECE // max(1, math.prod(out.shape[1:])))
-        for first in range(0, max(rows, 1), piece):  # the interpreter looks for signals in between
-            parts = (None if array is None else array[first : first + piece] for array in given_or_not)
-            _lib.call("pards_evaluate", handle(self, dtype), kind, *(_array.describe(part) for part in parts))
-        return out.reshape(lead + out.shape[1:])
+        return lead, dtype, plain
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={_short(value)}' for name, value in self._shown().items())})"
@@ -135,6 +242,13 @@ class Cell:
             if isinstance(value, np.ndarray):
                 value.flags.writeable = False
         self.__dict__.update(state, _handles={})
+
+
+def _pieces(rows: int, *arrays: Array | None) -> Iterator[tuple[Any, ...]]:
+    """Descriptions of so many rows of some arrays at a time; None stays None. There is one piece at least."""
+    total = max(len(array) for array in arrays if array is not None)
+    for first in range(0, max(total, 1), max(rows, 1)):
+        yield tuple(None if array is None else _array.describe(array[first : first + max(rows, 1)]) for array in arrays)
 
 
 def take_inputs(cell: Cell, function: str, name: str, inputs: ArrayLike) -> Array:

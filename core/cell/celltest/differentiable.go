@@ -112,7 +112,7 @@ func product[T num.Float](x, y []T) (sum, top float64) {
 func parameters[T num.Float](t *testing.T, e Example, c cell.Differentiable[T], b cell.Block[T], v []T) {
 	n, d := b.N, c.Dim()
 	given := values[T](e, rand.New(rand.NewPCG(11, 12)))
-	fields := continuous(e.Cell)
+	fields := cell.Continuous(e.Cell)
 	all := make([][]T, len(fields))
 	for i, f := range fields {
 		if _, ok := given[f.Name]; ok {
@@ -149,15 +149,6 @@ func parameters[T num.Float](t *testing.T, e Example, c cell.Differentiable[T], 
 			t.Fatalf("ParamJVP of no tangents: %v", x)
 		}
 	}
-}
-
-func continuous(name string) []param.Field {
-	for _, e := range cell.Entries() {
-		if e.Name == name {
-			return e.Continuous()
-		}
-	}
-	return nil
 }
 
 // nudged returns parameters of which one number has moved by h; of a symmetric matrix it and its mirror image by half of that.
