@@ -1,72 +1,275 @@
-"""What every benchmark shares: interleaved timing in one run, medians, JSON rows, and the machine they were taken on.
+"""What every benchmark shares: how works are timed side by side, what a row of the result holds, and the command line.
 
-A row holds name, axes (sizes), seconds (median), spread (the middle half of the runs), iterations where there are any, and `ratio`: how
-many times as long as pards the same work took in the same run. Absolute seconds of different runs are not to be compared.
+usage of each program: python benchmarks/<question>/<file>.py [OUT.json] [--quick] [--only TEXT] [--device cpu]
+
+A case is one piece of work done by several flavours, pards first. Each is warmed up once and its result compared with the first one's;
+then all run in turns, beginning with another one each turn and taking other inputs each call, so that what the machine does meanwhile
+meets all alike. What is asynchronous is waited for. Absolute seconds of different runs are not to be compared: `ratio` is.
+
+A row holds: name, axes (sizes), flavour, device; seconds (median of a call) and spread (the middle half of the turns); runs (turns) and
+calls (in each); compile_seconds, which seconds do not hold; bytes that must be moved at least, and copy_share, the seconds of a memory
+copy of as many over those of the row; ratio, how many times as long as the first flavour it took (median over the turns) and
+ratio_spread; error, the largest difference to the first flavour's result over that one's largest number; versions and commit.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
+import re
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Row = dict[str, Any]
+ROOT = Path(__file__).resolve().parents[1]
+COPY = "memory copy"
 
 
-def interleave(
-    works: dict[str, Callable[[], object]], repeats: int = 5, longest: float = 2.0
-) -> dict[str, tuple[float, float]]:
-    """Median seconds and spread of each work, run in turns after one warm-up; what takes over `longest` seconds is run once."""
-    times: dict[str, list[float]] = {name: [] for name in works}
-    slow: set[str] = set()
-    for turn in range(repeats + 1):
-        for name, work in works.items():
-            if name in slow:
-                continue
-            start = time.perf_counter()
-            work()
-            seconds = time.perf_counter() - start
-            if turn == 0 and seconds > longest:
-                slow.add(name)
-            if turn > 0 or name in slow:
-                times[name].append(seconds)
-    return {name: (statistics.median(t), spread(t)) for name, t in times.items()}
+@dataclass(frozen=True)
+class Work:
+    """A flavour ready to run: run(i) does the work on the i-th inputs, made ready in compile_seconds."""
+
+    run: Callable[[int], Any]
+    compile_seconds: float = 0.0
+    result: Callable[[Any], Any] = np.asarray  # the numbers of what run returns, to compare
+    about: Callable[[Any], Row] = lambda _: {}  # what else a row says of a result, as the number of iterations
 
 
-def spread(times: list[float]) -> float:
-    if len(times) < 4:
-        return max(times) - min(times)
-    quarters = statistics.quantiles(times, n=4)
+@dataclass(frozen=True)
+class Case:
+    """One piece of work; each flavour is a function that makes a Work for the inputs, which are taken in turn."""
+
+    name: str
+    axes: Row
+    inputs: Sequence[Any]
+    flavours: dict[str, Callable[[Sequence[Any]], Work]]
+    nbytes: int = 0  # moved at least, read and written; 0 where that says nothing
+    tolerance: float = 1e-4  # of the results' differences; None where flavours do not do the same
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long to measure."""
+
+    quick: bool = False
+    device: str = "cpu"
+    least: int = 9  # turns
+    budget: float = 4.0  # seconds a case may take beyond them
+    longest: float = 1.0  # seconds of a call from which on one is enough
+    shortest: float = 5e-4  # seconds of a turn, calls being repeated to fill them
+
+
+@dataclass
+class _Timed:
+    work: Work
+    calls: int = 1
+    slow: bool = False
+    count: int = 0  # of calls so far: the next takes the inputs after those of the last
+    seconds: list[float] = field(default_factory=list)
+
+
+def wait(result: Any) -> Any:
+    """The result once it is there: JAX returns before it is."""
+    jax = sys.modules.get("jax")
+    return jax.block_until_ready(result) if jax else result
+
+
+def host_clock(work: Callable[[], Any]) -> float:
+    """Seconds by the host's clock until the result is there. A device with a clock of its own gets a function like this one."""
+    start = time.perf_counter()
+    wait(work())
+    return time.perf_counter() - start
+
+
+def measure(case: Case, settings: Settings, clock: Callable[[Callable[[], Any]], float] = host_clock) -> list[Row]:
+    """The rows of a case, one a flavour."""
+    makers = dict(case.flavours)
+    if case.nbytes:
+        makers[COPY] = copying(case.nbytes)
+    timed = {name: _Timed(make(case.inputs)) for name, make in makers.items()}
+    results = {name: wait(t.work.run(0)) for name, t in timed.items()}  # the warm-up
+    errors = _errors(case, timed, results)
+    for t in timed.values():
+        once = clock(lambda t=t: t.work.run(0))
+        t.slow = settings.quick or once > settings.longest
+        t.calls = 1 if t.slow else max(1, round(settings.shortest / once))
+        t.seconds = [once] if t.slow else []
+    _turns(timed, settings, len(case.inputs), clock)
+    return _rows(case, settings, timed, results, errors)
+
+
+def _errors(case: Case, timed: dict[str, _Timed], results: dict[str, Any]) -> dict[str, float]:
+    """The distance of each result to the first flavour's; flavours that disagree measure different things."""
+    numbers = {name: np.asarray(t.work.result(results[name]), np.float64) for name, t in timed.items() if name != COPY}
+    first = next(iter(numbers.values()))
+    scale = max(float(np.abs(first).max(initial=0)), np.finfo(np.float64).tiny)
+    errors = {name: float(np.abs(n - first).max(initial=0)) / scale for name, n in numbers.items()}
+    for name, error in errors.items():
+        if not error <= case.tolerance:
+            raise SystemExit(f"{case.name} {case.axes}: {name} is {error:.2g} off, want at most {case.tolerance:.2g}")
+    return errors
+
+
+def _turns(
+    timed: dict[str, _Timed], settings: Settings, inputs: int, clock: Callable[[Callable[[], Any]], float]
+) -> None:
+    """Run all flavours in turns until there are enough and the time is up."""
+    running = [t for t in timed.values() if not t.slow]
+    start, turn = time.perf_counter(), 0
+    while running and (turn < settings.least or time.perf_counter() - start < settings.budget):
+        shift = turn % len(running)
+        for t in running[shift:] + running[:shift]:
+
+            def calls(t: _Timed = t) -> Any:
+                for _ in range(t.calls):
+                    result = wait(t.work.run(t.count % inputs))
+                    t.count += 1
+                return result
+
+            t.seconds.append(clock(calls) / t.calls)
+        turn += 1
+
+
+def _rows(
+    case: Case, settings: Settings, timed: dict[str, _Timed], results: dict[str, Any], errors: dict[str, float]
+) -> list[Row]:
+    base, copy = next(iter(timed.values())), timed.get(COPY)
+    rows = []
+    for name, t in timed.items():
+        seconds = statistics.median(t.seconds)
+        pairs = [own / first for own, first in zip(t.seconds, base.seconds, strict=False)]
+        if t.slow or base.slow:
+            pairs = [seconds / statistics.median(base.seconds)]
+        row: Row = {"name": case.name, "axes": case.axes, "flavour": name, "device": settings.device, "seconds": seconds, "spread": spread(t.seconds),
+                    "runs": len(t.seconds), "calls": t.calls, "compile_seconds": t.work.compile_seconds,
+                    "ratio": statistics.median(pairs), "ratio_spread": spread(pairs)}  # fmt: skip
+        if copy:
+            row |= {"bytes": case.nbytes, "copy_share": statistics.median(copy.seconds) / seconds}
+        if name in errors:
+            row["error"] = errors[name]
+        rows.append(row | t.work.about(results[name]))
+    return rows
+
+
+def spread(values: list[float]) -> float:
+    """The width of the middle half; of fewer than four values their range."""
+    if len(values) < 4:
+        return max(values) - min(values)
+    quarters = statistics.quantiles(values, n=4)
     return quarters[2] - quarters[0]
 
 
-def machine() -> dict[str, object]:
-    versions = {}
+def copying(nbytes: int) -> Callable[[Sequence[Any]], Work]:
+    """The flavour that copies memory, half of the bytes read and half written, on one core."""
+    source, target = np.ones(max(nbytes // 2, 1), np.uint8), np.empty(max(nbytes // 2, 1), np.uint8)
+    return lambda _: Work(lambda _: np.copyto(target, source))
+
+
+def by(function: Callable[..., Any], **more: Any) -> Callable[[Sequence[Any]], Work]:
+    """A flavour that calls a function with the arrays of the inputs."""
+    return lambda inputs: Work(lambda i: function(*inputs[i]), **more)
+
+
+def jitted(function: Callable[..., Any]) -> Callable[[Sequence[Any]], Work]:
+    """A flavour of JAX: compiled ahead for the inputs, which are on the device already."""
+    import jax
+
+    def make(inputs: Sequence[Any]) -> Work:
+        placed = [jax.device_put(arrays) for arrays in inputs]
+        start = time.perf_counter()
+        compiled = jax.jit(function).lower(*placed[0]).compile()
+        return Work(lambda i: compiled(*placed[i]), time.perf_counter() - start)
+
+    return make
+
+
+def states(solution: Any) -> Any:
+    """The numbers of what pards returns."""
+    return getattr(solution, "states", solution)
+
+
+def outcome(solution: Any) -> Row:
+    """How a solve ended."""
+    return {"iterations": int(np.max(solution.iterations)), "status": str(np.ravel(solution.status)[0])}
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
     for package in ("pards", "numpy", "jax"):
         try:
-            versions[package] = metadata.version(package)
+            found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            versions[package] = None
-    return {
-        "processor": platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "versions": versions,
-    }
+            continue
+    return found
 
 
-def write(rows: list[dict[str, object]], path: str | None) -> None:
-    """Rows as a JSON file, and as lines to read."""
-    for row in rows:
-        print(
-            "  ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), file=sys.stderr
-        )
-    text = json.dumps({"machine": machine(), "rows": rows}, indent=1)
-    if path:
-        with open(path, "w") as file:
-            file.write(text + "\n")
-    else:
-        print(text)
+def commit() -> str:
+    """The commit of the source, with a + where what is measured differs from it; "" outside a repository."""
+    git = ["git", "-C", str(ROOT)]
+    try:
+        found = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+        measured = ["core", "capi", "gpu", "python", "setup.py"]
+        changed = subprocess.run([*git, "status", "--porcelain", "--untracked-files=no", "--", *measured], capture_output=True, text=True)  # fmt: skip
+    except OSError:
+        return ""
+    return found.stdout.strip() + ("+" if changed.stdout.strip() else "") if found.returncode == 0 else ""
+
+
+def machine() -> Row:
+    return {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform(aliased=True)}
+
+
+def _processor() -> str:
+    about = Path("/proc/cpuinfo")
+    names = re.findall(r"^model name\s*: (.*)", about.read_text(), re.MULTILINE) if about.exists() else []
+    return names[0] if names else platform.machine()
+
+
+def write(rows: list[Row], path: Path) -> None:
+    """A JSON file with a row a line."""
+    lines = ",\n".join("  " + json.dumps(row, default=float) for row in rows)
+    path.write_text(f'{{\n "machine": {json.dumps(machine())},\n "rows": [\n{lines}\n ]\n}}\n')
+
+
+def read(path: Path) -> list[Row]:
+    return json.loads(path.read_text())["rows"]
+
+
+def main(cases: Callable[[Settings], Iterable[Case]]) -> None:
+    """Measure the cases of a program and write their rows."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("out", nargs="?", type=Path, help="file for the rows, else they are only shown")
+    parser.add_argument("--quick", action="store_true", help="small sizes, each once: to see that all runs")
+    parser.add_argument("--only", default="", help="cases whose name or axes contain this")
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    if jax := sys.modules.get("jax"):
+        jax.config.update("jax_platforms", options.device)
+    settings, rows = Settings(options.quick, options.device), []
+    about = {"versions": versions(), "commit": commit()}
+    for case in cases(settings):
+        if options.only in f"{case.name} {case.axes}":
+            new = [row | about for row in measure(case, settings)]
+            rows += new
+            for row in new:
+                print(line(row), file=sys.stderr)
+    if options.out:
+        write(rows, options.out)
+
+
+def line(row: Row) -> str:
+    """A row to read while it runs."""
+    axes = " ".join(f"{k}={v}" for k, v in row["axes"].items())
+    share = f", {row['copy_share']:.0%} of a copy" if "copy_share" in row else ""
+    return f"{row['name']} {axes}: {row['flavour']} {1e3 * row['seconds']:.3g} ms, x{row['ratio']:.3g}{share}"

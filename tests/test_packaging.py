@@ -95,7 +95,15 @@ def test_sdist_to_wheel_to_import(tree, tmp_path, python) -> None:
     sdist, wheel = next(tmp_path.glob("dist/*.tar.gz")), next(tmp_path.glob("dist/*.whl"))
     with tarfile.open(sdist) as file:
         names = {name.partition("/")[2] for name in file.getnames()}
-    assert names >= {"go.mod", "go.sum", "setup.py", "capi/pards.h", "capi/exports.map", "core/solve.go", "tests/spec.py"}
+    assert names >= {
+        "go.mod",
+        "go.sum",
+        "setup.py",
+        "capi/pards.h",
+        "capi/exports.map",
+        "core/solve.go",
+        "tests/spec.py",
+    }
     assert not [name for name in names if name.endswith((".so", ".pyc")) or name.startswith(".git")]
     done(python, "-m", "pip", "install", wheel, cwd=tmp_path)
     assert str(tmp_path / "venv") in done(python, "-c", SOLVE, cwd=tmp_path)
@@ -137,5 +145,10 @@ def test_without_a_compiler_or_zig_says_what_to_install(tree, tmp_path, python, 
     env = without_compiler | {"CC": "/no/such/cc"}
     ran = run(python, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", tree, cwd=tmp_path, env=env)
     assert ran.returncode != 0
-    for words in ("no C compiler to build pards with", "apt install gcc", "pip install ziglang", "/no/such/cc: No such file"):
+    for words in (
+        "no C compiler to build pards with",
+        "apt install gcc",
+        "pip install ziglang",
+        "/no/such/cc: No such file",
+    ):
         assert words in ran.stdout

@@ -1,0 +1,145 @@
+"""Writes the tables of README.md from benchmarks/results, so that no figure there is typed by hand.
+
+usage: python benchmarks/tables.py [--check]
+
+Each table stands between the lines <!-- table: NAME --> and <!-- end -->. With --check nothing is written, and the exit status is 1 if
+a table is not what the results say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import _harness
+
+RESULTS = Path(__file__).resolve().parent / "results"
+README = _harness.ROOT / "README.md"
+Case = dict[str, _harness.Row]  # the rows of one case by flavour
+
+
+def cases(*files: str) -> list[Case]:
+    """The cases of result files, in their order."""
+    found: dict[str, Case] = {}
+    for file in files:
+        for row in _harness.read(RESULTS / f"{file}.json"):
+            found.setdefault(f"{row['name']} {row['axes']}", {})[row["flavour"]] = row
+    return list(found.values())
+
+
+def times(ratio: float) -> str:
+    """A ratio with two digits that count."""
+    return f"{ratio:.0f}" if ratio >= 9.5 else f"{ratio:.1f}" if ratio >= 0.95 else f"{ratio:.2g}"
+
+
+def markdown(head: list[str], rows: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
+
+
+def scan() -> str:
+    """Peers over pards."""
+    rows = []
+    for case in cases("scan-diagonal", "scan-dense"):
+        own = case["pards"]
+        axes = own["axes"]
+        peers = [times(case[peer]["ratio"]) for peer in ("jax.lax.associative_scan", "jax.lax.scan", "NumPy loop")]
+        size = f"{axes['B']} x {axes['T']} x {axes['D']}"
+        rows.append([own["name"].removeprefix("scan "), size, *peers, f"{own['copy_share']:.0%}"])
+    return markdown(
+        ["A", "B x T x D", "`associative_scan`", "`lax.scan`", "NumPy loop", "of a memory copy's speed"], rows
+    )
+
+
+def solve() -> str:
+    """lax.scan over pards."""
+    by_batch: dict[tuple[str, str], dict[int, _harness.Row]] = {}
+    for case in cases("solve-cells"):
+        for flavour, row in case.items():
+            if flavour.startswith("pards"):
+                by_batch.setdefault((row["name"], flavour), {})[row["axes"]["B"]] = row
+    rows = []
+    for (name, flavour), own in by_batch.items():
+        updates = str(own[1]["iterations"] or "")
+        rows.append(
+            [
+                name.removeprefix("solve "),
+                f"`{flavour.removeprefix('pards ')}`",
+                updates,
+                *(times(1 / own[b]["ratio"]) for b in (1, 16)),
+            ]
+        )
+    return markdown(
+        ["problem, T = 10000, float32", "method", "updates", "`lax.scan` / pards, batch 1", "batch 16"], rows
+    )
+
+
+def callables() -> str:
+    """The Python loop over pards, and over lax.scan."""
+    rows = []
+    for case in cases("solve-callables"):
+        for flavour, row in case.items():
+            if flavour != "Python loop":
+                what = flavour.removeprefix("pards ")
+                method, _, how = what.partition(", ")
+                what = f"`{method}`{', ' + how if how else ''}"
+                rows.append(
+                    [
+                        row["name"].removeprefix("solve NumPy "),
+                        str(row["axes"]["B"]),
+                        what,
+                        str(row.get("iterations", "")),
+                        times(1 / row["ratio"]),
+                    ]
+                )
+    return markdown(["NumPy function, T = 10000", "batch", "solved by", "updates", "Python loop / this"], rows)
+
+
+def overhead() -> str:
+    """Microseconds of a tiny call."""
+    rows = []
+    for case in cases("overhead-tiny"):
+        for flavour, row in case.items():
+            parts = ["", ""]
+            if "library_seconds" in row:
+                parts = [
+                    f"{1e6 * (row['seconds'] - row['library_seconds']):.0f}",
+                    f"{1e6 * row['library_seconds']:.0f}",
+                ]
+            rows.append(
+                [flavour.replace("jax.lax.scan", "`jax.lax.scan`, compiled"), f"{1e6 * row['seconds']:.0f}", *parts]
+            )
+    return markdown(["T = 10, D = 2", "µs a call", "in Python", "in the library"], rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {"scan": scan, "solve": solve, "callables": callables, "overhead": overhead}
+
+
+def written(text: str) -> str:
+    """The text with its tables as the results have them."""
+
+    def table(found: re.Match[str]) -> str:
+        return f"{found[1]}\n{TABLES[found[2]]()}\n{found[3]}"
+
+    return re.sub(r"(<!-- table: (\w+) -->)\n.*?\n?(<!-- end -->)", table, text, flags=re.DOTALL)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    text = README.read_text()
+    new = written(text)
+    if options.check:
+        sys.exit(
+            "README.md has tables that are not those of benchmarks/results: python benchmarks/tables.py"
+            if new != text
+            else 0
+        )
+    README.write_text(new)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""The benchmarks run, two files of results compare, and README shows what the results say."""
+
+import importlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+PROGRAMS = sorted(path for path in FOLDER.glob("*/*.py") if not path.name.startswith("_"))
+
+
+@pytest.fixture
+def module(monkeypatch):
+    """The importer of a module of the folder."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module
+
+
+def row(flavour: str, seconds: float, spread: float = 0.0, runs: int = 9, **axes: int) -> dict:
+    return {
+        "name": "scan",
+        "axes": axes,
+        "flavour": flavour,
+        "device": "cpu",
+        "seconds": seconds,
+        "spread": spread,
+        "runs": runs,
+    }
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_quick(program: Path, tmp_path) -> None:
+    pytest.importorskip("jax", reason="the benchmarks compare with JAX: pip install '.[bench]'")
+    out = tmp_path / "out.json"
+    done = subprocess.run(
+        [sys.executable, program, out, "--quick"], capture_output=True, text=True, timeout=300, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(out.read_text())["rows"]
+    assert rows
+    for found in rows:
+        assert found.keys() >= {
+            "name",
+            "axes",
+            "flavour",
+            "device",
+            "seconds",
+            "spread",
+            "runs",
+            "compile_seconds",
+            "ratio",
+            "versions",
+            "commit",
+        }
+        assert found["seconds"] > 0
+        assert found["device"] == "cpu"
+
+
+def test_measure(module) -> None:
+    """Flavours are compared, inputs rotate, and the ratio is that of the seconds."""
+    harness = module("_harness")
+    seen: dict[str, list] = {"a": [], "b": []}
+    now = 0.0
+
+    def flavour(name: str, seconds: float):
+        def work(x):
+            nonlocal now
+            now += seconds
+            seen[name].append(x)
+            return [1.0]
+
+        return harness.by(work)
+
+    def clock(work) -> float:
+        start = now
+        work()
+        return now - start
+
+    case = harness.Case("c", {"T": 1}, [(0,), (1,), (2,)], {"a": flavour("a", 1e-3), "b": flavour("b", 2e-3)})
+    a, b = harness.measure(case, harness.Settings(least=6, budget=0), clock)
+    assert a["seconds"] == pytest.approx(1e-3)
+    assert b["seconds"] == pytest.approx(2e-3)
+    assert b["ratio"] == pytest.approx(2)
+    assert a["runs"] == b["runs"] == 6
+    assert seen["a"][-6:] == seen["b"][-6:] == [0, 1, 2, 0, 1, 2]
+
+
+def test_flavours_that_disagree_are_refused(module) -> None:
+    harness = module("_harness")
+    case = harness.Case("c", {}, [()], {"a": harness.by(lambda: 1.0), "b": harness.by(lambda: 1.1)}, tolerance=0.01)
+    with pytest.raises(SystemExit, match=r"b is 0\.1 off"):
+        harness.measure(case, harness.Settings(quick=True))
+
+
+def test_compare(module) -> None:
+    """The machine was twice as slow; of pards' rows one kept up, one became slower, one is noise, and one was run too little."""
+    compare = module("compare")
+    old = [
+        row("NumPy loop", 1.0, T=1),
+        row("pards", 1.0, T=1),
+        row("pards", 1.0, T=2),
+        row("pards", 1.0, 0.3, T=3),
+        row("pards", 1.0, runs=1, T=4),
+    ]
+    new = [
+        row("NumPy loop", 2.0, T=1),
+        row("pards", 1.0, T=1),
+        row("pards", 3.0, T=2),
+        row("pards", 2.5, T=3),
+        row("pards", 9.0, runs=1, T=4),
+    ]
+    found, machine = compare.changes(old, new)
+    assert machine == 2
+    assert [c.verdict for c in found if c.pards] == ["faster", "slower", "noise", "too few runs"]
+    assert [c.ratio for c in found if c.pards] == [0.5, 1.5, 1.25, 4.5]
+
+
+def test_compare_from_the_command_line(tmp_path) -> None:
+    for name, seconds in (("old", 1.0), ("new", 1.5)):
+        rows = [row("NumPy loop", 1.0, T=1), row("pards", seconds, T=1), row("pards", 1.0, T=5 if name == "old" else 6)]
+        (tmp_path / f"{name}.json").write_text(json.dumps({"machine": {}, "rows": rows}))
+    command = [sys.executable, FOLDER / "compare.py", tmp_path / "old.json", tmp_path / "new.json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert "| scan T=1 cpu: pards | 1e+03 | 1.5e+03 | 1.50 ± 0.00 | slower |" in done.stdout
+    assert "only in the old file: scan T=5 cpu: pards" in done.stdout
+    assert subprocess.run([*command, "--slower", "1.6"], capture_output=True).returncode == 0
+
+
+def test_readme_shows_the_results(module) -> None:
+    tables = module("tables")
+    text = tables.README.read_text()
+    shown = set(re.findall(r"<!-- table: (\w+) -->", text))
+    assert shown == tables.TABLES.keys()
+    assert tables.written(text) == text, "python benchmarks/tables.py"
+    assert tables.written("<!-- table: scan -->\nanything\n<!-- end -->") in text
