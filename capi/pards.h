@@ -124,9 +124,8 @@ int32_t pards_param_vjp(int64_t cell, const pards_array *x, const pards_array *u
 
 typedef struct pards_scan_args {
     int64_t size;               /* sizeof(pards_scan_args) */
-    const char *structure;      /* "dense", "diagonal", "scaled_identity", "identity", "zero", "permutation", "block_diagonal" */
-    const pards_array *a;       /* (B, T, ...): dense (B, T, D, D), diagonal (B, T, D), scaled_identity (B, T), permutation (B, T, D),
-                                   block_diagonal (B, T, n, d, d); NULL: none */
+    const char *structure;      /* "dense", "diagonal", or another that pards_describe names; it says what the array of each is */
+    const pards_array *a;       /* (B, T, ...): for "dense" (B, T, D, D), for "diagonal" (B, T, D); NULL for a structure without */
     const pards_array *b;       /* (B, T, D) */
     const pards_array *x0;      /* (B, D), or NULL: the first A is not read */
     const pards_array *out;     /* (B, T, D) */

@@ -29,6 +29,12 @@ def cases(T, D):
     yield "permutation", lds.Permutation(index), eye[index]
 
 
+def test_every_structure_has_a_case() -> None:
+    assert {type(A) for _, A, _ in cases(2, 3)} - {np.ndarray} == {
+        getattr(lds, n) for n in lds.__all__ if n[0].isupper()
+    } - {lds.Structure}
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("start", [False, True])

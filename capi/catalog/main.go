@@ -1,15 +1,16 @@
-// Command catalog writes python/pards/_catalog.py, the Python face of the registries: cells and methods as typed classes, structures
-// and statuses. Run it in the root of the repository, after a change to a registry:
+// Command catalog writes the Python face of the registries: methods and statuses in python/pards/_catalog.py, cells and structures in
+// _catalog_cells.py and _catalog_structures.py, as typed classes. Run it in the root of the repository, after a change to a registry:
 //
 //	go run ./capi/catalog
 //
-// With -check it writes nothing, and fails when the file is not what it would write.
+// With -check it writes nothing, and fails when a file is not what it would write.
 package main
 
 import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sort"
 	"strings"
 
@@ -20,21 +21,23 @@ import (
 )
 
 const (
-	file  = "python/pards/_catalog.py"
-	width = 113 // of docstrings and texts, without indent and quotes: the formatter allows 120
+	folder = "python/pards"
+	width  = 113 // of docstrings and texts, without indent and quotes: the formatter allows 120
 )
 
+var files = map[string]func() string{"_catalog.py": methods, "_catalog_cells.py": cells, "_catalog_structures.py": structures}
+
 func main() {
-	check := flag.Bool("check", false, "fail when "+file+" is out of date")
+	check := flag.Bool("check", false, "fail when a file is out of date")
 	flag.Parse()
-	text := catalog()
-	if *check {
-		if have, err := os.ReadFile(file); err != nil || string(have) != text {
+	for name, text := range files {
+		file := filepath.Join(folder, name)
+		if !*check {
+			fail(os.WriteFile(file, []byte(text()), 0o644))
+		} else if have, err := os.ReadFile(file); err != nil || string(have) != text() {
 			fail(fmt.Errorf("%s is out of date; run: go run ./capi/catalog", file))
 		}
-		return
 	}
-	fail(os.WriteFile(file, []byte(text), 0o644))
 }
 
 func fail(err error) {
@@ -54,46 +57,71 @@ func (w *writer) line(indent int, format string, args ...any) {
 	w.WriteByte('\n')
 }
 
-func catalog() string {
+// head writes what a file starts with: its docstring, its imports and the names it shows.
+func head(doc string, imports []string, shown []string) *writer {
 	w := &writer{}
-	w.line(0, `"""Cells, methods, structures and statuses, written by capi/catalog from the core's registries; not to be edited."""`)
+	w.line(0, `"""%s, written by capi/catalog from the core's registries; not to be edited."""`, doc)
 	w.line(0, "")
 	w.line(0, "from __future__ import annotations")
 	w.line(0, "")
-	w.line(0, "from collections.abc import Mapping")
-	w.line(0, "from dataclasses import dataclass")
-	w.line(0, "from typing import ClassVar, Literal")
+	for _, l := range imports {
+		w.line(0, "%s", l)
+	}
 	w.line(0, "")
-	w.line(0, "from numpy.typing import ArrayLike")
-	w.line(0, "")
-	w.line(0, "from ._array import Array")
-	w.line(0, "from ._cell import Cell")
-	w.line(0, "from ._method import Method, Status")
-	w.line(0, "")
-	w.line(0, "# What the package shows as its own; cells.py shows the cells.")
 	w.line(0, "__all__ = [")
-	for _, class := range methodClasses() {
+	capitals := func(i int) bool { return shown[i] == strings.ToUpper(shown[i]) }
+	sort.Slice(shown, func(i, j int) bool { // as ruff does
+		return capitals(i) && !capitals(j) || capitals(i) == capitals(j) && shown[i] < shown[j]
+	})
+	for _, class := range shown {
 		w.line(1, "%s,", quoted(class))
 	}
 	w.line(0, "]")
+	return w
+}
+
+func cells() string {
+	var classes []string
+	for _, e := range cell.Entries() {
+		classes = append(classes, e.Class)
+	}
+	w := head("Cells", []string{"from collections.abc import Mapping", "from typing import ClassVar", "",
+		"from numpy.typing import ArrayLike", "", "from ._array import Array", "from ._cell import Cell"}, classes)
 	for _, e := range cell.Entries() {
 		w.cell(e)
 	}
+	return w.String()
+}
+
+func structures() string {
+	var classes []string
+	for _, e := range lds.Entries() {
+		classes = append(classes, e.Class)
+	}
+	w := head("Structures of A[t]", []string{"from collections.abc import Mapping", "from dataclasses import dataclass", "from typing import ClassVar", "",
+		"from numpy.typing import ArrayLike", "", "from ._structure import Structure"}, classes)
+	byName := map[string]string{}
+	for _, e := range lds.Entries() {
+		w.structure(e)
+		byName[e.Name] = e.Class
+	}
+	w.mapping("STRUCTURES", "Structure", byName)
+	return w.String()
+}
+
+func methods() string {
+	var classes []string
+	byName := map[string]string{}
+	for _, e := range method.Entries() {
+		classes = append(classes, e.Class)
+		byName[e.Name] = e.Class
+	}
+	w := head("Methods and statuses", []string{"from collections.abc import Mapping", "from dataclasses import dataclass",
+		"from typing import ClassVar, Literal", "", "from numpy.typing import ArrayLike", "", "from ._method import Method, Status"}, classes)
 	for _, e := range method.Entries() {
 		w.method(e)
 	}
-	w.line(0, "")
-	w.line(0, "")
-	w.line(0, "METHODS: Mapping[str, type[Method]] = {")
-	for _, e := range method.Entries() {
-		w.line(1, "%s: %s,", quoted(e.Name), e.Class)
-	}
-	w.line(0, "}")
-	w.line(0, "STRUCTURES = (")
-	for _, name := range lds.Names() {
-		w.line(1, "%s,", quoted(name))
-	}
-	w.line(0, ")")
+	w.mapping("METHODS", "Method", byName)
 	w.line(0, "# The index of a status is its number in the reports of the library.")
 	w.line(0, "STATUSES = (")
 	for _, o := range method.Outcomes {
@@ -103,14 +131,42 @@ func catalog() string {
 	return w.String()
 }
 
-// methodClasses returns the classes of the methods in the order that ruff sorts __all__ by.
-func methodClasses() []string {
-	var classes []string
-	for _, e := range method.Entries() {
-		classes = append(classes, e.Class)
+// mapping writes a table of classes by name.
+func (w *writer) mapping(table, base string, classes map[string]string) {
+	var names []string
+	for name := range classes {
+		names = append(names, name)
 	}
-	sort.Strings(classes)
-	return classes
+	sort.Strings(names)
+	w.line(0, "")
+	w.line(0, "")
+	w.line(0, "%s: Mapping[str, type[%s]] = {", table, base)
+	for _, name := range names {
+		w.line(1, "%s: %s,", quoted(name), classes[name])
+	}
+	w.line(0, "}")
+}
+
+func (w *writer) structure(e lds.Entry) {
+	w.line(0, "")
+	w.line(0, "")
+	if e.Array == "" {
+		w.line(0, "@dataclass(frozen=True)")
+	} else { // arrays have no truth value to compare by
+		w.line(0, "@dataclass(frozen=True, eq=False)")
+	}
+	w.line(0, "class %s(Structure):", e.Class)
+	w.docstring(e.Doc, nil)
+	w.line(1, "name: ClassVar[str] = %s", quoted(e.Name))
+	if e.Array == "" {
+		return
+	}
+	w.line(1, "axes: ClassVar[int] = %d", e.Axes)
+	if e.Whole {
+		w.line(1, "whole: ClassVar[bool] = True")
+	}
+	w.line(0, "")
+	w.line(1, "%s: ArrayLike", e.Array)
 }
 
 func (w *writer) cell(e cell.Entry) {

@@ -6,7 +6,10 @@ import "pards/core/num"
 // after another.
 type BlockDiagonal[T num.Float] struct{ Size int }
 
-func init() { register(BlockDiagonal[float32]{2}, BlockDiagonal[float64]{2}) }
+func init() {
+	register(Entry{Class: "BlockDiagonal", Array: "blocks", Axes: 3,
+		Doc: "Square blocks along the diagonal, blocks (..., T, n, d, d) with D = n d: D*d products a step."}, BlockDiagonal[float32]{2}, BlockDiagonal[float64]{2})
+}
 
 var _ Restrainable[float64] = BlockDiagonal[float64]{}
 var _ Sized[float64] = BlockDiagonal[float64]{}

@@ -9,7 +9,9 @@ import (
 // Dense is a full matrix, row-major, D*D numbers a step.
 type Dense[T num.Float] struct{}
 
-func init() { register(Dense[float32]{}, Dense[float64]{}) }
+func init() {
+	register(Entry{Class: "Dense", Array: "A", Axes: 2, Doc: "Full matrices, A (..., T, D, D): D*D products a step."}, Dense[float32]{}, Dense[float64]{})
+}
 
 var _ Restrainable[float64] = Dense[float64]{}
 

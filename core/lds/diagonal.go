@@ -9,8 +9,10 @@ type Diagonal[T num.Float] struct{}
 type ScaledIdentity[T num.Float] struct{}
 
 func init() {
-	register(Diagonal[float32]{}, Diagonal[float64]{})
-	register(ScaledIdentity[float32]{}, ScaledIdentity[float64]{})
+	register(Entry{Class: "Diagonal", Array: "a", Axes: 1, Doc: "Diagonal matrices, a (..., T, D) their diagonals: D products a step."},
+		Diagonal[float32]{}, Diagonal[float64]{})
+	register(Entry{Class: "ScaledIdentity", Array: "a", Doc: "Multiples of the identity, a (..., T) the factors."},
+		ScaledIdentity[float32]{}, ScaledIdentity[float64]{})
 }
 
 var _ Restrainable[float64] = Diagonal[float64]{}

@@ -98,23 +98,42 @@ type Sized[T num.Float] interface {
 	Fits(d int) bool
 }
 
-// structures is the registry: a float32 and a float64 instance of each.
-var structures struct {
-	names []string
-	f32   map[string]Structure[float32]
-	f64   map[string]Structure[float64]
+// Entry describes a registered structure.
+type Entry struct {
+	Name, Class string // "diagonal", "Diagonal"
+	Doc         string
+	Array       string // how callers call the numbers of all A, "a"; empty: there are none
+	Axes        int    // of one A among these
+	Whole       bool   // they are whole numbers, and have no say in the dtype of a result
 }
 
-func register(f32 Structure[float32], f64 Structure[float64]) {
+// structures is the registry: a float32 and a float64 instance of each.
+var structures struct {
+	entries []Entry
+	f32     map[string]Structure[float32]
+	f64     map[string]Structure[float64]
+}
+
+func register(e Entry, f32 Structure[float32], f64 Structure[float64]) {
 	if structures.f32 == nil {
 		structures.f32, structures.f64 = map[string]Structure[float32]{}, map[string]Structure[float64]{}
 	}
-	structures.names = append(structures.names, f32.Name())
-	structures.f32[f32.Name()], structures.f64[f64.Name()] = f32, f64
+	e.Name = f32.Name()
+	structures.entries = append(structures.entries, e)
+	structures.f32[e.Name], structures.f64[e.Name] = f32, f64
 }
 
-// Names returns the registered structures.
-func Names() []string { return structures.names }
+// Entries returns the registered structures.
+func Entries() []Entry { return structures.entries }
+
+// Names returns their names.
+func Names() []string {
+	var names []string
+	for _, e := range structures.entries {
+		names = append(names, e.Name)
+	}
+	return names
+}
 
 // ForArray returns the structure of a name that fits an array with axes (B, T, ...).
 func ForArray[T num.Float](fn, name string, shape []int) (Structure[T], error) {
@@ -127,7 +146,7 @@ func ForArray[T num.Float](fn, name string, shape []int) (Structure[T], error) {
 
 // ByName returns a structure.
 func ByName[T num.Float](fn, name string) (Structure[T], error) {
-	if err := check.Choice(fn, "structure", name, structures.names); err != nil {
+	if err := check.Choice(fn, "structure", name, Names()); err != nil {
 		return nil, err
 	}
 	if num.Size[T]() == 4 {

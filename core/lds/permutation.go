@@ -9,7 +9,11 @@ import (
 // Permutation is y[i] = x[index[i]], D indices a step, each a whole number held in a T (exact up to num.MaxInteger).
 type Permutation[T num.Float] struct{}
 
-func init() { register(Permutation[float32]{}, Permutation[float64]{}) }
+func init() {
+	register(Entry{Class: "Permutation", Array: "index", Axes: 1, Whole: true,
+		Doc: "Permutations y[i] = x[index[i]], index (..., T, D) integers, which have no say in the dtype of the result."},
+		Permutation[float32]{}, Permutation[float64]{})
+}
 
 var _ Structure[float64] = Permutation[float64]{}
 

@@ -9,8 +9,8 @@ type Zero[T num.Float] struct{}
 type Identity[T num.Float] struct{}
 
 func init() {
-	register(Zero[float32]{}, Zero[float64]{})
-	register(Identity[float32]{}, Identity[float64]{})
+	register(Entry{Class: "Zero", Doc: "A[t] = 0: a copy of b."}, Zero[float32]{}, Zero[float64]{})
+	register(Entry{Class: "Identity", Doc: "A[t] = I: a cumulative sum."}, Identity[float32]{}, Identity[float64]{})
 }
 
 var _ Restrainable[float64] = Zero[float64]{}

@@ -10,19 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from . import _array, _catalog, _cell, _exchange
+from . import _array, _catalog_cells, _cell, _exchange
 from ._array import Array
-from ._catalog import Elman as Elman
-from ._catalog import GroupWord as GroupWord
-from ._catalog import Linear as Linear
-from ._catalog import Lorenz96 as Lorenz96
+from ._catalog_cells import *  # noqa: F403 # pyright: ignore[reportAssignmentType] - one class each; three get more below
 from ._cell import Cell as Cell
 
-__all__ = ["GRU", "LSTM", "Cell", "Elman", "GaussianMixture", "GroupWord", "Langevin", "Linear", "Lorenz96"]
+__all__ = ["Cell", "GaussianMixture"]
+__all__ += _catalog_cells.__all__
 
 
-class GRU(_catalog.GRU):
-    __doc__ = _catalog.GRU.__doc__
+class GRU(_catalog_cells.GRU):
+    __doc__ = _catalog_cells.GRU.__doc__
 
     @classmethod
     def init(
@@ -85,8 +83,8 @@ class GRU(_catalog.GRU):
             raise ValueError(f"GRU.{what}: exchanged is True, want False; no other library has the roles exchanged")
 
 
-class LSTM(_catalog.LSTM):
-    __doc__ = _catalog.LSTM.__doc__
+class LSTM(_catalog_cells.LSTM):
+    __doc__ = _catalog_cells.LSTM.__doc__
 
     @classmethod
     def from_torch(cls, module: Any) -> LSTM:
@@ -148,7 +146,7 @@ class GaussianMixture:
         return f"GaussianMixture(components={components}, dim={dim})"
 
 
-class Langevin(_catalog.Langevin):
+class Langevin(_catalog_cells.Langevin):
     """Unadjusted Langevin dynamics x[t] = x[t-1] + eps grad log p(x[t-1]) + sqrt(2 eps) u[t].
 
     Its Jacobian is I + eps H, H the Hessian of log p, which is symmetric.

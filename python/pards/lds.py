@@ -4,103 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import math
-from dataclasses import dataclass, fields
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _array, _lib
+from . import _array, _catalog_structures, _lib
 from ._array import Array
+from ._catalog_structures import *  # noqa: F403 - the structures, one class each
+from ._structure import Structure as Structure
 
-__all__ = [
-    "BlockDiagonal",
-    "Dense",
-    "Diagonal",
-    "Identity",
-    "Permutation",
-    "ScaledIdentity",
-    "Structure",
-    "Zero",
-    "scan",
-]
-
-
-class Structure:
-    """A form of the matrices A[t], and the array that holds them, if there is one."""
-
-    name: ClassVar[str]
-    axes: ClassVar[int] = 0  # of one A[t] in the array
-    chars: ClassVar[str] = _array.FLOATS + _array.INTEGERS
-
-    def __post_init__(self) -> None:
-        for field in fields(self):  # pyright: ignore[reportArgumentType]
-            array = _array.take(type(self).__name__, field.name, getattr(self, field.name), self.chars)
-            object.__setattr__(self, field.name, array)
-
-    @property
-    def array(self) -> Array | None:
-        """The array, None for a structure without numbers."""
-        return next(iter(vars(self).values()), None)
-
-
-@dataclass(frozen=True, eq=False)
-class Dense(Structure):
-    """Full matrices, A (..., T, D, D): D*D products a step."""
-
-    name: ClassVar[str] = "dense"
-    axes: ClassVar[int] = 2
-    A: ArrayLike
-
-
-@dataclass(frozen=True, eq=False)
-class Diagonal(Structure):
-    """Diagonal matrices, a (..., T, D) their diagonals: D products a step."""
-
-    name: ClassVar[str] = "diagonal"
-    axes: ClassVar[int] = 1
-    a: ArrayLike
-
-
-@dataclass(frozen=True, eq=False)
-class BlockDiagonal(Structure):
-    """Square blocks along the diagonal, blocks (..., T, n, d, d) with D = n d: D*d products a step."""
-
-    name: ClassVar[str] = "block_diagonal"
-    axes: ClassVar[int] = 3
-    blocks: ArrayLike
-
-
-@dataclass(frozen=True, eq=False)
-class ScaledIdentity(Structure):
-    """Multiples of the identity, a (..., T) the factors."""
-
-    name: ClassVar[str] = "scaled_identity"
-    a: ArrayLike
-
-
-@dataclass(frozen=True)
-class Identity(Structure):
-    """A[t] = I: a cumulative sum."""
-
-    name: ClassVar[str] = "identity"
-
-
-@dataclass(frozen=True)
-class Zero(Structure):
-    """A[t] = 0: a copy of b."""
-
-    name: ClassVar[str] = "zero"
-
-
-@dataclass(frozen=True, eq=False)
-class Permutation(Structure):
-    """Permutations y[i] = x[index[i]], index (..., T, D) integers, which have no say in the dtype of the result."""
-
-    name: ClassVar[str] = "permutation"
-    axes: ClassVar[int] = 1
-    chars: ClassVar[str] = _array.INTEGERS
-    index: ArrayLike
+__all__ = ["Structure", "scan"]
+__all__ += _catalog_structures.__all__
 
 
 def scan(
@@ -118,8 +32,7 @@ def scan(
     to, float64 where those are integers.
 
     Args:
-        A: (..., T, D, D), or a structure: `Dense(A)`, `Diagonal(a)`, `ScaledIdentity(a)`, `Identity()`, `Zero()`,
-            `Permutation(index)`, `BlockDiagonal(blocks)`.
+        A: (..., T, D, D), or a structure: `Diagonal(a)`, `Identity()`, or another `Structure` of this module.
         b: (..., T, D).
         x0: (..., D), the state before the first step, or after the last one if reverse is set. Without it the step
             next to it is b alone, and its A is not read.
@@ -140,14 +53,13 @@ def scan(
         >>> pards.lds.scan(pards.lds.ScaledIdentity([0.5, 0.5, 0.5]), np.ones((3, 1)))[:, 0]
         array([1.  , 1.5 , 1.75])
     """
-    structure = A if isinstance(A, Structure) else Dense(A)
+    structure = A if isinstance(A, Structure) else _catalog_structures.Dense(A)
     arrays = {"A": structure.array, "b": _array.take("scan", "b", b), "x0": None}
     if x0 is not None:
         arrays["x0"] = _array.take("scan", "x0", x0)
     axes = {"A": structure.axes + 1, "b": 2, "x0": 1}
     given = {name: array for name, array in arrays.items() if array is not None}
-    words = structure.chars == _array.INTEGERS
-    dtype = _array.promoted(*(array.dtype for name, array in given.items() if name != "A" or not words))
+    dtype = _array.promoted(*(array.dtype for name, array in given.items() if name != "A" or not structure.whole))
     leads = {array.shape[: -axes[name]] for name, array in given.items()}
     try:
         lead = np.broadcast_shapes(*leads) if len(leads) > 1 else leads.pop()
