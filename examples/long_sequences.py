@@ -124,7 +124,7 @@ assert np.allclose(short.states, states[: T // 10], rtol=0, atol=1e-3)
 
 most, most_short = flat[:, 1].max(), steep[:, 1].max()
 print(f"{T:,} steps with windows: at most {most:.0f} MB more than before")
-print(f"{T // 10:,} steps without: at most {most_short:.0f} MB more; the whole has ten times as many")
+print(f"{T // 10:,} steps without: at most {most_short:.0f} MB more; the whole is ten times as long")
 assert most < 50
 assert most_short > most
 
@@ -142,7 +142,8 @@ plt.show()
 
 # %% tags=["machine"]
 print(f"{T:,} steps in {took:.1f} s")
-print(f"pages of files in memory: {held('RssFile'):.0f} MB; on disk {(drive.nbytes + states.nbytes) / 1e6:.0f} MB")
+print(f"pages of files in memory: {held('RssFile'):.0f} MB")
+print(f"on disk: {(drive.nbytes + states.nbytes) / 1e6:.0f} MB")
 
 # %% [markdown]
 # ## Is it right?

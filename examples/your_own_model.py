@@ -216,11 +216,11 @@ remedies = {
     "window=2000": {"window": 2000},
 }
 print(f"{'remedy':12} {'status':10} {'updates of the whole':>20} {'from the loop':>14}")
-work = {}
+work = {}  # an update of a window is W / T of one of the whole
 for name, options in remedies.items():
     sol = pards.solve(well, left, u, method="newton", jac=well_jac, raise_on_failure=False, **options)
     if sol.success:
-        work[name] = sol.iterations * (sol.window or T) / T  # an update of a window is W / T of one of the whole
+        work[name] = sol.iterations * (sol.window or T) / T
         print(f"{name:12} {sol.status:10} {work[name]:20.1f} {np.abs(sol.states - truth).max():14.1e}")
         assert np.allclose(sol.states, truth, rtol=0, atol=1e-5)
     else:

@@ -69,4 +69,9 @@ def test_explain_says_why_auto_chose() -> None:
     chaotic = pards.solve(lambda x, u: 3.9 * x * (1 - x), np.array([0.3]), length=500, max_iterations=30)
     assert chaotic.success
     assert chaotic.method.endswith("sequential")
-    assert "plain loop" in chaotic.explain()
+    assert "taken by the plain loop." in chaotic.explain()
+    assert "after 0 updates" not in chaotic.explain()
+    rates = np.stack([np.full((500, 1), 3.9), np.full((500, 1), 0.5)])
+    half = pards.solve(lambda x, u: u * x * (1 - x), np.array([0.3]), rates, max_iterations=30)
+    assert "1 of 2 sequences: taken by the plain loop." in half.explain()
+    assert "1 of 2 sequences: converged after" in half.explain()

@@ -34,7 +34,7 @@ STYLES = {
     "rotated_quasi_newton": Style("#009E73", "^"),
     "scaled_identity": Style("#CC79A7", "v"),
     "picard": Style("#56B4E9", "P"),
-    "jacobi": Style("#882255", "X"),
+    "jacobi": Style("#882255", "x"),
     "elk": Style("#999933", "h"),
     "quasi_elk": Style("#A6761D", "p", "--"),
 }
@@ -72,7 +72,7 @@ def draw(ax: Any, solution: Solution, what: str, options: dict[str, Any]) -> Non
         return
     found = curves(solution, what)
     look = style(solution.method)
-    options = {"label": solution.method, "linewidth": 1.2, "markersize": 4, **look._asdict(), **options}
+    options = {"label": solution.method, "linewidth": 1.2, "markersize": 5, **look._asdict(), **options}
     ax.set(xlabel="iteration" if solution.window is None else "iteration of a window", ylabel=_LABELS[what])
     ax.set_yscale("log")
     ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)

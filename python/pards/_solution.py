@@ -43,7 +43,8 @@ class Solution:
         success: whether the states are the trajectory.
         status: "converged", "floor" (both success), "max_iterations", "nonfinite".
         error: the estimated distance to the sequential trajectory, relative to the size of the states; NaN before two
-            updates. It is the error of stopping early; rounding adds to it.
+            updates. It is the error of stopping early; rounding adds to it. With windows, each is solved to rtol, and
+            this is the sum over them: cautious for a model that forgets, too little for one that amplifies.
         merit: 0.5 * sum of squared residuals.
         residual: the largest residual |x[t] - f(x[t-1], u[t])|.
         update: the largest component of the last update.
@@ -90,31 +91,44 @@ class Solution:
             )
         if all(method.structure == "none" for method in ran) and np.all(self.success):
             return "\n".join(lines)  # a loop has no iterates to tell of
-        iterations, statuses = np.atleast_1d(self.iterations), np.atleast_1d(self.status)
-        for status in _catalog.STATUSES:
-            its = iterations[statuses == status.name]
-            if its.size:
-                who = f"{its.size:,} of {statuses.size:,} sequences: " if statuses.size > 1 else ""
-                lines.append(f"{who}{status.name} after {_updates(its)}: {status.advice}.")
+        lines += self._outcomes()
         if np.max(self.bad_step, initial=-1) >= 0:
             bad = np.atleast_1d(self.bad_step)
             lines.append(f"The first overflow was at step {bad[bad >= 0].min()}.")
         if np.sum(self.resets):
             lines.append(f"{np.sum(self.resets)} components were set back to the guess.")
+        return "\n".join(lines + self._accuracy())
+
+    def _outcomes(self) -> list[str]:
+        """How the sequences ended, a line an outcome."""
+        iterations, statuses = np.atleast_1d(self.iterations), np.atleast_1d(self.status)
+        looped = np.atleast_1d(self.success) & (iterations == 0) & ("+" in self.method)
+        told = [(looped, "")] + [(~looped & (statuses == status.name), status.name) for status in _catalog.STATUSES]
+        advice = {status.name: status.advice for status in _catalog.STATUSES}
+        lines: list[str] = []
+        for which, name in told:
+            if which.any():
+                who = f"{which.sum():,} of {which.size:,} sequences: " if which.size > 1 else ""
+                how = (
+                    f"{name} after {_updates(iterations[which])}: {advice[name]}" if name else "taken by the plain loop"
+                )
+                lines.append(f"{who}{how}.")
+        return lines
+
+    def _accuracy(self) -> list[str]:
+        """How far the states are from the trajectory, as far as the iteration knows."""
         error = np.atleast_1d(self.error)
-        added = "" if self.window is None else ", summed over the windows"
+        if not error.size:
+            return []
         if np.isnan(error).all():
-            lines.append("The distance to the sequential trajectory was not estimated: that takes two updates.")
+            distance = "The distance to the sequential trajectory was not estimated: that takes two updates."
         elif np.isinf(error).all():
-            lines.append("The updates do not shrink, so the distance to the sequential trajectory is not known.")
-        elif error.size:
-            lines.append(
-                f"Estimated relative distance to the sequential trajectory: "
-                f"{_range(error, '.2g')}, beside rounding{added}."
-            )
-        if error.size:
-            lines.append(f"Largest residual: {_range(np.atleast_1d(self.residual), '.2g')}.")
-        return "\n".join(lines)
+            distance = "The updates do not shrink, so the distance to the sequential trajectory is not known."
+        else:
+            added = "" if self.window is None else ", summed over the windows"
+            estimate = f"{_range(error, '.2g')}, beside rounding{added}"
+            distance = f"Estimated relative distance to the sequential trajectory: {estimate}."
+        return [distance, f"Largest residual: {_range(np.atleast_1d(self.residual), '.2g')}."]
 
     def plot(self, ax: Any = None, what: What | None = None, **options: Any) -> Any:
         """Plot how the solve went, or what it found; needs matplotlib.
@@ -206,7 +220,7 @@ class Solution:
             f"<tr><th scope='row' {cell}>{html.escape(name)}</th><td {cell}>{html.escape(value)}</td></tr>"
             for name, value in self._rows().items()
         )
-        table = f"<table style='max-width:34em'>{rows}</table>"
+        table = f"<table style='max-width:28em'>{rows}</table>"
         picture = _plot.svg(self)
         if picture:
             told = _plot.caption(self)
