@@ -1,0 +1,15 @@
+// The entry point of scans in levels, of the variant that the options name: PARDS_REAL, PARDS_OP, PARDS_DIM, PARDS_BLOCK (threads),
+// PARDS_ALIGNED (matrices begin at multiples of 16 bytes), PARDS_RESIDENT (blocks that a multiprocessor is to hold).
+#include "op_block_diagonal.cuh"
+#include "op_dense.cuh"
+#include "op_large.cuh"
+#include "op_permutation.cuh"
+
+typedef PARDS_OP<PARDS_REAL, PARDS_DIM, PARDS_BLOCK, PARDS_ALIGNED> variant;
+
+extern "C" __global__ void __launch_bounds__(PARDS_BLOCK, PARDS_RESIDENT) scan(level_args<PARDS_REAL> g) {
+    run_levels<variant>(g, dynamic_shared());
+}
+
+// What the launch needs to know of the variant: bytes of dynamic shared memory, threads of a team, teams of a block.
+extern "C" __constant__ int variant_sizes[3] = {variant::bytes, variant::team, variant::teams};

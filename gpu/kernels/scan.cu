@@ -1,0 +1,18 @@
+// The entry point of one-pass scans, of the variant that the options name:
+// PARDS_REAL, PARDS_OP, PARDS_STAGED, the sizes PARDS_V, PARDS_C, PARDS_J, PARDS_K of scan.cuh, and PARDS_RESIDENT, the blocks that a
+// multiprocessor is to hold.
+#include "scan.cuh"
+#include "op_diagonal.cuh"
+#include "op_identity.cuh"
+#include "op_scaled_identity.cuh"
+
+#if PARDS_STAGED
+typedef staged_scan<PARDS_OP<PARDS_REAL>, PARDS_C, PARDS_J, PARDS_K> variant;
+#else
+typedef direct_scan<PARDS_OP<PARDS_REAL>, PARDS_V, PARDS_C, PARDS_J, PARDS_K> variant;
+#endif
+
+extern "C" __global__ void __launch_bounds__(variant::threads, PARDS_RESIDENT) scan(scan_args<PARDS_REAL> g) {
+    __shared__ variant::shared s;
+    variant::run(g, s);
+}

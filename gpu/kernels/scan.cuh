@@ -1,0 +1,316 @@
+// The scan of structures that act on each component alone (op_diagonal.cuh and its kin), in one pass over memory.
+//
+// Hierarchy. A thread holds K consecutive steps of V components and the map that they make up. A block (C lanes over components, J
+// over time) holds a tile: J*K steps of C*V components. The tiles of the same components of a sequence are a chain. J tiles are a
+// group: each tile folds the maps of those before it in its group, in their order, and the state at a group's end is passed on from
+// group to group. So every number comes out of the same operations in every run, however the blocks are scheduled.
+//
+// Blocks take their tile from a counter, time going slowest, so that whatever a tile waits for has been begun.
+#pragma once
+#include "portable.cuh"
+
+template <class real> struct scan_args {
+    const real *a, *b, *x0; // x0 may be null: then the first a is not read
+    real* out;
+    word* work; // see below
+    long long steps;
+    int batch, dim, tiles, strips; // strips: how many chains cover the components of a sequence
+    int reverse;
+};
+
+// The work area is words that begin as zero and are left ready for the next scan, of whatever shape and type:
+// [0] run number << 32 | tickets taken; [1] blocks that have ended; from [work_head] on values beside the run number as flag.
+constexpr int work_head = 16;
+
+template <class op, int V, int C, int J> struct chain {
+    typedef typename op::real real;
+    typedef typename op::map map;
+    static constexpr int threads = C * J, warps = (threads + 31) / 32, words = op::numbers * words_of<real>;
+
+    struct shared {
+        map totals[2][warps][C][V];
+        real carry[C][V];
+        word ticket;
+    };
+
+    shared& s;
+    int tid, c, j;
+
+    PARDS_FN chain(shared& s, int tid) : s(s), tid(tid), c(tid % C), j(tid / C) {}
+
+    // ticket returns the tile's number and the number of this run.
+    PARDS_FN word ticket(word* work) {
+        if (tid == 0) s.ticket = atomicAdd(work, (word)1);
+        __syncthreads();
+        return s.ticket;
+    }
+
+    // done makes the work area ready for the next run once all blocks have ended.
+    PARDS_FN void done(word* work, word ticket, word blocks) {
+        if (tid != 0) return;
+        if (atomicAdd(work + 1, (word)1) != blocks - 1) return;
+        work[1] = 0;
+        work[0] = ((ticket >> 32) + 1) << 32;
+    }
+
+    static PARDS_FN map from_lane(map m, int below) {
+        map r;
+        for (int i = 0; i < op::numbers; i++) op::number(r, i) = __shfl_up_sync(~0u, op::number(m, i), below);
+        return r;
+    }
+
+    // fold replaces the map of each thread by that of the threads before it over time, and writes that of all to total.
+    PARDS_FN void fold(map (&m)[V], map (&total)[V], int buffer) {
+        const int lane = tid % 32, warp = tid / 32;
+#pragma unroll
+        for (int v = 0; v < V; v++) {
+#pragma unroll
+            for (int below = C; below < 32; below *= 2) {
+                map before = from_lane(m[v], below);
+                if (lane >= below) m[v] = op::compose(m[v], before);
+            }
+            if (lane >= 32 - C) s.totals[buffer][warp][c][v] = m[v];
+            if (C < 32) {
+                map before = from_lane(m[v], C);
+                m[v] = lane >= C ? before : op::none();
+            } else m[v] = op::none();
+        }
+        __syncthreads();
+#pragma unroll
+        for (int v = 0; v < V; v++) {
+            map sum = s.totals[buffer][0][c][v], mine = op::none();
+#pragma unroll 4
+            for (int w = 1; w < warps; w++) {
+                if (w == warp) mine = sum;
+                sum = op::compose(s.totals[buffer][w][c][v], sum);
+            }
+            if (warp > 0) m[v] = C < 32 ? op::compose(m[v], mine) : mine;
+            total[v] = sum;
+        }
+    }
+
+    PARDS_FN word* aggregate(const scan_args<real>& g, int line, int tile) const {
+        return g.work + work_head + (((word)line * g.tiles + tile) * C * V + c * V) * words;
+    }
+    PARDS_FN word* carried(const scan_args<real>& g, int line, int group) const {
+        const word before = (word)g.batch * g.strips * g.tiles * C * V * words;
+        return g.work + work_head + before + (((word)line * ((g.tiles + J - 1) / J) + group) * C * V + c * V) * words_of<real>;
+    }
+
+    // gather reads count flagged numbers, all in flight at once, until each has its flag.
+    template <int count> static PARDS_FN void gather(const word* p, real* to, unsigned flag) {
+        constexpr int n = count * words_of<real>;
+        word w[n];
+        bool all;
+        do {
+            all = true;
+            if constexpr (n % 2 == 0) {
+#pragma unroll
+                for (int i = 0; i < n; i += 2) load_words(p + i, w[i], w[i + 1]);
+            } else {
+#pragma unroll
+                for (int i = 0; i < n; i++) w[i] = load_word(p + i);
+            }
+#pragma unroll
+            for (int i = 0; i < n; i++) all = all && has(w[i], flag);
+            if (!all) spin();
+        } while (!all);
+#pragma unroll
+        for (int i = 0; i < count; i++) to[i] = unflagged<real>(w + i * words_of<real>);
+    }
+
+    // carry returns the state before this tile, for each thread that of its components. m is the map of the tile.
+    PARDS_FN void carry(const scan_args<real>& g, int line, int tile, unsigned flag, const map (&m)[V], real (&x)[V], const real (&start)[V]) {
+        const int group = tile / J, before = tile % J;
+        const bool last = tile == g.tiles - 1;
+        if (j == 0 && before < J - 1 && !last) {
+            word* to = aggregate(g, line, tile);
+#pragma unroll
+            for (int v = 0; v < V; v++) {
+                map one = m[v];
+#pragma unroll
+                for (int i = 0; i < op::numbers; i++) publish(to + (v * op::numbers + i) * words_of<real>, op::number(one, i), flag);
+            }
+        }
+        map earlier[V], all[V];
+#pragma unroll
+        for (int v = 0; v < V; v++) earlier[v] = all[v] = op::none();
+        if (before > 0) {
+            if (j < before) {
+                real n[V * op::numbers];
+                gather<V * op::numbers>(aggregate(g, line, tile - before + j), n, flag);
+#pragma unroll
+                for (int v = 0; v < V; v++)
+#pragma unroll
+                    for (int i = 0; i < op::numbers; i++) op::number(earlier[v], i) = n[v * op::numbers + i];
+            }
+            fold(earlier, all, 1);
+        }
+        if (j == 0) {
+#pragma unroll
+            for (int v = 0; v < V; v++) x[v] = start[v];
+            if (group > 0) gather<V>(carried(g, line, group), x, flag);
+#pragma unroll
+            for (int v = 0; v < V; v++) {
+                x[v] = op::apply(all[v], x[v]);
+                if (before == J - 1 && !last) publish(carried(g, line, group + 1) + v * words_of<real>, op::apply(m[v], x[v]), flag);
+                s.carry[c][v] = x[v];
+            }
+        }
+        __syncthreads();
+#pragma unroll
+        for (int v = 0; v < V; v++) x[v] = s.carry[c][v];
+    }
+};
+
+// Any D. Each thread moves packs of V components from and to memory, C of them side by side; V divides D, C*V need not.
+template <class op, int V, int C, int J, int K> struct direct_scan {
+    typedef typename op::real real;
+    typedef typename op::map map;
+    typedef chain<op, V, C, J> line_type;
+    static constexpr int threads = C * J;
+    struct shared {
+        typename line_type::shared line;
+    };
+
+    static PARDS_FN void run(const scan_args<real>& g, shared& s) {
+        line_type l(s.line, threadIdx.x);
+        const word ticket = l.ticket(g.work);
+        const int lines = g.batch * g.strips, n = (int)(unsigned)ticket, tile = n / lines, line = n % lines;
+        const int at = (line % g.strips * C + l.c) * V;
+        const bool there = at < g.dim;
+        const long long first = (long long)tile * J * K + l.j * K; // in the direction of the scan
+        const long long row = (long long)(line / g.strips) * g.steps + (g.reverse ? g.steps - 1 - first : first);
+        const long long step = g.reverse ? -(long long)g.dim : g.dim;
+        const real* b = g.b + row * g.dim + at;
+        const real* a = op::shared ? g.a + row : g.a + row * g.dim + at;
+        const long long astep = op::shared ? (g.reverse ? -1 : 1) : step;
+        pack<real, V> av[K], bv[K];
+#pragma unroll
+        for (int k = 0; k < K; k++) {
+            const bool in = there && first + k < g.steps;
+#pragma unroll
+            for (int v = 0; v < V; v++) av[k].v[v] = 1, bv[k].v[v] = 0; // a step that changes nothing
+            if (!in) continue;
+            bv[k] = *(const pack<real, V>*)(b + k * step);
+            if constexpr (op::reads > 0) {
+                if constexpr (op::shared) {
+                    const real one = a[k * astep];
+#pragma unroll
+                    for (int v = 0; v < V; v++) av[k].v[v] = one;
+                } else av[k] = *(const pack<real, V>*)(a + k * astep);
+            }
+        }
+        real start[V], x[V];
+#pragma unroll
+        for (int v = 0; v < V; v++) start[v] = 0;
+        if (g.x0 && there) {
+            const real* x0 = g.x0 + (long long)(line / g.strips) * g.dim + at; // not more than 4 or 8 bytes are known to be aligned
+#pragma unroll
+            for (int v = 0; v < V; v++) start[v] = x0[v];
+        }
+        if (first == 0 && !g.x0) {
+#pragma unroll
+            for (int v = 0; v < V; v++) av[0].v[v] = 0;
+        }
+        map m[V], total[V];
+#pragma unroll
+        for (int v = 0; v < V; v++) {
+            m[v] = op::none();
+#pragma unroll
+            for (int k = 0; k < K; k++) m[v] = op::then(m[v], av[k].v[v], bv[k].v[v]);
+        }
+        l.fold(m, total, 0);
+        l.carry(g, line, tile, (unsigned)(ticket >> 32) + 1, total, x, start);
+        real* out = g.out + row * g.dim + at;
+#pragma unroll
+        for (int v = 0; v < V; v++) x[v] = op::apply(m[v], x[v]);
+#pragma unroll
+        for (int k = 0; k < K; k++) {
+#pragma unroll
+            for (int v = 0; v < V; v++) bv[k].v[v] = x[v] = op::step(av[k].v[v], x[v], bv[k].v[v]);
+            if (there && first + k < g.steps) *(pack<real, V>*)(out + k * step) = bv[k];
+        }
+        l.done(g.work, ticket, (word)lines * g.tiles);
+    }
+};
+
+// D = C, few components: a tile lies in one piece in memory and goes through shared memory, so that accesses to global memory are wide
+// and side by side whatever D is. Element e stands at e + e / 32 there, which keeps most accesses of a warp in different banks.
+template <class op, int C, int J, int K> struct staged_scan {
+    typedef typename op::real real;
+    typedef typename op::map map;
+    typedef chain<op, 1, C, J> line_type;
+    static constexpr int threads = C * J, rows = J * K, most = pack_most<real>;
+    static constexpr int wide = rows * C, narrow = op::reads == 0 ? 32 : op::shared ? rows : wide;
+    struct shared {
+        typename line_type::shared line;
+        real a[narrow + narrow / 32], b[wide + wide / 32];
+    };
+
+    static PARDS_FN int pad(int e) { return e + e / 32; }
+
+    // in copies n of at most `full` elements to shared memory, in packs where a whole tile is aligned.
+    template <int full> static PARDS_FN void in(real* to, const real* from, int n) {
+        constexpr int packs = full % (most * threads) == 0 ? full / most / threads : 0;
+        if (packs > 0 && n == full && (word)from % 16 == 0) {
+            pack<real, most> p[packs > 0 ? packs : 1];
+#pragma unroll
+            for (int i = 0; i < packs; i++) p[i] = ((const pack<real, most>*)from)[i * threads + threadIdx.x];
+#pragma unroll
+            for (int i = 0; i < packs; i++)
+#pragma unroll
+                for (int k = 0; k < most; k++) to[pad((i * threads + threadIdx.x) * most + k)] = p[i].v[k];
+            return;
+        }
+        for (int e = threadIdx.x; e < n; e += threads) to[pad(e)] = from[e];
+    }
+    static PARDS_FN void out(real* to, const real* from, int n) {
+        if (wide % (most * threads) == 0 && n == wide && (word)to % 16 == 0) {
+#pragma unroll
+            for (int i = 0; i < wide / most / threads; i++) {
+                pack<real, most> p;
+#pragma unroll
+                for (int k = 0; k < most; k++) p.v[k] = from[pad((i * threads + threadIdx.x) * most + k)];
+                ((pack<real, most>*)to)[i * threads + threadIdx.x] = p;
+            }
+            return;
+        }
+        for (int e = threadIdx.x; e < n; e += threads) to[e] = from[pad(e)];
+    }
+
+    static PARDS_FN void run(const scan_args<real>& g, shared& s) {
+        line_type l(s.line, threadIdx.x);
+        const word ticket = l.ticket(g.work);
+        const int lines = g.batch, n = (int)(unsigned)ticket, tile = n / lines, line = n % lines;
+        const long long first = (long long)tile * rows;
+        const int count = g.steps - first < rows ? (int)(g.steps - first) : rows;
+        const long long row = line * g.steps + (g.reverse ? g.steps - first - count : first);
+        in<wide>(s.b, g.b + row * C, count * C);
+        if constexpr (op::reads > 0) in<narrow>(s.a, g.a + (op::shared ? row : row * C), op::shared ? count : count * C);
+        __syncthreads();
+        real a[K], b[K], start[1] = {g.x0 ? g.x0[line * C + l.c] : 0}, x[1];
+        map m[1] = {op::none()}, total[1];
+#pragma unroll
+        for (int k = 0; k < K; k++) {
+            const int t = l.j * K + k, at = g.reverse ? count - 1 - t : t;
+            const bool in = t < count;
+            b[k] = in ? s.b[pad(at * C + l.c)] : 0;
+            a[k] = !in ? 1 : op::reads == 0 ? 0 : s.a[pad(op::shared ? at : at * C + l.c)];
+            if (first + t == 0 && !g.x0) a[k] = 0;
+            m[0] = op::then(m[0], a[k], b[k]);
+        }
+        l.fold(m, total, 0);
+        l.carry(g, line, tile, (unsigned)(ticket >> 32) + 1, total, x, start);
+        x[0] = op::apply(m[0], x[0]);
+#pragma unroll
+        for (int k = 0; k < K; k++) {
+            const int t = l.j * K + k, at = g.reverse ? count - 1 - t : t;
+            x[0] = op::step(a[k], x[0], b[k]);
+            if (t < count) s.b[pad(at * C + l.c)] = x[0];
+        }
+        __syncthreads();
+        out(g.out + row * C, s.b, count * C);
+        l.done(g.work, ticket, (word)lines * g.tiles);
+    }
+};
