@@ -2,14 +2,15 @@
 
 usage of each program: python benchmarks/<question>/<file>.py [OUT.json] [--quick] [--only TEXT] [--device cpu]
 
-A case is one piece of work done by several flavours, pards first. Each is warmed up once and its result compared with the first one's;
+A case is one piece of work done by several flavours. Each is warmed up once and its result compared with that of the first;
 then all run in turns, beginning with another one each turn and taking other inputs each call, so that what the machine does meanwhile
 meets all alike. What is asynchronous is waited for. Absolute seconds of different runs are not to be compared: `ratio` is.
 
 A row holds: name, axes (sizes), flavour, device; seconds (median of a call) and spread (the middle half of the turns); runs (turns) and
 calls (in each); compile_seconds, which seconds do not hold; bytes that must be moved at least, and copy_share, the seconds of a memory
 copy of as many over those of the row; ratio, how many times as long as the first flavour it took (median over the turns) and
-ratio_spread; error, the largest difference to the first flavour's result over that one's largest number; versions and commit.
+ratio_spread; error, the largest difference to the first flavour's result over that one's largest number; load, how many processes wanted
+to run in the last minute; versions and commit.
 """
 
 from __future__ import annotations
@@ -48,14 +49,15 @@ class Work:
 
 @dataclass(frozen=True)
 class Case:
-    """One piece of work; each flavour is a function that makes a Work for the inputs, which are taken in turn."""
+    """One piece of work; each flavour is a function that makes a Work for the inputs, which are taken in turn. The names of those that are
+    pards begin with that: compare.py tells them from their peers by it."""
 
     name: str
     axes: Row
     inputs: Sequence[Any]
     flavours: dict[str, Callable[[Sequence[Any]], Work]]
     nbytes: int = 0  # moved at least, read and written; 0 where that says nothing
-    tolerance: float = 1e-4  # of the results' differences; None where flavours do not do the same
+    tolerance: float = 1e-4  # of the results' differences
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def _rows(
     case: Case, settings: Settings, timed: dict[str, _Timed], results: dict[str, Any], errors: dict[str, float]
 ) -> list[Row]:
     base, copy = next(iter(timed.values())), timed.get(COPY)
-    rows = []
+    load, rows = os.getloadavg()[0], list[Row]()
     for name, t in timed.items():
         seconds = statistics.median(t.seconds)
         pairs = [own / first for own, first in zip(t.seconds, base.seconds, strict=False)]
@@ -153,7 +155,7 @@ def _rows(
             pairs = [seconds / statistics.median(base.seconds)]
         row: Row = {"name": case.name, "axes": case.axes, "flavour": name, "device": settings.device, "seconds": seconds, "spread": spread(t.seconds),
                     "runs": len(t.seconds), "calls": t.calls, "compile_seconds": t.work.compile_seconds,
-                    "ratio": statistics.median(pairs), "ratio_spread": spread(pairs)}  # fmt: skip
+                    "ratio": statistics.median(pairs), "ratio_spread": spread(pairs), "load": load}  # fmt: skip
         if copy:
             row |= {"bytes": case.nbytes, "copy_share": statistics.median(copy.seconds) / seconds}
         if name in errors:
