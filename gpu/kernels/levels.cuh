@@ -5,7 +5,7 @@
 // every chunk from the state that the level above found at its end. With one level there is no summary at all: the plain recurrence.
 // A chunk is the work of a team of threads; all teams pass a barrier between two levels, so all blocks must be resident.
 #pragma once
-#include "portable.cuh"
+#include "memory.cuh"
 
 constexpr int levels_most = 6;
 

@@ -1,6 +1,6 @@
 // A = diag(a): each component is a sequence of its own, and a run of steps is a map x -> a x + b.
 #pragma once
-#include "portable.cuh"
+#include "memory.cuh"
 
 template <class T> struct diagonal {
     typedef T real;

@@ -1,6 +1,6 @@
 // A = I: a cumulative sum; a run of steps is a map x -> x + b.
 #pragma once
-#include "portable.cuh"
+#include "memory.cuh"
 
 template <class T> struct identity {
     typedef T real;

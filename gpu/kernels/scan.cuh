@@ -7,7 +7,7 @@
 //
 // Blocks take their tile from a counter, time going slowest, so that whatever a tile waits for has been begun.
 #pragma once
-#include "portable.cuh"
+#include "memory.cuh"
 
 template <class real> struct scan_args {
     const real *a, *b, *x0; // x0 may be null: then the first a is not read

@@ -1,9 +1,12 @@
-// What kernels take from the device beyond plain C++. host/emulate.h defines the same names for the host, before this is read.
+// Memory that blocks share, copies that run by themselves, packs of numbers. host/emulate.h defines the same names for the host, before
+// this is read.
 #pragma once
 
 #ifdef __CUDACC__
 
+#ifndef PARDS_FN
 #define PARDS_FN __device__ __forceinline__
+#endif
 typedef unsigned long long word;
 
 // Loads and stores that other blocks see, 64 bits at a time: never torn, never from a stale cache, in no order among each other.
