@@ -9,40 +9,88 @@ import pards
 from pards.cells import GRU, LSTM
 
 RNG = np.random.default_rng(0)
-H, M = 4, 3
-X = {"GRU": RNG.standard_normal((5, H)).astype(np.float32), "LSTM": RNG.standard_normal((5, 2 * H)).astype(np.float32)}
-U = RNG.standard_normal((5, M)).astype(np.float32)
+H, M, T = 4, 3, 50
+CELLS = {"GRU": GRU, "LSTM": LSTM}
 
 
-@pytest.mark.parametrize("name", ["GRU", "LSTM"])
-def test_torch(name: str) -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    module = getattr(torch.nn, name + "Cell")(M, H)
-    cell, x = getattr(pards.cells, name).from_torch(module), X[name]
-    state = torch.tensor(x) if name == "GRU" else (torch.tensor(x[:, :H]), torch.tensor(x[:, H:]))
-    with torch.no_grad():
-        want = module(torch.tensor(U), state)
-    want = want.numpy() if name == "GRU" else np.concatenate([v.numpy() for v in want], -1)
-    assert np.allclose(cell(x, U), want, atol=1e-6)  # float32, some ten roundings of numbers of order 1
-    layered = getattr(torch.nn, name)(M, H)
-    assert np.allclose(getattr(pards.cells, name).from_torch(cell.to_torch(layered))(x, U), cell(x, U), atol=1e-6)
+def inputs(dtype=np.float32):
+    return RNG.standard_normal((T, M)).astype(dtype)
 
 
-@pytest.mark.parametrize("name", ["GRU", "LSTM"])
+def start(name: str, dtype=np.float32):
+    return RNG.standard_normal(H if name == "GRU" else 2 * H).astype(dtype)
+
+
+def agree(cell, x0, u, want) -> None:
+    """A trajectory solved in parallel is another library's. Both models contract, so that roundings do not add up: some
+    ten a step of numbers of order 1, and the solve's tolerance beside."""
+    assert cell.dtype == want.dtype == np.float32
+    for method in ("newton", "sequential"):
+        assert np.allclose(pards.solve(cell, x0, u, method=method, rtol=1e-6).states, want, rtol=0, atol=5e-6), method
+
+
 @pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("name", CELLS)
+def test_torch(name: str, bias: bool) -> None:
+    torch = pytest.importorskip(
+        "torch", reason="PyTorch is not installed; CONTRIBUTING.md has the command that tests it"
+    )
+    torch.manual_seed(0)
+    x0, u = start(name), inputs()
+    layered, single = getattr(torch.nn, name)(M, H, bias=bias), getattr(torch.nn, name + "Cell")(M, H, bias=bias)
+    with torch.no_grad():
+        h, *c = (torch.tensor(part)[None] for part in np.split(x0, len(x0) // H))
+        outputs, _ = layered(torch.tensor(u), (h, c[0]) if c else h)
+        state, steps = (h, c[0]) if c else h, []
+        for row in torch.tensor(u):
+            state = single(row[None], state)
+            steps.append(torch.cat(state, -1)[0] if c else state[0])
+    cell = CELLS[name].from_torch(layered)
+    # a layer gives h alone; the single cell both h and c
+    assert np.allclose(
+        pards.solve(cell, x0, u, method="newton", rtol=1e-6).states[:, :H], outputs.numpy(), rtol=0, atol=5e-6
+    )
+    agree(CELLS[name].from_torch(single), x0, u, torch.stack(steps).numpy())
+    if not bias:
+        with pytest.raises(TypeError, match=f"{name}.to_torch: .*want a module with biases"):
+            cell.to_torch(layered)
+        return
+    for other in (getattr(torch.nn, name)(M, H), getattr(torch.nn, name + "Cell")(M, H)):
+        assert cell.to_torch(other) is other
+        back = CELLS[name].from_torch(other)
+        assert all(np.array_equal(getattr(back, field), getattr(cell, field)) for field in cell.fields)
+        assert all(torch.is_tensor(p) and p.dtype == torch.float32 and p.requires_grad for p in other.parameters())
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("name", CELLS)
 def test_equinox(name: str, bias: bool) -> None:
-    equinox = pytest.importorskip("equinox", reason="equinox is not installed")
+    equinox = pytest.importorskip("equinox", reason="equinox is not installed: pip install 'pards[exchange]'")
     import jax
 
     module = getattr(equinox.nn, name + "Cell")(M, H, use_bias=bias, key=jax.random.PRNGKey(0))
-    cell, x = getattr(pards.cells, name).from_equinox(module), X[name]
-    for k in range(5):
-        state = x[k] if name == "GRU" else (x[k, :H], x[k, H:])
-        want = np.concatenate(np.atleast_2d(np.asarray(module(U[k], state))))
-        assert np.allclose(cell(x[k], U[k]), want, atol=1e-6)
-    if bias:
-        back = getattr(pards.cells, name).from_equinox(cell.to_equinox(module))
-        assert np.array_equal(back(x, U), cell(x, U))
+    x0, u = start(name), inputs()
+
+    def step(state, row):
+        state = module(row, state)
+        return state, state
+
+    _, want = jax.lax.scan(step, x0 if name == "GRU" else tuple(np.split(x0, 2)), u)
+    cell = CELLS[name].from_equinox(module)
+    agree(cell, x0, u, np.concatenate([np.asarray(part) for part in ([want] if name == "GRU" else want)], -1))
+    other = getattr(equinox.nn, name + "Cell")(M, H, use_bias=bias, key=jax.random.PRNGKey(1))
+    if not bias:
+        with pytest.raises(TypeError, match=f"{name}.to_equinox: .* has no bias, want a cell with it"):
+            cell.to_equinox(other)
+        return
+    new = cell.to_equinox(other)
+    assert all(
+        np.array_equal(getattr(new, field), getattr(module, field)) for field in cell.fields if field != "exchanged"
+    )
+    assert isinstance(new.weight_hh, jax.Array) and new.weight_hh.dtype == np.float32
+    assert not np.array_equal(other.weight_hh, new.weight_hh)  # which stays as it was
+    back = CELLS[name].from_equinox(new)
+    assert all(np.array_equal(getattr(back, field), getattr(cell, field)) for field in cell.fields)
 
 
 def test_by_attributes_alone() -> None:
@@ -51,7 +99,7 @@ def test_by_attributes_alone() -> None:
         k: RNG.standard_normal(s)
         for k, s in {"weight_ih": (3 * H, M), "weight_hh": (3 * H, H), "bias_ih": 3 * H, "bias_hh": 3 * H}.items()
     }
-    cell, x, u = GRU.from_torch(SimpleNamespace(**w)), X["GRU"][0].astype(float), U[0].astype(float)
+    cell, x, u = GRU.from_torch(SimpleNamespace(**w)), start("GRU", float), inputs(float)[0]
     i, h = np.split(w["weight_ih"] @ u + w["bias_ih"], 3), np.split(w["weight_hh"] @ x + w["bias_hh"], 3)
     r, z = (1 / (1 + np.exp(-(a + b))) for a, b in zip(i[:2], h[:2], strict=True))
     n = np.tanh(i[2] + r * h[2])

@@ -279,14 +279,6 @@ func (c *langevin[T]) InputJVP(b Block[T], p, w []T) error {
 // InputVJP is InputJVP.
 func (c *langevin[T]) InputVJP(b Block[T], p, v []T) error { return c.InputJVP(b, p, v) }
 
-// differentiable wants a step size at which the square root has a derivative, where that is asked for.
-func (c *langevin[T]) differentiable(step []T) error {
-	if step != nil && c.eps == 0 {
-		return check.Valuef("Langevin", "step_size", "is 0", "a number above 0", "sqrt(2 eps) has no derivative there")
-	}
-	return nil
-}
-
 // away writes m_k - x for each row.
 func (c *langevin[T]) away(dst, x []T, k int) {
 	m := c.means[k*c.d : (k+1)*c.d]

@@ -99,8 +99,8 @@ func mixture(r *rand.Rand, k, d int, diagonal bool) param.Values[float64] {
 
 // Make returns the example's cell in one precision, and inputs for n states.
 func Make[T num.Float](t testing.TB, e Example, n int) (c cell.Cell[T], x, u []T) {
-	rng := rand.New(rand.NewPCG(11, 12))
-	c, err := cell.New(e.Cell, values[T](e, rng))
+	rng := draws()
+	c, err := cell.New(e.Cell, drawn[T](e, rng))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,13 +117,16 @@ func Make[T num.Float](t testing.TB, e Example, n int) (c cell.Cell[T], x, u []T
 	return c, x, u
 }
 
-// values draws the example's parameters in one precision.
-func values[T num.Float](e Example, rng *rand.Rand) param.Values[T] {
-	drawn := param.Values[T]{}
+// draws is where the numbers of examples come from.
+func draws() *rand.Rand { return rand.New(rand.NewPCG(11, 12)) }
+
+// drawn returns the example's parameters in one precision.
+func drawn[T num.Float](e Example, rng *rand.Rand) param.Values[T] {
+	values := param.Values[T]{}
 	for name, v := range e.Params(rng) {
-		drawn[name] = param.Value[T]{Shape: v.Shape, Data: narrow[T](v.Data), Number: v.Number}
+		values[name] = param.Value[T]{Shape: v.Shape, Data: narrow[T](v.Data), Number: v.Number}
 	}
-	return drawn
+	return values
 }
 
 func narrow[T num.Float](x []float64) []T {

@@ -111,12 +111,12 @@ func product[T num.Float](x, y []T) (sum, top float64) {
 // parameters walks through the numbers of each parameter: the derivative along each is held to differences, the gradient to them.
 func parameters[T num.Float](t *testing.T, e Example, c cell.Differentiable[T], b cell.Block[T], v []T) {
 	n, d := b.N, c.Dim()
-	given := values[T](e, rand.New(rand.NewPCG(11, 12)))
+	given := drawn[T](e, draws())
 	fields := cell.Continuous(e.Cell)
 	all := make([][]T, len(fields))
-	for i, f := range fields {
-		if _, ok := given[f.Name]; ok {
-			all[i] = filled[T](max(len(given[f.Name].Data), 1), 1)
+	for i, size := range Sizes(e) {
+		if size > 0 {
+			all[i] = filled[T](size, 1)
 		}
 	}
 	must(t, c.ParamVJP(b, all, v)) // adds to the ones
@@ -149,6 +149,35 @@ func parameters[T num.Float](t *testing.T, e Example, c cell.Differentiable[T], 
 			t.Fatalf("ParamJVP of no tangents: %v", x)
 		}
 	}
+}
+
+// Sizes returns how many numbers an example has of each of its cell's Continuous parameters: none of one it is made without.
+func Sizes(e Example) []int {
+	var sizes []int
+	given := drawn[float64](e, draws())
+	for _, f := range cell.Continuous(e.Cell) {
+		v, ok := given[f.Name]
+		switch {
+		case f.Kind == param.Number:
+			sizes = append(sizes, 1)
+		case !ok:
+			sizes = append(sizes, 0)
+		default:
+			sizes = append(sizes, len(v.Data))
+		}
+	}
+	return sizes
+}
+
+// With returns an example's cell with another value of one number.
+func With(t testing.TB, e Example, name string, value float64) cell.Cell[float64] {
+	given := drawn[float64](e, draws())
+	given[name] = number(value)
+	c, err := cell.New(e.Cell, given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // nudged returns parameters of which one number has moved by h; of a symmetric matrix it and its mirror image by half of that.

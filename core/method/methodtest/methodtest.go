@@ -24,12 +24,37 @@ var Lengths = []int{0, 1, 2, 7, 8, 9, 67}
 // settings of the methods that cannot do without, as numbers.
 var settings = map[string]map[string]float64{"block_newton": {"block": 2}}
 
+// variant is a way to set a method: every method is taken as it is, and restrained; some have settings of their own.
+type variant struct {
+	of, name string // of: one method; empty: all
+	numbers  map[string]float64
+	texts    map[string]string
+	damping  float64
+	clip     bool
+}
+
+var variants = []variant{
+	{name: "plain"},
+	{name: "restrained", damping: 0.3, clip: true},
+	{name: "damped", damping: 0.7},
+	{of: "quasi_newton", name: "hutchinson", numbers: map[string]float64{"probes": 2}, texts: map[string]string{"diagonal": "hutchinson"}},
+	{of: "quasi_newton", name: "fresh", numbers: map[string]float64{"fresh": 1}, texts: map[string]string{"diagonal": "hutchinson"}},
+	{of: "rotated_quasi_newton", name: "never", texts: map[string]string{"refresh": "never"}},
+	{of: "rotated_quasi_newton", name: "window", texts: map[string]string{"refresh": "window"}},
+	{of: "chord", name: "period 1", numbers: map[string]float64{"period": 1}},
+}
+
 // options returns the defaults for a method.
-func options[T num.Float](name string) core.Options[T] {
+func options[T num.Float](name string, v variant) core.Options[T] {
 	o := core.Defaults[T]()
-	o.Method, o.Settings = name, param.Values[T]{}
-	for k, v := range settings[name] {
-		o.Settings[k] = param.Value[T]{Number: v}
+	o.Method, o.Settings, o.Damping, o.Clip = name, param.Values[T]{}, v.damping, v.clip
+	for _, numbers := range []map[string]float64{settings[name], v.numbers} {
+		for k, x := range numbers {
+			o.Settings[k] = param.Value[T]{Number: x}
+		}
+	}
+	for k, x := range v.texts {
+		o.Settings[k] = param.Value[T]{Text: x, IsText: true}
 	}
 	return o
 }
@@ -71,8 +96,13 @@ func Run[T num.Float](t *testing.T, solve Solver[T]) {
 				t.Run(fmt.Sprintf("%s/%s/%s/T%d", e.Cell, e.Name, m.Name, length), func(t *testing.T) {
 					p := Problem[T](t, e, 3, length)
 					want := Loop(t, p)
-					exact(t, solve, p, m.Name, want)
+					for _, v := range variants {
+						if v.of == "" || v.of == m.Name {
+							exact(t, solve, p, m.Name, v, want)
+						}
+					}
 					promised(t, solve, p, m.Name, want)
+					promised(t, solve, called(p), m.Name, want)
 				})
 			}
 		}
@@ -82,20 +112,20 @@ func Run[T num.Float](t *testing.T, solve Solver[T]) {
 // exact: after T updates iterate T is the trajectory, whatever A is (Propositions 1 and 2). Rounding: each
 // state is made once from states made before, so errors stay of the order of T eps of the iterates' size; iterates that outgrow
 // 1e6 times the trajectory before they come down, as some do on expanding models, are left out, and so is float32, where they overflow.
-func exact[T num.Float](t *testing.T, solve Solver[T], p *core.Problem[T], name string, want []T) {
+func exact[T num.Float](t *testing.T, solve Solver[T], p *core.Problem[T], name string, v variant, want []T) {
 	if num.Size[T]() == 4 || p.Length > 9 {
 		return
 	}
-	o := options[T](name)
+	o := options[T](name, v)
 	o.MeritTol, o.Nonfinite = 0, "continue"
 	got := make([]T, len(want))
 	if _, err := solve(p, &o, got); err != nil {
 		t.Fatal(err)
 	}
 	top := largest(want)
-	for i, v := range want {
-		if d := math.Abs(float64(got[i] - v)); !(d <= 1e6*float64(p.Length)*num.Eps[T]()*top) {
-			t.Fatalf("%s: after at most T updates %v at %d, the loop gives %v", name, got[i], i, v)
+	for i, x := range want {
+		if d := math.Abs(float64(got[i] - x)); !(d <= 1e6*float64(p.Length)*num.Eps[T]()*top) {
+			t.Fatalf("%s, %s: after at most T updates %v at %d, the loop gives %v", name, v.name, got[i], i, x)
 		}
 	}
 }
@@ -104,7 +134,7 @@ func exact[T num.Float](t *testing.T, solve Solver[T], p *core.Problem[T], name 
 // estimate is not a bound, so three times it is allowed, and the rounding floor beside.
 func promised[T num.Float](t *testing.T, solve Solver[T], p *core.Problem[T], name string, want []T) {
 	for _, window := range []int{0, 16} {
-		o := options[T](name)
+		o := options[T](name, variant{})
 		o.Window, o.Trace = window, true
 		got := make([]T, len(want))
 		s, err := solve(p, &o, got)
@@ -158,3 +188,48 @@ func distance[T num.Float](got, want []T, d int) (most float64) {
 func step[T num.Float](x, u, y []T) cell.Block[T] {
 	return cell.Block[T]{N: 1, X: x, U: u, Y: y, Scratch: &cell.Arena[T]{}}
 }
+
+// caller is a cell that is asked as a model in another language is: one call over all sequences, which has the inputs itself.
+type caller[T num.Float] struct {
+	cell.Cell[T]
+	u      []T
+	length int
+}
+
+// called is the problem with such a cell.
+func called[T num.Float](p *core.Problem[T]) *core.Problem[T] {
+	other := *p
+	other.Cell, other.Inputs = caller[T]{p.Cell, p.Inputs.Data, p.Length}, core.Array[T]{}
+	return &other
+}
+
+// Calls marks the cell as a cell.Caller.
+func (caller[T]) Calls() {}
+
+// Inputs returns 0.
+func (caller[T]) Inputs() int { return 0 }
+
+// with adds the inputs that belong to a block.
+func (c caller[T]) with(b cell.Block[T]) cell.Block[T] {
+	m, steps := c.Cell.Inputs(), b.N/len(b.Sequences)
+	for _, s := range b.Sequences {
+		from := int(s)*c.length + b.First
+		b.U = append(b.U, c.u[from*m:(from+steps)*m]...)
+	}
+	if b.Known {
+		b.Y = nil // which it need not write again
+	}
+	return b
+}
+
+// Step asks with inputs; so do the others.
+func (c caller[T]) Step(b cell.Block[T]) error { return c.Cell.Step(c.with(b)) }
+
+// Jacobian asks with inputs.
+func (c caller[T]) Jacobian(b cell.Block[T], j []T) error { return c.Cell.Jacobian(c.with(b), j) }
+
+// Diagonal asks with inputs.
+func (c caller[T]) Diagonal(b cell.Block[T], d []T) error { return c.Cell.Diagonal(c.with(b), d) }
+
+// JVP asks with inputs.
+func (c caller[T]) JVP(b cell.Block[T], p, v []T) error { return c.Cell.JVP(c.with(b), p, v) }
