@@ -1,6 +1,7 @@
 """Bad input gets a text that names function, argument, what came, what was wanted, and why; and nothing is changed."""
 
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -170,6 +171,16 @@ def fails(x, u):
 def test_callable(f, error, text: str, method: str) -> None:
     with pytest.raises(error, match=text):
         pards.solve(f, np.zeros(2), np.ones((10, 1)), method=method)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exceptions have notes since Python 3.11")
+def test_an_error_within_a_callable_tells_how_it_was_called() -> None:
+    with pytest.raises(ValueError, match="truth value") as caught:
+        pards.solve(lambda x, u: x if x > 0 else u, np.zeros(1), np.zeros((9, 1)))
+    assert caught.value.__notes__ == ["solve called f with x (9, 1) and u (9, 1); it has to work over leading axes"]
+    with pytest.raises(ZeroDivisionError) as caught:
+        pards.solve(lambda x, u: 0.5 * x, np.ones((2, 1)), length=9, method="newton", jac=lambda x, u: 1 / 0)
+    assert caught.value.__notes__ == ["solve called jac with x (2, 9, 1); it has to work over leading axes"]
 
 
 def test_exception_in_a_derivative_arrives() -> None:

@@ -140,10 +140,12 @@ def test_a_long_trajectory_is_drawn_by_its_range(ax) -> None:
     states = np.random.default_rng(0).standard_normal((100_003, 1))
     sol = replace(traced(1), trace=None, states=states)
     sol.plot(ax)
-    (band,) = ax.collections
-    vertices = band.get_paths()[0].vertices
-    assert len(vertices) < 5000
-    assert (vertices[:, 1].min(), vertices[:, 1].max()) == (states.min(), states.max())
+    (line,) = ax.lines
+    drawn = line.get_ydata().reshape(-1, 2)
+    assert len(drawn) == 1000
+    assert (drawn.min(), drawn.max()) == (states.min(), states.max())
+    assert (drawn[0] == (states[:100].min(), states[:100].max())).all()
+    assert line.get_xdata()[-1] < 100_003
 
 
 def test_plot_says_what_it_wants() -> None:
@@ -152,6 +154,8 @@ def test_plot_says_what_it_wants() -> None:
         p.solve().plot(what="mertt")
     with pytest.raises(ValueError, match=r"kept no trace; want solve\(\.\.\., trace=True\)"):
         p.solve().plot(what="merit")
+    with pytest.raises(TypeError, match=r"ax is of type str, want axes .* what to plot is what="):
+        p.solve().plot("merit")
 
 
 def test_options_reach_the_lines_and_the_title_of_given_axes_stays(ax) -> None:

@@ -3,6 +3,7 @@ own."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -114,7 +115,13 @@ class Model:
 
     def _asked(self, name: str, function: Function, x: Array, u: Array | None, shape: tuple[int, ...]) -> Array:
         """What a function returns, checked."""
-        result = np.asarray(function(x, u))
+        try:
+            result = np.asarray(function(x, u))
+        except Exception as error:
+            if sys.version_info >= (3, 11):
+                shapes = f"x {x.shape}" + ("" if u is None else f" and u {u.shape}")
+                error.add_note(f"solve called {name} with {shapes}; it has to work over leading axes")
+            raise
         if result.dtype != self.dtype:
             other = f", or solve in that dtype: dtype=np.{result.dtype}" if result.dtype.char in FLOATS else ""
             raise TypeError(

@@ -204,14 +204,10 @@ def _states(ax: Any, states: Array, options: dict[str, Any]) -> None:
         return
     states = (states if states.ndim == 2 else states[0])[:, : len(_COMPONENTS)]
     at = np.arange(1, len(states) + 1)
-    low = high = states
     if len(states) > 4 * _BINS:
         first = np.linspace(0, len(states), _BINS, endpoint=False).astype(np.int64)
-        at = at[first]
-        low, high = np.minimum.reduceat(states, first), np.maximum.reduceat(states, first)
-    for i in range(states.shape[1]):
-        own = {"color": _COMPONENTS[i], "label": f"x[{i}]", **options}
-        if low is high:
-            ax.plot(at, states[:, i], **{"linewidth": 0.9, **own})
-        else:
-            ax.fill_between(at, low[:, i], high[:, i], **{"alpha": 0.6, "linewidth": 0.3, **own})
+        at = np.repeat(at[first], 2)  # from the least of each piece to its largest, and on
+        ends = [extreme.reduceat(states, first) for extreme in (np.minimum, np.maximum)]
+        states = np.stack(ends, 1).reshape(2 * _BINS, -1)
+    for i, values in enumerate(states.T):
+        ax.plot(at, values, **{"color": _COMPONENTS[i], "label": f"x[{i}]", "linewidth": 0.9, "alpha": 0.8, **options})

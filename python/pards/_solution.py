@@ -150,6 +150,7 @@ class Solution:
 
         Raises:
             ValueError: what is none of these, or the solve was not traced.
+            TypeError: ax is no axes.
             ImportError: there is no matplotlib.
         """
         shown: str = what or _plot.default(self)
@@ -159,6 +160,11 @@ class Solution:
             raise ValueError(
                 f"Solution.plot: what is {what!r}, but the solve kept no trace; "
                 "want solve(..., trace=True), or what='states'"
+            )
+        if ax is not None and not hasattr(ax, "plot"):
+            raise TypeError(
+                f"Solution.plot: ax is of type {type(ax).__name__}, want axes of matplotlib, or None; "
+                "what to plot is what="
             )
         own = ax is None
         ax = _plot.axes() if own else ax
