@@ -98,19 +98,13 @@ def callables() -> str:
 
 
 def overhead() -> str:
-    """Microseconds of a tiny call."""
+    """Microseconds of a tiny call, and of its parts."""
     rows = []
     for case in cases("overhead-tiny"):
         for flavour, row in case.items():
-            parts = ["", ""]
-            if "library_seconds" in row:
-                parts = [
-                    f"{1e6 * (row['seconds'] - row['library_seconds']):.0f}",
-                    f"{1e6 * row['library_seconds']:.0f}",
-                ]
-            rows.append(
-                [flavour.replace("jax.lax.scan", "`jax.lax.scan`, compiled"), f"{1e6 * row['seconds']:.0f}", *parts]
-            )
+            call, library = 1e6 * row["call_seconds"], 1e6 * row.get("library_seconds", 0)
+            parts = [f"{call - library:.0f}", f"{library:.0f}"] if library else ["", ""]
+            rows.append([flavour.replace("jax.lax.scan", "`jax.lax.scan`, compiled"), f"{call:.0f}", *parts])
     return markdown(["T = 10, D = 2", "µs a call", "in Python", "in the library"], rows)
 
 
