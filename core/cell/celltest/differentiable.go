@@ -24,7 +24,7 @@ func differentiable[T num.Float](t *testing.T, e Example, c cell.Cell[T], b cell
 			v[i] = T(rng.NormFloat64())
 		}
 		b.Y = filled[T](b.N*c.Dim(), 7) // not to be written
-		inputs(t, e, diff, b, v)
+		inputs(t, diff, b, v)
 		parameters(t, e, diff, b, v)
 		for _, y := range b.Y {
 			if y != 7 {
@@ -75,7 +75,7 @@ func near[T num.Float](t *testing.T, what string, got, want, top float64, n, d i
 	}
 }
 
-func inputs[T num.Float](t *testing.T, e Example, c cell.Differentiable[T], b cell.Block[T], v []T) {
+func inputs[T num.Float](t *testing.T, c cell.Differentiable[T], b cell.Block[T], v []T) {
 	n, d, m := b.N, c.Dim(), c.Inputs()
 	back := filled[T](n*m, math.NaN())
 	must(t, c.InputVJP(b, back, v))
