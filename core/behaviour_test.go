@@ -27,7 +27,7 @@ func TestNonfinite(t *testing.T) {
 	}{{"stop", false}, {"continue", false}, {"reset", true}} {
 		p, o, states := growing(t, 6), core.Defaults[float64](), make([]float64, 6)
 		o.Method, o.MeritTol, o.Nonfinite = "picard", 0, c.policy
-		s, err := core.Solve(core.CPU[float64]{}, p, &o, states)
+		s, err := core.Solve(core.CPU[float64]{}, p, &o, core.Host(states))
 		must(t, err)
 		r := s.Results[0]
 		if r.Status != method.Nonfinite || r.BadStep < 1 || (r.Resets > 0) != c.resets {
@@ -39,7 +39,7 @@ func TestNonfinite(t *testing.T) {
 	}
 	o, states := core.Defaults[float64](), make([]float64, 6)
 	o.Method = "sequential"
-	s, err := core.Solve(core.CPU[float64]{}, growing(t, 6), &o, states)
+	s, err := core.Solve(core.CPU[float64]{}, growing(t, 6), &o, core.Host(states))
 	must(t, err)
 	if r := s.Results[0]; r.Status != method.Nonfinite || r.BadStep != 2 || states[1] < 1e299 {
 		t.Errorf("sequential: %s, bad step %d, states %v", r.Status, r.BadStep, states)
@@ -54,7 +54,7 @@ func TestFailedWindow(t *testing.T) {
 			p.Guess = core.Array[float64]{Data: guess, Shape: []int{6, 1}}
 		}
 		o.Method, o.Window = "newton", 2
-		s, err := core.Solve(core.CPU[float64]{}, p, &o, states)
+		s, err := core.Solve(core.CPU[float64]{}, p, &o, core.Host(states))
 		must(t, err)
 		want := 1.0 // x0
 		if guess != nil {
@@ -79,7 +79,7 @@ func TestProgress(t *testing.T) {
 			last = o.Progress.Get()
 			return last.Iteration > 0
 		}
-		s, err := core.Solve(core.CPU[float64]{}, p, &o, make([]float64, p.Length))
+		s, err := core.Solve(core.CPU[float64]{}, p, &o, core.Host(make([]float64, p.Length)))
 		if e, ok := err.(*check.Error); !ok || e.Kind != check.Stopped || s.Worst() != method.Interrupted {
 			t.Fatalf("%s: got %v", name, err)
 		}
@@ -110,7 +110,7 @@ func TestMemory(t *testing.T) {
 		if name == "block_newton" {
 			o.Settings = param.Values[float32]{"block": {Number: 1024}}
 		}
-		_, err := core.Solve(core.CPU[float32]{}, p, &o, states)
+		_, err := core.Solve(core.CPU[float32]{}, p, &o, core.Host(states))
 		e, ok := err.(*check.Error)
 		if !ok || e.Kind != check.Memory || !strings.Contains(err.Error(), "solve: method "+name+" with batch 1, T = 32768, D = 2048") ||
 			!strings.Contains(err.Error(), want) {
@@ -138,7 +138,7 @@ func TestBadProblems(t *testing.T) {
 	} {
 		p, o := problem(t), core.Defaults[float64]()
 		c.change(p)
-		_, err := core.Solve(core.CPU[float64]{}, p, &o, make([]float64, 3))
+		_, err := core.Solve(core.CPU[float64]{}, p, &o, core.Host(make([]float64, 3)))
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("got  %v\nwant %s", err, c.want)
 		}

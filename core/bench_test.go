@@ -66,7 +66,7 @@ func benchmark(b *testing.B, name string, draw func(b *testing.B, batch, steps i
 			o.Method, o.MeritTol = name, 5e-4
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := core.Solve(core.CPU[float32]{}, p, &o, states); err != nil {
+				if _, err := core.Solve(core.CPU[float32]{}, p, &o, core.Host(states)); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -112,7 +112,7 @@ func BenchmarkTiny(b *testing.B) {
 			o.Method = name
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := core.Solve(core.CPU[float64]{}, p, &o, states); err != nil {
+				if _, err := core.Solve(core.CPU[float64]{}, p, &o, core.Host(states)); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -47,7 +47,7 @@ func TestBadOptions(t *testing.T) {
 	} {
 		o := core.Defaults[float64]()
 		c.change(&o)
-		_, err := core.Solve(core.CPU[float64]{}, problem(t), &o, make([]float64, 3))
+		_, err := core.Solve(core.CPU[float64]{}, problem(t), &o, core.Host(make([]float64, 3)))
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("got %v, want %s", err, c.want)
 		}
@@ -58,7 +58,7 @@ func TestBadOptions(t *testing.T) {
 func TestAuto(t *testing.T) {
 	o := core.Defaults[float64]()
 	states := make([]float64, 3)
-	s, err := core.Solve(core.CPU[float64]{}, problem(t), &o, states)
+	s, err := core.Solve(core.CPU[float64]{}, problem(t), &o, core.Host(states))
 	if err != nil || s.Method != "newton" || !strings.Contains(s.Reason, "affine") {
 		t.Fatalf("%+v, %v", s, err)
 	}
@@ -77,7 +77,7 @@ func TestStopped(t *testing.T) {
 	o := core.Defaults[float64]()
 	o.Method, o.MeritTol, o.Poll = "jacobi", 0, func() bool { return true }
 	p.X0.Data[0] = 1
-	_, err := core.Solve(core.CPU[float64]{}, p, &o, make([]float64, p.Length))
+	_, err := core.Solve(core.CPU[float64]{}, p, &o, core.Host(make([]float64, p.Length)))
 	if e, ok := err.(*check.Error); !ok || e.Kind != check.Stopped {
 		t.Fatalf("got %v", err)
 	}
@@ -103,7 +103,7 @@ func TestSettings(t *testing.T) {
 	} {
 		o := core.Defaults[float64]()
 		o.Method, o.Settings = c.method, c.settings
-		_, err := core.Solve(core.CPU[float64]{}, problem(t), &o, make([]float64, 3))
+		_, err := core.Solve(core.CPU[float64]{}, problem(t), &o, core.Host(make([]float64, 3)))
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("got  %v\nwant %s", err, c.want)
 		}

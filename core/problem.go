@@ -13,16 +13,36 @@ import (
 
 // Array is a row-major array; a nil Shape means that none was given.
 type Array[T num.Float] struct {
-	Data  []T
-	Shape []int
+	Data   []T // nil for an array on a device
+	Shape  []int
+	Device uintptr // its address in a device's memory; 0 on the host
+}
+
+// Host is an array of this machine's memory; without a shape it has one axis.
+func Host[T num.Float](data []T, shape ...int) Array[T] {
+	if len(shape) == 0 {
+		shape = []int{len(data)}
+	}
+	return Array[T]{Data: data, Shape: shape}
+}
+
+// size returns the number of elements that the shape asks for.
+func (a Array[T]) size() float64 {
+	n := 1.0
+	for _, k := range a.Shape {
+		n *= float64(k)
+	}
+	return n
 }
 
 // Problem is a model, where it starts, what drives it, and a first guess.
 type Problem[T num.Float] struct {
 	Cell          cell.Cell[T]
-	X0            Array[T] // (D) or (B, D)
-	Inputs        Array[T] // (T, M) or (B, T, M); none for an autonomous model, and for a Caller, which has its own
-	Guess         Array[T] // (T, D) or (B, T, D); none: x0 at every step
+	Name          string          // of the cell in its registry, "" for a callable
+	Params        param.Values[T] // of the cell
+	X0            Array[T]        // (D) or (B, D)
+	Inputs        Array[T]        // (T, M) or (B, T, M); none for an autonomous model, and for a Caller, which has its own
+	Guess         Array[T]        // (T, D) or (B, T, D); none: x0 at every step
 	Batch, Length int
 }
 
@@ -70,7 +90,7 @@ func (s *Solution) Worst() method.Status {
 }
 
 // check turns a problem into the form that methods work on.
-func (p *Problem[T]) check(states []T) (*method.Problem[T], error) {
+func (p *Problem[T]) check(states Array[T]) (*method.Problem[T], error) {
 	const fn = "solve"
 	c := p.Cell
 	d := c.Dim()
@@ -92,8 +112,8 @@ func (p *Problem[T]) check(states []T) (*method.Problem[T], error) {
 	if m.U, m.UStride, err = p.inputs(dims); err != nil {
 		return nil, err
 	}
-	if want := float64(p.Batch) * float64(p.Length) * float64(d); float64(len(states)) != want {
-		return nil, check.Valuef(fn, "states", fmt.Sprintf("holds %d numbers", len(states)),
+	if want := float64(p.Batch) * float64(p.Length) * float64(d); states.size() != want {
+		return nil, check.Valuef(fn, "states", fmt.Sprintf("holds %.0f numbers", states.size()),
 			fmt.Sprintf("B T D = %.0f", want), "")
 	}
 	return m, nil
@@ -111,7 +131,7 @@ func (a Array[T]) strided(dims *check.Dims, name, pattern string, size int) ([]T
 	if err := dims.Shape(name, a.Shape, pattern); err != nil {
 		return nil, 0, err
 	}
-	if i := num.FirstNonFinite(a.Data); i >= 0 {
+	if i := num.FirstNonFinite(a.Data); i >= 0 { // numbers on a device are looked at there
 		return nil, 0, check.Valuef("solve", name, fmt.Sprintf("holds %v at %s", a.Data[i], check.ShapeText(param.Unravel(i, a.Shape))),
 			"finite numbers", "a solve starts from numbers; what overflows later is reported in status")
 	}

@@ -10,21 +10,29 @@ import (
 	"pards/core/lds"
 	"pards/core/method"
 	"pards/core/num"
+	"pards/core/param"
 )
 
 // Backend runs a checked and planned solve.
 type Backend[T num.Float] interface {
 	// Name returns the device's name, "cpu".
 	Name() string
-	// Solve fills states (B, T, D) and results of the sequences named by members.
-	Solve(job *Plan[T], members []int, states []T, results []method.Result) error
+	// Choices returns the methods that "auto" runs, each on the sequences that the one before it failed on.
+	Choices(p *Problem[T]) []Choice
+	// Fits returns why a plan does not fit in memory, before anything is allocated.
+	Fits(job *Plan[T]) error
+	// Solve fills states and results of the sequences named by members.
+	Solve(job *Plan[T], members []int, results []method.Result) error
 }
 
 // Plan is a solve ready to run.
 type Plan[T num.Float] struct {
 	Problem    *method.Problem[T]
+	Given      *Problem[T] // what the caller gave, where arrays on a device have their addresses
+	States     Array[T]    // (B, T, D), to write to
 	Method     method.Method[T]
 	Name       string
+	Settings   param.Values[T]
 	Options    method.Options
 	NumThreads int
 	Poll       func() bool
@@ -36,9 +44,12 @@ type CPU[T num.Float] struct{}
 // Name returns "cpu".
 func (CPU[T]) Name() string { return "cpu" }
 
+// Fits asks how much memory is free.
+func (CPU[T]) Fits(p *Plan[T]) error { return checkMemory(p) }
+
 // Solve runs the plan on a team of goroutines.
-func (CPU[T]) Solve(p *Plan[T], members []int, states []T, results []method.Result) error {
-	job := method.Job[T]{Problem: p.Problem, Options: p.Options, Method: p.Method, Worker: par.New(p.NumThreads, p.Poll), States: states, Results: results}
+func (CPU[T]) Solve(p *Plan[T], members []int, results []method.Result) error {
+	job := method.Job[T]{Problem: p.Problem, Options: p.Options, Method: p.Method, Worker: par.New(p.NumThreads, p.Poll), States: p.States.Data, Results: results}
 	return job.Run(members)
 }
 
@@ -47,7 +58,7 @@ func Workers() int { return par.Default() }
 
 // Solve fills states (B, T, D) with the trajectory of a problem and says how it went. A sequence that fails is not an error: its
 // status says so.
-func Solve[T num.Float](backend Backend[T], p *Problem[T], o *Options[T], states []T) (*Solution, error) {
+func Solve[T num.Float](backend Backend[T], p *Problem[T], o *Options[T], states Array[T]) (*Solution, error) {
 	start := time.Now()
 	problem, err := p.check(states)
 	if err != nil {
@@ -57,7 +68,7 @@ func Solve[T num.Float](backend Backend[T], p *Problem[T], o *Options[T], states
 	if err != nil {
 		return nil, err
 	}
-	choices, err := choose(problem, o)
+	choices, err := choose(backend, p, o)
 	if err != nil {
 		return nil, err
 	}
@@ -74,21 +85,22 @@ func Solve[T num.Float](backend Backend[T], p *Problem[T], o *Options[T], states
 		for _, k := range members {
 			solution.Results[k] = method.Result{} // of a method that failed
 		}
-		m, err := method.New(c.name, o.Settings, problem.Steps, problem.Dim)
+		m, err := method.New(c.Method, o.Settings, problem.Steps, problem.Dim)
 		if err != nil {
 			return nil, err
 		}
-		plan := &Plan[T]{Problem: problem, Method: m, Name: c.name, Options: options, NumThreads: o.NumThreads, Poll: o.Poll}
-		if err := checkMemory(plan); err != nil && i+1 < len(choices) {
-			reasons = append(reasons, fmt.Sprintf("%s does not fit in memory", c.name))
+		plan := &Plan[T]{Problem: problem, Given: p, States: states, Method: m, Name: c.Method, Settings: o.Settings, Options: options,
+			NumThreads: o.NumThreads, Poll: o.Poll}
+		if err := backend.Fits(plan); err != nil && i+1 < len(choices) {
+			reasons = append(reasons, fmt.Sprintf("%s does not fit in memory", c.Method))
 			continue
 		} else if err != nil {
 			return nil, err
 		}
-		if err := backend.Solve(plan, members, states, solution.Results); err != nil {
+		if err := backend.Solve(plan, members, solution.Results); err != nil {
 			return nil, err
 		}
-		ran, reasons = append(ran, c.name), append(reasons, c.reason)
+		ran, reasons = append(ran, c.Method), append(reasons, c.Reason)
 		if members = failed(solution.Results, members); len(members) == 0 || solution.Worst() == method.Interrupted {
 			break
 		}

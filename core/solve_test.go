@@ -9,7 +9,7 @@ import (
 )
 
 func cpu[T num.Float](p *core.Problem[T], o *core.Options[T], states []T) (*core.Solution, error) {
-	return core.Solve(core.CPU[T]{}, p, o, states)
+	return core.Solve(core.CPU[T]{}, p, o, core.Host(states))
 }
 
 func TestMethods(t *testing.T) {
