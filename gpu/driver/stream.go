@@ -1,0 +1,119 @@
+//go:build cuda
+
+package driver
+
+import (
+	"runtime"
+	"time"
+	"unsafe"
+
+	"gorgonia.org/cu"
+)
+
+// Stream is an order of work on a device. The zero Stream is the default one.
+type Stream struct{ stream cu.Stream }
+
+// NewStream makes a stream that does not wait for the default one.
+func (d *Device) NewStream() (Stream, error) {
+	s, err := cu.MakeStream(cu.NonBlocking)
+	return Stream{s}, wrap("making a stream", err)
+}
+
+// StreamOf is a stream that another library made.
+func StreamOf(handle uintptr) Stream { return *(*Stream)(unsafe.Pointer(&handle)) }
+
+// Handle is what other libraries take for the stream.
+func (s Stream) Handle() uintptr { return *(*uintptr)(unsafe.Pointer(&s)) }
+
+// Destroy gives the stream back.
+func (s Stream) Destroy() { _ = s.stream.Destroy() }
+
+// CopyIn copies from the host.
+func (s Stream) CopyIn(dst Ptr, src unsafe.Pointer, bytes int) error {
+	if bytes == 0 {
+		return nil
+	}
+	return wrap("copying to the device", cu.MemcpyHtoDAsync(cu.DevicePtr(dst), src, int64(bytes), s.stream))
+}
+
+// CopyOut copies to the host. Memory of Go's and of most callers is pageable, which makes the driver wait for it.
+func (s Stream) CopyOut(dst unsafe.Pointer, src Ptr, bytes int) error {
+	if bytes == 0 {
+		return nil
+	}
+	return wrap("copying from the device", cu.MemcpyDtoHAsync(dst, cu.DevicePtr(src), int64(bytes), s.stream))
+}
+
+// Copy copies within the device.
+func (s Stream) Copy(dst, src Ptr, bytes int) error {
+	if bytes == 0 {
+		return nil
+	}
+	return wrap("copying on the device", cu.MemcpyDtoDAsync(cu.DevicePtr(dst), cu.DevicePtr(src), int64(bytes), s.stream))
+}
+
+// Zero clears memory.
+func (s Stream) Zero(dst Ptr, bytes int) error {
+	if bytes == 0 {
+		return nil
+	}
+	return wrap("clearing memory", cu.MemsetD8Async(cu.DevicePtr(dst), 0, int64(bytes), s.stream))
+}
+
+// How long Wait looks without a pause, and how often it asks whether to stop.
+const (
+	spinning  = 200 * time.Microsecond
+	askingFor = 20 * time.Millisecond
+)
+
+// Wait returns when the stream's work is done, with the error that ended it, or as soon as poll (which may be nil) returns true: stopped
+// is true then, and the work goes on.
+func (s Stream) Wait(poll func() bool) (stopped bool, err error) {
+	start := time.Now()
+	asked := start
+	for {
+		switch err := s.stream.Query(); err {
+		case nil:
+			return false, nil
+		case cu.NotReady:
+		default:
+			return false, wrap("a kernel", err)
+		}
+		now := time.Now()
+		if poll != nil && now.Sub(asked) >= askingFor {
+			asked = now
+			if poll() {
+				return true, nil
+			}
+		}
+		if now.Sub(start) > spinning {
+			time.Sleep(20 * time.Microsecond)
+		} else {
+			runtime.Gosched()
+		}
+	}
+}
+
+// After makes the stream wait for an event.
+func (s Stream) After(e Event) error { return wrap("waiting for an event", s.stream.Wait(e.event, 0)) }
+
+// Event is a point in a stream.
+type Event struct{ event cu.Event }
+
+// NewEvent makes an event that takes the time.
+func (d *Device) NewEvent() (Event, error) {
+	e, err := cu.MakeEvent(cu.DefaultEvent)
+	return Event{e}, wrap("making an event", err)
+}
+
+// Destroy gives the event back.
+func (e Event) Destroy() { _ = cu.DestroyEvent(&e.event) }
+
+// Record puts the event into a stream.
+func (e Event) Record(s Stream) error { return wrap("recording an event", e.event.Record(s.stream)) }
+
+// Since returns the seconds between two events that have passed.
+func (e Event) Since(from Event) (float64, error) {
+	ms, err := from.event.Elapsed(e.event)
+	return ms / 1e3, wrap("reading an event", err)
+}

@@ -1,0 +1,32 @@
+//go:build !cuda
+
+package gpu
+
+import (
+	"pards/core"
+	"pards/core/num"
+	"pards/gpu/driver"
+)
+
+// Open returns why the GPU cannot be used.
+func Open(ordinal int) error {
+	_, err := driver.Open(ordinal)
+	return err
+}
+
+// New returns why there is no backend.
+func New[T num.Float](ordinal int) (core.Backend[T], error) { return nil, Open(ordinal) }
+
+// Scan returns why there is none.
+func Scan[T num.Float](ordinal int, structure string, a, b, x0, out core.Array[T], reverse bool, poll func() bool) error {
+	return Open(ordinal)
+}
+
+// Copy returns why there is no device to copy from or to.
+func Copy(ordinal int, dst, src uintptr, bytes int, in bool) error { return Open(ordinal) }
+
+// Alloc returns why there is no memory.
+func Alloc(ordinal, bytes int) (uintptr, error) { return 0, Open(ordinal) }
+
+// Free does nothing.
+func Free(ordinal int, at uintptr) {}

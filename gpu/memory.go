@@ -1,0 +1,119 @@
+//go:build cuda
+
+package gpu
+
+import (
+	"math"
+	"unsafe"
+
+	"pards/core"
+	"pards/core/check"
+	"pards/core/lds"
+	"pards/core/num"
+	"pards/gpu/driver"
+)
+
+var nan = math.NaN()
+
+// on opens a device and makes it current while f runs.
+func on(ordinal int, f func(d *driver.Device) error) error {
+	d, err := driver.Open(ordinal)
+	if err != nil {
+		return err
+	}
+	leave, err := d.Enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return f(d)
+}
+
+// Copy moves bytes between the host and a device, to the device if in is set.
+func Copy(ordinal int, dst, src uintptr, bytes int, in bool) error {
+	return on(ordinal, func(*driver.Device) error {
+		var s driver.Stream
+		var err error
+		if in {
+			err = s.CopyIn(driver.Ptr(dst), *(*unsafe.Pointer)(unsafe.Pointer(&src)), bytes)
+		} else {
+			err = s.CopyOut(*(*unsafe.Pointer)(unsafe.Pointer(&dst)), driver.Ptr(src), bytes)
+		}
+		if err == nil {
+			_, err = s.Wait(nil)
+		}
+		return err
+	})
+}
+
+// Alloc returns memory of a device.
+func Alloc(ordinal, bytes int) (at uintptr, err error) {
+	err = on(ordinal, func(d *driver.Device) error {
+		p, err := d.Alloc(bytes)
+		at = uintptr(p)
+		return err
+	})
+	return at, err
+}
+
+// Free takes memory of Alloc back.
+func Free(ordinal int, at uintptr) {
+	_ = on(ordinal, func(d *driver.Device) error {
+		d.Free(driver.Ptr(at))
+		return nil
+	})
+}
+
+// Scan is core.Scan on a device.
+func Scan[T num.Float](ordinal int, structure string, a, b, x0, out core.Array[T], reverse bool, poll func() bool) error {
+	s, err := lds.ForArray[T]("scan", structure, a.Shape)
+	if err != nil {
+		return err
+	}
+	if err := lds.Check(s, a.Data, a.Shape, b.Shape, out.Shape, x0.Shape, reverse); err != nil {
+		return err
+	}
+	var run any = scanners.f32
+	if num.Size[T]() == 8 {
+		run = scanners.f64
+	}
+	scan := run.(scanner[T])
+	if scan == nil {
+		return &check.Error{Kind: check.Device, Func: "scan", Arg: "device", Came: "is a GPU", Want: `"cpu"`, Why: "this version has no scan kernels"}
+	}
+	return on(ordinal, func(d *driver.Device) error {
+		var stream driver.Stream
+		at := make([]driver.Ptr, 4)
+		for i, array := range []core.Array[T]{a, b, x0, out} {
+			if at[i] = driver.Ptr(array.Device); at[i] != 0 || len(array.Data) == 0 {
+				continue
+			}
+			bytes := len(array.Data) * num.Size[T]()
+			if at[i], err = d.Alloc(bytes); err != nil {
+				return check.Of(check.Memory, "scan", err.Error())
+			}
+			defer d.Free(at[i])
+			if i < 3 {
+				if err := stream.CopyIn(at[i], unsafe.Pointer(unsafe.SliceData(array.Data)), bytes); err != nil {
+					return err
+				}
+			}
+		}
+		if b.Shape[0] > 0 && b.Shape[1] > 0 && b.Shape[2] > 0 {
+			if err := scan(d, stream, s, at[0], at[1], at[2], at[3], b.Shape[0], b.Shape[1], b.Shape[2], reverse); err != nil {
+				return err
+			}
+		}
+		if out.Device == 0 {
+			if err := stream.CopyOut(unsafe.Pointer(unsafe.SliceData(out.Data)), at[3], len(out.Data)*num.Size[T]()); err != nil {
+				return err
+			}
+		}
+		stopped, err := stream.Wait(poll)
+		if stopped {
+			_, _ = stream.Wait(nil) // a scan is short, and its memory must not be given back under it
+			err = check.Of(check.Stopped, "scan", "interrupted")
+		}
+		return err
+	})
+}
