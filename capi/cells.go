@@ -26,6 +26,8 @@ import (
 // nativeCell and callerCell are what cell handles stand for.
 type nativeCell[T num.Float] struct {
 	cell   cell.Cell[T]
+	name   string
+	values param.Values[T]
 	params []parameter // what it may have derivatives with respect to
 }
 

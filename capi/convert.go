@@ -22,8 +22,16 @@ const mostAxes = 8
 
 var dtypeNames = map[int32]string{float32Type: "float32", float64Type: "float64", int64Type: "int64", textType: "text"}
 
-// shapeOf reads and checks an array's header: the number of elements fits, and data is there and aligned to size bytes.
+// shapeOf is header for an array that must be on the host.
 func shapeOf(fn, name string, a *C.pards_array, dtype int32, size int) ([]int, int, error) {
+	if a.device != 0 {
+		return nil, 0, check.Valuef(fn, name, fmt.Sprintf("is on device %d", a.device), "device 0, the host", "")
+	}
+	return header(fn, name, a, dtype, size)
+}
+
+// header reads and checks an array's header: the number of elements fits, and data is there and aligned to size bytes.
+func header(fn, name string, a *C.pards_array, dtype int32, size int) ([]int, int, error) {
 	fail := func(came, want string) ([]int, int, error) {
 		return nil, 0, check.Valuef(fn, name, came, want, "")
 	}
@@ -33,9 +41,6 @@ func shapeOf(fn, name string, a *C.pards_array, dtype int32, size int) ([]int, i
 			came = fmt.Sprintf("code %d", got)
 		}
 		return nil, 0, check.Typef(fn, name, "has dtype "+came, dtypeNames[dtype], "")
-	}
-	if a.device != 0 {
-		return fail(fmt.Sprintf("is on device %d", a.device), "device 0, the host")
 	}
 	if a.ndim < 0 || a.ndim > mostAxes || a.ndim > 0 && a.shape == nil {
 		return fail(fmt.Sprintf("has ndim %d or no shape", a.ndim), fmt.Sprintf("0 to %d axes and their lengths", mostAxes))
@@ -87,12 +92,29 @@ func view[T num.Float](fn, name string, a *C.pards_array) (core.Array[T], error)
 	return core.Array[T]{Data: elements[T](a.data, total), Shape: shape}, nil
 }
 
+// anywhere is view for an array that may be on a device.
+func anywhere[T num.Float](fn, name string, a *C.pards_array) (core.Array[T], error) {
+	if a == nil || a.device == 0 {
+		return view[T](fn, name, a)
+	}
+	shape, _, err := header(fn, name, a, dtypeOf[T](), num.Size[T]())
+	return core.Array[T]{Shape: shape, Device: uintptr(a.data)}, err
+}
+
 // needed is view for an array that must be there.
 func needed[T num.Float](fn, name string, a *C.pards_array) (core.Array[T], error) {
 	if a == nil {
 		return core.Array[T]{}, check.Valuef(fn, name, "is null", "an array", "")
 	}
 	return view[T](fn, name, a)
+}
+
+// neededAnywhere is anywhere for an array that must be there.
+func neededAnywhere[T num.Float](fn, name string, a *C.pards_array) (core.Array[T], error) {
+	if a == nil {
+		return needed[T](fn, name, a)
+	}
+	return anywhere[T](fn, name, a)
 }
 
 // text reads a C string; a null pointer is "".

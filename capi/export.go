@@ -25,6 +25,7 @@ import (
 	"pards/core/lds"
 	"pards/core/method"
 	"pards/core/num"
+	"pards/gpu"
 )
 
 func main() {}
@@ -76,7 +77,7 @@ func newCell[T num.Float](name string, params *C.pards_param, count C.int64_t) (
 	if err != nil {
 		return 0, err
 	}
-	return keep(&nativeCell[T]{c, parametersOf(name, v)}), nil
+	return keep(&nativeCell[T]{c, name, v, parametersOf(name, v)}), nil
 }
 
 func badDtype(fn, name string, dtype int32) error {
@@ -307,24 +308,28 @@ func pards_scan(args *C.pards_scan_args, msg *C.char, cap C.int64_t) C.int32_t {
 
 func scan[T num.Float](args *C.pards_scan_args) error {
 	const fn = "scan"
-	b, err := needed[T](fn, "b", args.b)
+	b, err := neededAnywhere[T](fn, "b", args.b)
 	if err != nil {
 		return err
 	}
-	out, err := needed[T](fn, "out", args.out)
+	out, err := neededAnywhere[T](fn, "out", args.out)
 	if err != nil {
 		return err
 	}
-	a, err := view[T](fn, "A", args.a)
+	a, err := anywhere[T](fn, "A", args.a)
 	if err != nil {
 		return err
 	}
-	x0, err := view[T](fn, "x0", args.x0)
+	x0, err := anywhere[T](fn, "x0", args.x0)
 	if err != nil {
 		return err
 	}
-	if err := checkDevice(fn, text(args.device)); err != nil {
+	ordinal, err := deviceOf(fn, text(args.device), named{"A", args.a}, named{"b", args.b}, named{"x0", args.x0}, named{"out", args.out})
+	if err != nil {
 		return err
+	}
+	if ordinal >= 0 {
+		return onDevice(fn, text(args.device), gpu.Scan(ordinal, text(args.structure), a, b, x0, out, args.reverse != 0, poller(args.poll, args.context, nil)))
 	}
 	return core.Scan(text(args.structure), a, b, x0, out, args.reverse != 0, int(args.num_threads), poller(args.poll, args.context, nil))
 }
@@ -364,21 +369,7 @@ const columns = 8
 func solve[T num.Float](args *C.pards_solve_args) error {
 	const fn = "solve"
 	args.history, args.window_used, args.seconds = 0, 0, 0
-	c, err := cellOf[T](fn, int64(args.cell), args.context)
-	if err != nil {
-		return err
-	}
-	p := core.Problem[T]{Cell: c, Batch: int(args.batch), Length: int(args.length)}
-	if p.X0, err = needed[T](fn, "x0", args.x0); err != nil {
-		return err
-	}
-	if p.Inputs, err = view[T](fn, "inputs", args.inputs); err != nil {
-		return err
-	}
-	if p.Guess, err = view[T](fn, "guess", args.guess); err != nil {
-		return err
-	}
-	states, err := needed[T](fn, "states", args.states)
+	p, states, err := problem[T](args)
 	if err != nil {
 		return err
 	}
@@ -389,18 +380,55 @@ func solve[T num.Float](args *C.pards_solve_args) error {
 	if want := []int{p.Batch, columns}; !slices.Equal(want, report.Shape) {
 		return check.Valuef(fn, "report", "has shape "+check.ShapeText(report.Shape), check.ShapeText(want), "")
 	}
-	if err := checkDevice(fn, text(args.device)); err != nil {
+	backend, err := backendOf[T](args)
+	if err != nil {
 		return err
 	}
 	o, err := options[T](args)
 	if err != nil {
 		return err
 	}
-	solution, err := core.Solve(core.CPU[T]{}, &p, o, states.Data)
+	solution, err := core.Solve(backend, p, o, states)
 	if solution != nil {
 		encode(args, solution, report.Data)
 	}
 	return err
+}
+
+// problem decodes what is to be solved, and where the states go.
+func problem[T num.Float](args *C.pards_solve_args) (*core.Problem[T], core.Array[T], error) {
+	const fn = "solve"
+	var states core.Array[T]
+	c, err := cellOf[T](fn, int64(args.cell), args.context)
+	if err != nil {
+		return nil, states, err
+	}
+	p := &core.Problem[T]{Cell: c, Batch: int(args.batch), Length: int(args.length)}
+	if native, err := lookup[*nativeCell[T]](fn, "cell", int64(args.cell)); err == nil {
+		p.Name, p.Params = native.name, native.values
+	}
+	if p.X0, err = neededAnywhere[T](fn, "x0", args.x0); err != nil {
+		return nil, states, err
+	}
+	if p.Inputs, err = anywhere[T](fn, "inputs", args.inputs); err != nil {
+		return nil, states, err
+	}
+	if p.Guess, err = anywhere[T](fn, "guess", args.guess); err != nil {
+		return nil, states, err
+	}
+	states, err = neededAnywhere[T](fn, "states", args.states)
+	return p, states, err
+}
+
+// backendOf opens the device that a solve asks for.
+func backendOf[T num.Float](args *C.pards_solve_args) (core.Backend[T], error) {
+	const fn = "solve"
+	ordinal, err := deviceOf(fn, text(args.device), named{"x0", args.x0}, named{"inputs", args.inputs}, named{"guess", args.guess}, named{"states", args.states})
+	if err != nil || ordinal < 0 {
+		return core.CPU[T]{}, err
+	}
+	b, err := gpu.New[T](ordinal)
+	return b, onDevice(fn, text(args.device), err)
 }
 
 func options[T num.Float](args *C.pards_solve_args) (*core.Options[T], error) {
@@ -416,18 +444,6 @@ func options[T num.Float](args *C.pards_solve_args) (*core.Options[T], error) {
 	}
 	o.Poll = poller(args.poll, args.context, o.Progress)
 	return o, nil
-}
-
-// checkDevice refuses devices that are not there.
-func checkDevice(fn, device string) error {
-	switch device {
-	case "auto", "cpu", "":
-		return nil
-	}
-	if device == "cuda" || len(device) > 5 && device[:5] == "cuda:" {
-		return &check.Error{Kind: check.Device, Func: fn, Arg: "device", Came: fmt.Sprintf("is %q", device), Want: `"auto" or "cpu"`, Why: gpuReason()}
-	}
-	return check.Choice(fn, "device", device, []string{"auto", "cpu", "cuda", "cuda:N"})
 }
 
 // encode writes a solution to the caller's report and args.

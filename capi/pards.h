@@ -38,7 +38,7 @@ enum pards_dtype { PARDS_FLOAT32 = 1, PARDS_FLOAT64 = 2, PARDS_INT64 = 3, PARDS_
 typedef struct pards_array {
     void *data;
     int32_t dtype;          /* enum pards_dtype; text is bytes without a final 0 */
-    int32_t device;         /* 0: the host */
+    int32_t device;         /* 0: the host; 1 + N: the GPU cuda:N, in pards_solve's and pards_scan's arrays alone */
     int64_t ndim;
     const int64_t *shape;   /* ndim numbers; NULL when ndim is 0 */
 } pards_array;
@@ -130,7 +130,7 @@ typedef struct pards_scan_args {
     const pards_array *x0;      /* (B, D), or NULL: the first A is not read */
     const pards_array *out;     /* (B, T, D) */
     int64_t reverse;
-    const char *device;         /* "auto", "cpu" */
+    const char *device;         /* "auto", "cpu", "cuda", "cuda:N"; arrays on a GPU are scanned there */
     int64_t num_threads;        /* 0: as many as the process may use */
     pards_poll poll;            /* or NULL */
     void *context;
