@@ -19,7 +19,7 @@ from setuptools.errors import ExecError
 ROOT = Path(__file__).resolve().parent
 LIBRARY, HEADER = "libpards.so", "pards.h"
 GO = re.search(r"^go (\d+\.\d+)", (ROOT / "go.mod").read_text(), re.MULTILINE)[1]  # the oldest that will do
-TAGS = "netgo,osusergo"
+TAGS = ["netgo", "osusergo"]
 # The oldest glibc: zig links against it, and no wheel claims less, as NumPy's do not.
 GLIBC = (2, 17)
 
@@ -108,11 +108,19 @@ def compiler(env: dict[str, str]) -> str:
     raise ExecError(NO_CC + tried(found))
 
 
+def cuda_headers() -> list[str]:
+    """Where cuda.h of the build requirement nvidia-cuda-runtime-cu12 is; the GPU backend is for x86-64 alone."""
+    found = find_package("nvidia", "cuda_runtime", "include") if platform.machine() == "x86_64" else []
+    return [include for include in found if Path(include, "cuda.h").exists()][:1]
+
+
 def environment(temp: str) -> dict[str, str]:
     """The settings of the build. What the machine says about module proxies and checksums stays as it is."""
     env = {k: v for k, v in os.environ.items() if k not in ("GOROOT", "GOOS", "GOARCH")}
     env |= {"CGO_ENABLED": "1", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-mod=readonly -buildvcs=false"}
     env.setdefault("CGO_CFLAGS", "-O2 -g0")  # Go's default is -O2 -g, and debug information holds paths of this machine
+    for include in cuda_headers():
+        env["CGO_CFLAGS"] += f" '-I{include}'"
     home = os.environ.get("HOME", "")
     if not (os.path.isdir(home) and os.access(home, os.W_OK)):
         for name in ("GOCACHE", "GOPATH", "ZIG_GLOBAL_CACHE_DIR"):
@@ -127,12 +135,13 @@ def build_library(target: Path, version: str) -> None:
     with tempfile.TemporaryDirectory(prefix="pards-") as temp:
         env = environment(temp)
         go, env["CC"] = find_go(), compiler(env)
-        print(f"building {LIBRARY} with {go} and {env['CC']}", flush=True)
+        tags = ",".join([*TAGS, "cuda"] if cuda_headers() else TAGS)
+        print(f"building {LIBRARY} with {go} and {env['CC']}, tags {tags}", flush=True)
         # Quotes within quotes serve a path with a space; zig strips only when -s is said here too.
         exports = ROOT / "capi" / "exports.map"
         flags = f"""-s -w -X pards/core.Version={version} -extldflags '"-Wl,--version-script={exports}" -s'"""
         built = Path(temp, LIBRARY)
-        command = [go, "build", "-buildmode=c-shared", "-trimpath", f"-tags={TAGS}", f"-ldflags={flags}", f"-o={built}"]
+        command = [go, "build", "-buildmode=c-shared", "-trimpath", f"-tags={tags}", f"-ldflags={flags}", f"-o={built}"]
         if subprocess.run([*command, "./capi"], cwd=ROOT, env=env).returncode:
             raise ExecError(
                 "go build failed, as said above; the first one needs the network, for the modules of go.mod"
