@@ -1,5 +1,6 @@
 // The entry point of scans in levels, of the variant that the options name: PARDS_REAL, PARDS_OP, PARDS_DIM, PARDS_BLOCK (threads),
-// PARDS_ALIGNED (matrices begin at multiples of 16 bytes), PARDS_RESIDENT (blocks that a multiprocessor is to hold).
+// PARDS_ALIGNED (matrices begin at multiples of 16 bytes), PARDS_RESIDENT (blocks that a multiprocessor is to hold), PARDS_SHARED and
+// PARDS_TEAM (what the launch takes the variant to need).
 #include "op_block_diagonal.cuh"
 #include "op_dense.cuh"
 #include "op_large.cuh"
@@ -11,5 +12,5 @@ extern "C" __global__ void __launch_bounds__(PARDS_BLOCK, PARDS_RESIDENT) scan(l
     run_levels<variant>(g, dynamic_shared());
 }
 
-// What the launch needs to know of the variant: bytes of dynamic shared memory, threads of a team, teams of a block.
-extern "C" __constant__ int variant_sizes[3] = {variant::bytes, variant::team, variant::teams};
+// The launch is planned without the compiler, in gpu/scanplan.go.
+static_assert(PARDS_SHARED == variant::bytes && PARDS_TEAM == variant::team, "gpu/scanplan.go and the kernel disagree on memory or teams");

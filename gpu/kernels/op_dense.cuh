@@ -50,7 +50,7 @@ template <class T, int D, int block, bool aligned> struct dense {
                 if (t >= c.steps) break;
                 const long long at = back ? c.steps - 1 - t : t;
                 const T *a = c.a + at * c.step_a, *b = c.b + at * c.step_b;
-#pragma unroll
+#pragma unroll 4
                 for (int e = lane * V; e < D * D; e += lanes * V) copy_async<V * sizeof(T)>(to + m * (one + vec) + e / D * stride + e % D, a + e);
 #pragma unroll
                 for (int e = lane * V; e < D; e += lanes * V) copy_async<V * sizeof(T)>(to + m * (one + vec) + one + e, b + e);
@@ -143,7 +143,7 @@ template <class T, int D, int block, bool aligned> struct dense {
 #pragma unroll
                 for (int i = 0; i < columns; i++) sum[r][i] = 0;
             if (work) {
-#pragma unroll 4
+#pragma unroll (V == pack_most<T> ? 4 : 1)
                 for (int k = 0; k < D; k++) {
 #pragma unroll
                     for (int r = 0; r < rows; r++) {

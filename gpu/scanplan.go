@@ -1,0 +1,219 @@
+package gpu
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// scanShape is all that the plan of a scan depends on, beside the device.
+type scanShape struct {
+	structure         string
+	bytes             int // of a number
+	batch, steps, dim int
+	aligned           bool // every array begins at a multiple of 16 bytes
+}
+
+// variant is a kernel: a source of kernels/, its entry and the options that choose the variant.
+type variant struct {
+	source, entry string
+	options       []string
+}
+
+func realName(bytes int) string {
+	if bytes == 4 {
+		return "float"
+	}
+	return "double"
+}
+
+func define(name string, value any) string { return fmt.Sprintf("-DPARDS_%s=%v", name, value) }
+
+// onePassPlan is a scan by kernels/scan.cu.
+type onePassPlan struct {
+	variant
+	threads, tiles, strips int
+	words                  int // of the work area
+}
+
+// lanesFor returns over how many lanes n components lie: a power of two that divides a warp.
+func lanesFor(n int) int {
+	c := 1
+	for c < n && c < 32 {
+		c *= 2
+	}
+	return c
+}
+
+// planOnePass chooses the variant for a structure that acts on each component alone.
+func planOnePass(s scanShape) onePassPlan {
+	row, staged := stagedPolicy[s.bytes/8][s.dim]
+	if !staged {
+		row = directVariant(s)
+	}
+	slots, words := row.c*row.v, s.bytes/4
+	numbers := 2
+	if s.structure == "identity" {
+		numbers = 1
+	}
+	p := onePassPlan{threads: row.c * row.j, strips: (s.dim + slots - 1) / slots, tiles: (s.steps + row.j*row.k - 1) / (row.j * row.k)}
+	groups := (p.tiles + row.j - 1) / row.j
+	p.words = workHead + s.batch*p.strips*slots*words*(p.tiles*numbers+groups)
+	p.variant = variant{"scan.cu", "scan", []string{define("REAL", realName(s.bytes)), define("OP", s.structure), define("STAGED", b2i(row.staged)),
+		define("V", row.v), define("C", row.c), define("J", row.j), define("K", row.k), define("RESIDENT", row.resident)}}
+	return p
+}
+
+// workHead is work_head of scan.cuh.
+const workHead = 16
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// directVariant moves 16 bytes at once where that divides the dimension.
+func directVariant(s scanShape) onePass {
+	v := 1
+	for _, n := range []int{16 / s.bytes, 2} {
+		if s.dim%n == 0 && s.aligned {
+			v = n
+			break
+		}
+	}
+	c := lanesFor((s.dim + v - 1) / v)
+	row := directPolicy[v*s.bytes/4]
+	row.v, row.c = v, c
+	row.j = row.j / c
+	return row
+}
+
+// levelsPlan is a scan by kernels/levels.cu.
+type levelsPlan struct {
+	variant
+	threads, shared int
+	team            int
+	policy          leveled
+	length          int // numbers of a matrix
+}
+
+// planLevels chooses the variant for matrices of a dimension.
+func planLevels(structure string, bytes, d int, aligned bool) levelsPlan {
+	op, dim := structure, d
+	var row leveled
+	switch {
+	case structure == "permutation":
+		row, dim = permutationPolicy, lanesFor(d)
+		if d > 32 {
+			dim = row.block
+		}
+	case d > denseMost:
+		op, row, dim = "large", largePolicy, 0
+	default:
+		op = "dense"
+		for _, row = range densePolicy[bytes/8] {
+			if d <= row.most {
+				break
+			}
+		}
+	}
+	p := levelsPlan{threads: row.block, policy: row, team: row.block, length: d * d}
+	switch op {
+	case "dense":
+		p.team, p.shared = denseShared(bytes, d, row.block, aligned)
+	case "permutation":
+		p.team, p.length = dim, d
+	}
+	p.variant = variant{"levels.cu", "scan", []string{define("REAL", realName(bytes)), define("OP", op), define("DIM", dim), define("BLOCK", row.block),
+		define("ALIGNED", b2i(aligned)), define("RESIDENT", row.resident), define("SHARED", p.shared), define("TEAM", p.team)}}
+	return p
+}
+
+// denseMost is the largest dimension whose matrices go through shared memory.
+const denseMost = 64
+
+// denseShared returns the threads of a team and the bytes of shared memory of a block of op_dense.cuh, whose compilation fails if
+// these differ from its own.
+func denseShared(bytes, d, block int, aligned bool) (team, shared int) {
+	pick := func(values ...int) int { // by D <= 2, 4, 8, 16, 32, 64
+		for i, most := range []int{2, 4, 8, 16, 32, 64} {
+			if d <= most {
+				return values[i]
+			}
+		}
+		return 0
+	}
+	up := func(n int) int { m := 16 / bytes; return (n + m - 1) / m * m }
+	team = pick(2, 4, 8, 16, 32, 64)
+	v := 1
+	if most := 16 / bytes; aligned && d%most == 0 {
+		v = most
+	} else if aligned && d%2 == 0 && bytes == 4 {
+		v = 2
+	}
+	stride := d
+	if d >= 8 && v > 1 {
+		stride += v
+	} else if d >= 8 {
+		stride += 1 - d%2
+	}
+	kept := pick(0, 0, 0, 0, 32*d, 64*d)
+	numbers := pick(4, 4, 4, 4, 3, 2)*pick(8, 4, 2, 1, 1, 1)*(up(d*stride)+up(d)) + kept + 2*up(d)
+	return team, numbers * (block / team) * bytes
+}
+
+// cut is how time is cut: the length of the chunks of each level, the last one's all there is.
+type cut []int
+
+// lengths are those that chunks may have.
+var lengths = []int{2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 384, 512, 768, 1024, 2048, 4096}
+
+// barrier is what it costs, in microseconds, to go up one level and down again.
+const barrier = 2.5
+
+// levelsMost is levels_most of levels.cuh.
+const levelsMost = 6
+
+// cutTime returns the cut that takes least time where `teams` chunks are worked on at once.
+func cutTime(steps, sequences, teams int, policy leveled) cut {
+	type key struct{ steps, depth int }
+	type best struct {
+		cost float64
+		cut  cut
+	}
+	waves := func(n int) float64 { return float64((n + teams - 1) / teams) }
+	memo := map[key]best{}
+	var find func(k key) best
+	find = func(k key) best {
+		if b, ok := memo[k]; ok {
+			return b
+		}
+		b := best{waves(sequences) * float64(k.steps) * policy.apply, cut{k.steps}}
+		for _, c := range lengths {
+			if c >= k.steps || k.depth+1 == levelsMost || policy.reduce == 0 {
+				break
+			}
+			chunks := (k.steps + c - 1) / c
+			up := find(key{chunks - 1, k.depth + 1})
+			if cost := waves(sequences*chunks)*float64(c)*(policy.reduce+policy.apply) + barrier + up.cost; cost < b.cost {
+				b = best{cost, append(cut{c}, up.cut...)}
+			}
+		}
+		memo[k] = b
+		return b
+	}
+	return find(key{steps, 0}).cut
+}
+
+// chunks returns the number of chunks of each level.
+func (c cut) chunks(steps int) []int {
+	var n []int
+	for _, length := range c {
+		n = append(n, (steps+length-1)/length)
+		steps = n[len(n)-1] - 1
+	}
+	return n
+}
+
+func (v variant) String() string { return v.source + " " + strconv.Quote(fmt.Sprint(v.options)) }
