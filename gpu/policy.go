@@ -12,9 +12,10 @@ type onePass struct {
 // stagedPolicy is by the dimension; only these lie in one piece that is worth taking through shared memory. float32, then float64.
 var stagedPolicy = [2]map[int]onePass{
 	{
-		1: {true, 1, 1, 256, 16, 2},
+		1: {true, 1, 1, 256, 16, 3},
 		2: {true, 1, 2, 128, 16, 2},
 		4: {true, 1, 4, 64, 16, 2},
+		8: {true, 1, 8, 32, 16, 2},
 	},
 	{
 		1: {true, 1, 1, 256, 8, 2},
@@ -24,9 +25,8 @@ var stagedPolicy = [2]map[int]onePass{
 
 // directPolicy is by how many words of 4 bytes a thread moves at once; v and c follow from the dimension, j counts all threads.
 var directPolicy = map[int]onePass{
-	4: {j: 256, k: 8, resident: 2},
-	2: {j: 256, k: 8, resident: 3},
-	1: {j: 256, k: 8, resident: 3},
+	2: {j: 256, k: 16, resident: 2},
+	1: {j: 256, k: 16, resident: 2},
 }
 
 // leveled is a variant of kernels/levels.cu.
@@ -40,15 +40,15 @@ type leveled struct {
 // densePolicy is by dimension; float32, then float64.
 var densePolicy = [2][]leveled{
 	{
-		{2, 128, 8, 0.06, 0.05},
-		{4, 128, 8, 0.08, 0.06},
-		{8, 128, 6, 0.12, 0.07},
+		{2, 128, 3, 0.06, 0.05},
+		{4, 128, 5, 0.08, 0.06},
+		{8, 128, 4, 0.12, 0.07},
 		{16, 128, 3, 0.3, 0.09},
-		{32, 128, 2, 1.1, 0.1},
-		{64, 64, 3, 2.7, 0.18},
+		{32, 128, 3, 1.1, 0.1},
+		{64, 64, 4, 2.7, 0.18},
 	},
 	{
-		{2, 128, 6, 0.07, 0.06},
+		{2, 128, 2, 0.07, 0.06},
 		{4, 128, 4, 0.1, 0.07},
 		{8, 128, 3, 0.2, 0.1},
 		{16, 128, 2, 0.7, 0.15},

@@ -23,29 +23,3 @@ func TestCutTime(t *testing.T) {
 		}
 	}
 }
-
-func TestDump(t *testing.T) {
-	for _, b := range []int{4, 8} {
-		for _, st := range []string{"diagonal", "scaled_identity", "identity"} {
-			for _, d := range []int{1, 2, 3, 4, 8, 16, 64, 100, 256} {
-				p := planOnePass(scanShape{st, b, 2, 100000, d, true})
-				t.Log("V", p.source, p.options)
-			}
-		}
-		for d := 2; d <= 64; d++ {
-			if d > 9 && d%8 > 0 && d%5 > 0 {
-				continue
-			}
-			p := planLevels("dense", b, d, true)
-			t.Log("V", p.source, p.options)
-			p = planLevels("dense", b, d, false)
-			t.Log("V", p.source, p.options)
-		}
-		for _, d := range []int{1, 5, 40} {
-			p := planLevels("permutation", b, d, false)
-			t.Log("V", p.source, p.options)
-		}
-		p := planLevels("dense", b, 70, false)
-		t.Log("V", p.source, p.options)
-	}
-}

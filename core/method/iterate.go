@@ -45,6 +45,7 @@ type group[T num.Float] struct {
 	active    []*Sequence[T]
 	buf       *buffers[T]
 	kept      []T // see Block.Kept
+	remote    Remote[T]
 }
 
 // buffers hold one panel: the derivative, f, and the right-hand side of the scan where that is not f.
@@ -169,14 +170,22 @@ func (g *group[T]) take(members int) {
 	}
 }
 
-// open starts a sequence's window at its guess.
-func (g *group[T]) open(s *Sequence[T], first int, next []T) {
+// begin makes a sequence ready for the window in hand.
+func (g *group[T]) begin(s *Sequence[T], first int) {
 	d := g.Dim
 	s.First, s.Window, s.K = first, first/g.Window, 0
-	s.x, s.next = g.States[s.Index*g.Steps*d:][first*d:(first+g.steps)*d], next
 	s.scale, s.res, s.move = make(extent, d), make(extent, d), make(extent, d)
 	s.nextScale, s.nextMove = make(extent, d), make(extent, d)
 	s.carry = make([]T, d)
+	s.finite, s.done, s.settled, s.sizes = true, false, false, updates{}
+	s.windowUpdate = math.NaN()
+}
+
+// open starts a sequence's window at its guess.
+func (g *group[T]) open(s *Sequence[T], first int, next []T) {
+	d := g.Dim
+	g.begin(s, first)
+	s.x, s.next = g.States[s.Index*g.Steps*d:][first*d:(first+g.steps)*d], next
 	for lo := 0; lo < g.steps && !g.w.Stopped(); lo += openRows { // in pieces: first touching much memory takes long
 		hi := min(lo+openRows, g.steps)
 		x := s.x[lo*d : hi*d]
@@ -187,8 +196,6 @@ func (g *group[T]) open(s *Sequence[T], first int, next []T) {
 		}
 		widen(s.scale, x)
 	}
-	s.finite, s.done, s.settled, s.sizes = true, false, false, updates{}
-	s.windowUpdate = math.NaN()
 	if o, ok := g.Method.(Opener[T]); ok {
 		o.Open(s, g.steps)
 	}
@@ -196,25 +203,31 @@ func (g *group[T]) open(s *Sequence[T], first int, next []T) {
 
 // close files a sequence's window in its result.
 func (g *group[T]) close(s *Sequence[T], first int) {
-	d, r := g.Dim, s.result
+	d := g.Dim
 	if home := g.States[s.Index*g.Steps*d:][first*d : (first+g.steps)*d]; &home[0] != &s.x[0] {
 		copy(home, s.x)
 		s.x = home
 	}
+	g.file(s)
+	s.start = s.x[(g.steps-1)*d:]
+	if !s.status.Success() && s.status != Interrupted && first+g.steps < g.Steps {
+		g.fillGuess(s.Index, first+g.steps)
+	}
+}
+
+// file adds what became of a window to the sequence's result.
+func (g *group[T]) file(s *Sequence[T]) {
+	r := s.result
 	r.Status = max(r.Status, s.status)
 	r.Iterations += s.K
 	r.Windows[s.Window] = s.K
 	r.Merit += s.merit
 	r.Error += s.error
 	r.Residual = num.Max(r.Residual, s.res.top())
-	if first == 0 {
+	if s.First == 0 {
 		r.Update = s.windowUpdate
 	} else {
 		r.Update = num.Max(r.Update, s.windowUpdate)
-	}
-	s.start = s.x[(g.steps-1)*d:]
-	if !s.status.Success() && s.status != Interrupted && first+g.steps < g.Steps {
-		g.fillGuess(s.Index, first+g.steps)
 	}
 }
 
@@ -234,8 +247,8 @@ func (g *group[T]) window(seqs []*Sequence[T]) error {
 			}
 		}
 		for _, s := range g.active {
-			if !s.done {
-				g.accept(s)
+			if err := g.accept(s); err != nil {
+				return err
 			}
 		}
 		if g.drop(); len(g.active) == 0 || g.interrupted() {
@@ -257,7 +270,7 @@ func (g *group[T]) interrupted() bool {
 
 // update makes the next iterates where evaluating has not made them already.
 func (g *group[T]) update() error {
-	if p, ok := g.Method.(Preparer[T]); ok {
+	if p, ok := g.Method.(Preparer[T]); ok && g.remote == nil {
 		if err := p.Prepare(&Pass[T]{g: g}); err != nil || g.interrupted() {
 			return err
 		}
@@ -286,6 +299,9 @@ func (g *group[T]) drop() {
 func (g *group[T]) sweep(evaluate, update bool) error {
 	for _, s := range g.active {
 		s.begin(evaluate, update)
+	}
+	if g.remote != nil {
+		return g.sweepRemote(evaluate, update)
 	}
 	if g.whole {
 		return g.sweepWhole(evaluate, update)
@@ -562,7 +578,10 @@ func (g *group[T]) cap() int {
 }
 
 // accept makes the successor the iterate, or rejects it.
-func (g *group[T]) accept(s *Sequence[T]) {
+func (g *group[T]) accept(s *Sequence[T]) error {
+	if s.done {
+		return nil
+	}
 	if s.badRow >= 0 {
 		if s.result.BadStep < 0 {
 			s.result.BadStep = s.First + s.badRow
@@ -570,22 +589,34 @@ func (g *group[T]) accept(s *Sequence[T]) {
 		switch g.Nonfinite {
 		case Stop:
 			s.done, s.status = true, Nonfinite
-			return
+			return nil
 		case Reset:
-			g.reset(s)
+			if err := g.reset(s); err != nil {
+				return err
+			}
 		}
 	}
 	s.finite = s.badRow < 0
 	s.x, s.next = s.next, s.x
+	if g.remote != nil {
+		g.remote.Accept(s)
+	}
 	s.scale, s.nextScale = s.nextScale, s.scale
 	s.move, s.nextMove = s.nextMove, s.move
 	s.K++
 	s.sizes.add(g.size(s.move, s.scale))
 	s.windowUpdate = s.move.top()
+	return nil
 }
 
 // reset gives the NaN components of the successor the value of the guess, and measures it anew.
-func (g *group[T]) reset(s *Sequence[T]) {
+func (g *group[T]) reset(s *Sequence[T]) error {
+	if g.remote != nil {
+		s.begin(false, true)
+		n, err := g.remote.Reset(s)
+		s.result.Resets += n
+		return err
+	}
 	start := make([]T, len(s.next))
 	if g.Guess != nil {
 		copy(start, g.guess(s.Index, s.First, s.First+g.steps))
@@ -600,6 +631,7 @@ func (g *group[T]) reset(s *Sequence[T]) {
 	}
 	s.begin(false, true)
 	measureUpdate(s, s.x, s.next, 0)
+	return nil
 }
 
 // report keeps the progress up to date.

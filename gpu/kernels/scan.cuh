@@ -2,8 +2,9 @@
 //
 // Hierarchy. A thread holds K consecutive steps of V components and the map that they make up. A block (C lanes over components, J
 // over time) holds a tile: J*K steps of C*V components. The tiles of the same components of a sequence are a chain. J tiles are a
-// group: each tile folds the maps of those before it in its group, in their order, and the state at a group's end is passed on from
-// group to group. So every number comes out of the same operations in every run, however the blocks are scheduled.
+// group, J groups a clan: each tile folds the maps of the tiles before it in its group, and of the groups before it in its clan, in their
+// order, and the state at a clan's end is passed on from clan to clan. So every number comes out of the same operations in every run,
+// however the blocks are scheduled.
 //
 // Blocks take their tile from a counter, time going slowest, so that whatever a tile waits for has been begun.
 #pragma once
@@ -89,12 +90,17 @@ template <class op, int V, int C, int J> struct chain {
         }
     }
 
-    PARDS_FN word* aggregate(const scan_args<real>& g, int line, int tile) const {
+    // The work area of a chain: the maps of its tiles, those of its groups, the states at the beginning of its clans.
+    PARDS_FN word* of_tile(const scan_args<real>& g, int line, int tile) const {
         return g.work + work_head + (((word)line * g.tiles + tile) * C * V + c * V) * words;
     }
-    PARDS_FN word* carried(const scan_args<real>& g, int line, int group) const {
-        const word before = (word)g.batch * g.strips * g.tiles * C * V * words;
-        return g.work + work_head + before + (((word)line * ((g.tiles + J - 1) / J) + group) * C * V + c * V) * words_of<real>;
+    PARDS_FN word* of_group(const scan_args<real>& g, int line, int group) const {
+        const word lines = (word)g.batch * g.strips, groups = (g.tiles + J - 1) / J;
+        return g.work + work_head + ((lines * g.tiles + line * groups + group) * C * V + c * V) * words;
+    }
+    PARDS_FN word* of_clan(const scan_args<real>& g, int line, int clan) const {
+        const word lines = (word)g.batch * g.strips, groups = (g.tiles + J - 1) / J, clans = (groups + J - 1) / J;
+        return g.work + work_head + lines * (g.tiles + groups) * C * V * words + ((line * clans + clan) * C * V + c * V) * words_of<real>;
     }
 
     // gather reads count flagged numbers, all in flight at once, until each has its flag.
@@ -119,41 +125,59 @@ template <class op, int V, int C, int J> struct chain {
         for (int i = 0; i < count; i++) to[i] = unflagged<real>(w + i * words_of<real>);
     }
 
+    // announce publishes a map for each component.
+    static PARDS_FN void announce(word* to, const map (&m)[V], unsigned flag) {
+#pragma unroll
+        for (int v = 0; v < V; v++) {
+            map one = m[v];
+#pragma unroll
+            for (int i = 0; i < op::numbers; i++) publish(to + (v * op::numbers + i) * words_of<real>, op::number(one, i), flag);
+        }
+    }
+
+    // before folds count maps that stand side by side from `at` on: thread j takes that of number j.
+    PARDS_FN void before(const word* at, int count, unsigned flag, map (&all)[V], int buffer) {
+        map mine[V];
+#pragma unroll
+        for (int v = 0; v < V; v++) mine[v] = op::none();
+        if (j < count) {
+            real n[V * op::numbers];
+            gather<V * op::numbers>(at + (word)j * C * V * words, n, flag);
+#pragma unroll
+            for (int v = 0; v < V; v++)
+#pragma unroll
+                for (int i = 0; i < op::numbers; i++) op::number(mine[v], i) = n[v * op::numbers + i];
+        }
+        fold(mine, all, buffer);
+    }
+
     // carry returns the state before this tile, for each thread that of its components. m is the map of the tile.
     PARDS_FN void carry(const scan_args<real>& g, int line, int tile, unsigned flag, const map (&m)[V], real (&x)[V], const real (&start)[V]) {
-        const int group = tile / J, before = tile % J;
-        const bool last = tile == g.tiles - 1;
-        if (j == 0 && before < J - 1 && !last) {
-            word* to = aggregate(g, line, tile);
+        const int group = tile / J, tiles = tile % J, clan = group / J, groups = group % J;
+        const bool last = tile == g.tiles - 1, ends_group = tiles == J - 1 && !last, ends_clan = ends_group && groups == J - 1;
+        if (j == 0 && tiles < J - 1 && !last) announce(of_tile(g, line, tile), m, flag);
+        map all[V], above[V];
 #pragma unroll
-            for (int v = 0; v < V; v++) {
-                map one = m[v];
+        for (int v = 0; v < V; v++) all[v] = above[v] = op::none();
+        if (tiles > 0) before(of_tile(g, line, tile - tiles), tiles, flag, all, 1);
+        if (j == 0 && ends_group && !ends_clan) {
+            map whole[V];
 #pragma unroll
-                for (int i = 0; i < op::numbers; i++) publish(to + (v * op::numbers + i) * words_of<real>, op::number(one, i), flag);
-            }
+            for (int v = 0; v < V; v++) whole[v] = op::compose(m[v], all[v]);
+            announce(of_group(g, line, group), whole, flag);
         }
-        map earlier[V], all[V];
-#pragma unroll
-        for (int v = 0; v < V; v++) earlier[v] = all[v] = op::none();
-        if (before > 0) {
-            if (j < before) {
-                real n[V * op::numbers];
-                gather<V * op::numbers>(aggregate(g, line, tile - before + j), n, flag);
-#pragma unroll
-                for (int v = 0; v < V; v++)
-#pragma unroll
-                    for (int i = 0; i < op::numbers; i++) op::number(earlier[v], i) = n[v * op::numbers + i];
-            }
-            fold(earlier, all, 1);
-        }
+        if (groups > 0) before(of_group(g, line, group - groups), groups, flag, above, tiles > 0 ? 0 : 1);
         if (j == 0) {
 #pragma unroll
-            for (int v = 0; v < V; v++) x[v] = start[v];
-            if (group > 0) gather<V>(carried(g, line, group), x, flag);
+            for (int v = 0; v < V; v++) {
+                x[v] = start[v];
+                all[v] = op::compose(all[v], above[v]); // before the state arrives
+            }
+            if (clan > 0) gather<V>(of_clan(g, line, clan), x, flag);
 #pragma unroll
             for (int v = 0; v < V; v++) {
                 x[v] = op::apply(all[v], x[v]);
-                if (before == J - 1 && !last) publish(carried(g, line, group + 1) + v * words_of<real>, op::apply(m[v], x[v]), flag);
+                if (ends_clan) publish(of_clan(g, line, clan + 1) + v * words_of<real>, op::apply(m[v], x[v]), flag);
                 s.carry[c][v] = x[v];
             }
         }
