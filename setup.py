@@ -94,6 +94,11 @@ def find_compiler(found: list[str]) -> str:
     return ""
 
 
+# Runs a compiler without the -I/usr/include of gorgonia.org/cu: zig, which brings its headers, would find those of
+# another glibc there.
+CLEAN = "import os, sys; a = [v for v in sys.argv[1:] if v != '-I/usr/include']; os.execvp(a[0], a)"
+
+
 def compiler(env: dict[str, str]) -> str:
     """The system's C compiler, else that of the PyPI package ziglang."""
     found: list[str] = []
@@ -134,9 +139,10 @@ def build_library(target: Path, version: str) -> None:
         raise ExecError(f"pards builds on Linux only; this is {sys.platform}")
     with tempfile.TemporaryDirectory(prefix="pards-") as temp:
         env = environment(temp)
-        go, env["CC"] = find_go(), compiler(env)
+        go, cc = find_go(), compiler(env)
+        env["CC"] = f'{shlex.quote(sys.executable)} -c "{CLEAN}" {cc}'
         tags = ",".join([*TAGS, "cuda"] if cuda_headers() else TAGS)
-        print(f"building {LIBRARY} with {go} and {env['CC']}, tags {tags}", flush=True)
+        print(f"building {LIBRARY} with {go} and {cc}, tags {tags}", flush=True)
         # Quotes within quotes serve a path with a space; zig strips only when -s is said here too.
         exports = ROOT / "capi" / "exports.map"
         flags = f"""-s -w -X pards/core.Version={version} -extldflags '"-Wl,--version-script={exports}" -s'"""
