@@ -599,7 +599,9 @@ func (g *group[T]) accept(s *Sequence[T]) error {
 	s.finite = s.badRow < 0
 	s.x, s.next = s.next, s.x
 	if g.remote != nil {
-		g.remote.Accept(s)
+		if err := g.remote.Accept(s); err != nil {
+			return err
+		}
 	}
 	s.scale, s.nextScale = s.nextScale, s.scale
 	s.move, s.nextMove = s.nextMove, s.move

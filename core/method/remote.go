@@ -17,7 +17,7 @@ type Remote[T num.Float] interface {
 	// Update makes the successors of the iterates that were evaluated, and measures them (SetUpdate).
 	Update(active []*Sequence[T]) error
 	// Accept makes a successor the iterate.
-	Accept(s *Sequence[T])
+	Accept(s *Sequence[T]) error
 	// Reset gives the NaN components of a successor the value of the guess, measures it anew, and returns how many they were.
 	Reset(s *Sequence[T]) (int, error)
 	// Close keeps the iterate as the states of the window; the next window starts at its end. Where fill is true there is none: the

@@ -15,9 +15,9 @@ struct window {
     const real *weight, *start, *u, *x; // start (n, D): the states before the window; x (n, W, D)
     real *next, *f, *a, *right, *scanned, *local;
     const real *basis, *signs;          // basis (n, D, D) or null; signs (probes, T, D) or null: drawn
-    const int* sequence;                // (n): index in the batch
+    const int *slots, *sequence;        // the sequences at work, of those in memory; (n): index in the batch
     double* squares;                    // (n, parts)
-    word* extents;                      // (n, 4, D): of the residual, of next, of the update, of x, as bits; then (n): first row not finite
+    word* extents;                      // (n, 4, D): of the residual, of next, of the update, of x, as bits; then (n): length - first row not finite
     double* mean;                       // (parts, n, D, D)
     long long u_stride, first, steps;   // first: of the window in all steps
     unsigned long long seed;
@@ -31,6 +31,7 @@ PARDS_FN void widen(word* extent, double v) {
 }
 PARDS_FN word* extent_of(const window& g, int s, int kind) { return g.extents + ((long long)s * 4 + kind) * g.d; }
 PARDS_FN word* bad_of(const window& g, int s) { return g.extents + (long long)g.n * 4 * g.d + s; }
+PARDS_FN int sequence_of(const window& g) { return g.slots[blockIdx.y]; }
 PARDS_FN int numbers_of(const window& g) {
     switch (g.structure) {
     case SCALED_IDENTITY: return 1;
@@ -142,7 +143,7 @@ PARDS_FN PARDS_CELL<real> cell_of(const window& g) {
     return c;
 }
 
-// steps calls f for the steps that a team has of sequence blockIdx.y, which parts blocks share: which step is whose depends on shapes alone.
+// steps calls f for the steps that a team has of the block's sequence, which parts blocks share: which step is whose depends on shapes alone.
 template <class F> PARDS_FN void steps(const window& g, F f) {
     const team t{(int)threadIdx.x % own, own};
     const int mine = blockIdx.x * together + threadIdx.x / own, all = g.parts * together;
@@ -155,7 +156,7 @@ PARDS_FN real* local_of(const window& g) {
 
 // evaluate writes f, A if it is asked for, and the size of the residual.
 extern "C" __global__ void __launch_bounds__(block) evaluate(window g, int measure) {
-    const int s = blockIdx.y, d = g.d;
+    const int s = sequence_of(g), d = g.d;
     const PARDS_CELL<real> c = cell_of(g);
     __shared__ double sums[block];
     double squares = 0;
@@ -185,11 +186,11 @@ extern "C" __global__ void __launch_bounds__(block) evaluate(window g, int measu
 
 // mean adds up the Jacobians of this block's steps.
 extern "C" __global__ void __launch_bounds__(block) mean(window g) {
-    const int s = blockIdx.y, d = g.d;
+    const int s = sequence_of(g), d = g.d;
     const PARDS_CELL<real> c = cell_of(g);
     const team t{(int)threadIdx.x, block};
     double* sum = g.mean + ((long long)blockIdx.x * g.n + s) * d * d;
-    real* local = g.local + ((long long)s * g.parts + blockIdx.x) * together * g.locals;
+    real* local = g.local + ((long long)blockIdx.y * g.parts + blockIdx.x) * together * g.locals;
     for (int e = threadIdx.x; e < d * d; e += block) sum[e] = 0;
     for (int step = blockIdx.x; step < g.length; step += gridDim.x) {
         const real* u = g.u + g.sequence[s] * g.u_stride + (g.first + step) * g.m;
@@ -276,7 +277,7 @@ extern "C" __global__ void __launch_bounds__(block) clip(window g, double* scrat
 
 template <class F> PARDS_FN void elements(const window& g, F f) { // f(sequence, step, component)
     const long long all = (long long)g.length * g.d;
-    for (long long e = blockIdx.x * (long long)block + threadIdx.x; e < all; e += (long long)gridDim.x * block) f((int)blockIdx.y, (int)(e / g.d), (int)(e % g.d));
+    for (long long e = blockIdx.x * (long long)block + threadIdx.x; e < all; e += (long long)gridDim.x * block) f(sequence_of(g), (int)(e / g.d), (int)(e % g.d));
 }
 
 // right writes what the scan adds: increments f - x, in a basis Q'(f - x); for an affine cell f - A x.
@@ -319,7 +320,7 @@ extern "C" __global__ void __launch_bounds__(block) measure(window g) {
         const real v = g.next[e];
         widen(extent_of(g, s, 1) + i, v);
         widen(extent_of(g, s, 2) + i, v - g.x[e]);
-        if (v - v != 0) atomicMin(bad_of(g, s), (word)t);
+        if (v - v != 0) atomicMax(bad_of(g, s), (word)(g.length - t));
     });
 }
 
@@ -332,12 +333,12 @@ extern "C" __global__ void __launch_bounds__(block) guess(window g, real* x, con
     });
 }
 
-// reset gives NaN components of the next iterate of one sequence the value of the guess, and counts them.
-extern "C" __global__ void __launch_bounds__(block) reset(window g, int only, const real* given, long long stride, word* count) {
-    elements(g, [&](int, int t, int i) {
-        real* v = g.next + row_of(g, only, t) * g.d + i;
+// reset gives NaN components of the next iterate the value of the guess, and counts them.
+extern "C" __global__ void __launch_bounds__(block) reset(window g, const real* given, long long stride, word* count) {
+    elements(g, [&](int s, int t, int i) {
+        real* v = g.next + row_of(g, s, t) * g.d + i;
         if (*v == *v) return;
-        *v = given ? given[g.sequence[only] * stride + (g.first + t) * g.d + i] : g.start[(long long)only * g.d + i];
+        *v = given ? given[g.sequence[s] * stride + (g.first + t) * g.d + i] : g.start[(long long)s * g.d + i];
         atomicAdd(count, (word)1);
     });
 }

@@ -120,6 +120,9 @@ func Make[T num.Float](t testing.TB, e Example, n int) (c cell.Cell[T], x, u []T
 // draws is where the numbers of examples come from.
 func draws() *rand.Rand { return rand.New(rand.NewPCG(11, 12)) }
 
+// Values returns the parameters of the example's cell in one precision.
+func Values[T num.Float](e Example) param.Values[T] { return drawn[T](e, draws()) }
+
 // drawn returns the example's parameters in one precision.
 func drawn[T num.Float](e Example, rng *rand.Rand) param.Values[T] {
 	values := param.Values[T]{}

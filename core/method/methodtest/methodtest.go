@@ -80,7 +80,7 @@ func Loop[T num.Float](t testing.TB, p *core.Problem[T]) []T {
 // Problem draws an example's problem: a batch of sequences from different states, with different inputs and the default guess.
 func Problem[T num.Float](t testing.TB, e celltest.Example, batch, length int) *core.Problem[T] {
 	c, x, u := celltest.Make[T](t, e, batch*(length+1))
-	p := &core.Problem[T]{Cell: c, Batch: batch, Length: length,
+	p := &core.Problem[T]{Cell: c, Name: e.Cell, Params: celltest.Values[T](e), Batch: batch, Length: length,
 		X0: core.Array[T]{Data: x[:batch*c.Dim()], Shape: []int{batch, c.Dim()}}}
 	if c.Inputs() > 0 {
 		p.Inputs = core.Array[T]{Data: u[:batch*length*c.Inputs()], Shape: []int{batch, length, c.Inputs()}}
