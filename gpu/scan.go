@@ -18,7 +18,7 @@ type scanArgs struct {
 	a, b, x0, out, work       driver.Ptr
 	steps                     int64
 	batch, dim, tiles, strips int32
-	reverse, _                int32
+	reverse, resident         int32
 }
 
 // level and levelArgs are those of kernels/levels.cuh.
@@ -176,7 +176,9 @@ type planKey struct {
 // madeOnce and madeLevels are plans with their kernels.
 type madeOnce struct {
 	onePassPlan
-	f *driver.Function
+	f        *driver.Function
+	blocks   int  // of the grid
+	resident bool // one for each tile, all at once
 }
 
 type madeLevels struct {
@@ -204,10 +206,8 @@ func planned[P any](key planKey, f func() (P, error)) (P, error) {
 // scanOnce is a scan in one pass.
 func scanOnce(d *driver.Device, s driver.Stream, structure string, bytes int, x scanArgs) error {
 	aligned := (x.a|x.b|x.out)%16 == 0
-	p, err := planned(planKey{d, structure, bytes, int(x.steps), int(x.batch), int(x.dim), 0, aligned}, func() (p madeOnce, err error) {
-		p.onePassPlan = planOnePass(scanShape{structure, bytes, int(x.batch), int(x.steps), int(x.dim), aligned})
-		p.f, err = function(d, p.variant, "scan")
-		return p, err
+	p, err := planned(planKey{d, structure, bytes, int(x.steps), int(x.batch), int(x.dim), 0, aligned}, func() (madeOnce, error) {
+		return makeOnce(d, scanShape{structure, bytes, int(x.batch), int(x.steps), int(x.dim), aligned})
 	})
 	if err != nil {
 		return err
@@ -215,8 +215,26 @@ func scanOnce(d *driver.Device, s driver.Stream, structure string, bytes int, x 
 	if x.work, err = area(d, s, words, p.words*8); err != nil {
 		return err
 	}
-	x.tiles, x.strips = int32(p.tiles), int32(p.strips)
-	return p.f.Launch(s, [3]int{p.tiles * p.strips * int(x.batch), 1, 1}, [3]int{p.threads, 1, 1}, 0, driver.Struct(&x))
+	x.tiles, x.strips, x.resident = int32(p.tiles), int32(p.strips), int32(b2i(p.resident))
+	return p.f.Launch(s, [3]int{p.blocks, 1, 1}, [3]int{p.threads, 1, 1}, p.shared, driver.Struct(&x))
+}
+
+// makeOnce plans a scan in one pass.
+func makeOnce(d *driver.Device, shape scanShape) (p madeOnce, err error) {
+	p.onePassPlan = planOnePass(shape)
+	if p.f, err = function(d, p.variant, "scan"); err != nil {
+		return p, err
+	}
+	if err = p.f.Shared(p.shared); err != nil {
+		return p, err
+	}
+	atOnce, err := p.f.Blocks(p.threads, p.shared)
+	atOnce *= d.SMs
+	p.blocks = p.tiles * p.strips * shape.batch
+	if p.resident = p.blocks <= atOnce; !p.resident && p.shared > 0 {
+		p.blocks = atOnce // which take several tiles each
+	}
+	return p, err
 }
 
 // makeLevels plans a scan of matrices.

@@ -32,6 +32,7 @@ func define(name string, value any) string { return fmt.Sprintf("-DPARDS_%s=%v",
 type onePassPlan struct {
 	variant
 	threads, tiles, strips int
+	shared                 int // bytes of dynamic shared memory
 	words                  int // of the work area
 }
 
@@ -59,8 +60,12 @@ func planOnePass(s scanShape) onePassPlan {
 	groups := (p.tiles + row.j - 1) / row.j
 	clans := (groups + row.j - 1) / row.j
 	p.words = workHead + s.batch*p.strips*slots*words*((p.tiles+groups)*numbers+clans)
+	if !row.staged { // as direct_scan has it
+		p.shared = p.threads * row.k * s.bytes * map[string]int{"identity": row.v, "scaled_identity": row.v + 1, "diagonal": 2 * row.v}[s.structure]
+	}
 	p.variant = variant{"scan.cu", "scan", []string{define("REAL", realName(s.bytes)), define("OP", s.structure), define("STAGED", b2i(row.staged)),
-		define("V", row.v), define("C", row.c), define("J", row.j), define("K", row.k), define("RESIDENT", row.resident)}}
+		define("V", row.v), define("C", row.c), define("J", row.j), define("K", row.k), define("RESIDENT", row.resident),
+		define("SHARED", p.shared)}}
 	return p
 }
 

@@ -6,7 +6,8 @@
 // order, and the state at a clan's end is passed on from clan to clan. So every number comes out of the same operations in every run,
 // however the blocks are scheduled.
 //
-// Blocks take their tile from a counter, time going slowest, so that whatever a tile waits for has been begun.
+// Blocks take their tiles from a counter, time going slowest, so that whatever a tile waits for has been begun; where all tiles have a
+// block that is resident, a block's number is its tile.
 #pragma once
 #include "memory.cuh"
 
@@ -16,7 +17,7 @@ template <class real> struct scan_args {
     word* work; // see below
     long long steps;
     int batch, dim, tiles, strips; // strips: how many chains cover the components of a sequence
-    int reverse;
+    int reverse, resident;         // resident: there is a block for every tile, all at once
 };
 
 // The work area is words that begin as zero and are left ready for the next scan, of whatever shape and type:
@@ -39,19 +40,17 @@ template <class op, int V, int C, int J> struct chain {
 
     PARDS_FN chain(shared& s, int tid) : s(s), tid(tid), c(tid % C), j(tid / C) {}
 
-    // ticket returns the tile's number and the number of this run.
-    PARDS_FN word ticket(word* work) {
-        if (tid == 0) s.ticket = atomicAdd(work, (word)1);
-        __syncthreads();
-        return s.ticket;
+    // take has a ticket, whose upper half is the number of this run, ready after the next barrier.
+    PARDS_FN void take(const scan_args<real>& g) {
+        if (tid == 0) s.ticket = g.resident ? load_word(g.work) + blockIdx.x : atomicAdd(g.work, (word)1);
     }
 
     // done makes the work area ready for the next run once all blocks have ended.
-    PARDS_FN void done(word* work, word ticket, word blocks) {
+    PARDS_FN void done(const scan_args<real>& g, unsigned run) {
         if (tid != 0) return;
-        if (atomicAdd(work + 1, (word)1) != blocks - 1) return;
-        work[1] = 0;
-        work[0] = ((ticket >> 32) + 1) << 32;
+        if (atomicAdd(g.work + 1, (word)1) != gridDim.x - 1) return;
+        g.work[1] = 0;
+        g.work[0] = (word)run << 32;
     }
 
     static PARDS_FN map from_lane(map m, int below) {
@@ -187,75 +186,102 @@ template <class op, int V, int C, int J> struct chain {
     }
 };
 
-// Any D. Each thread moves packs of V components from and to memory, C of them side by side; V divides D, C*V need not.
+// Any D. Each thread moves packs of V components from and to memory, C of them side by side; V divides D, C*V need not. While a block
+// works on a tile, which it holds in registers, its next one is on its way into shared memory.
 template <class op, int V, int C, int J, int K> struct direct_scan {
     typedef typename op::real real;
     typedef typename op::map map;
     typedef chain<op, V, C, J> line_type;
-    static constexpr int threads = C * J;
+    typedef pack<real, V> packed;
+    static constexpr int threads = C * J, a_bytes = op::reads == 0 ? 0 : op::shared ? sizeof(real) : sizeof(packed);
+    static constexpr int bytes = threads * K * (a_bytes + sizeof(packed)); // of dynamic shared memory
     struct shared {
         typename line_type::shared line;
     };
 
-    static PARDS_FN void run(const scan_args<real>& g, shared& s) {
-        line_type l(s.line, threadIdx.x);
-        const word ticket = l.ticket(g.work);
-        const int lines = g.batch * g.strips, n = (int)(unsigned)ticket, tile = n / lines, line = n % lines;
-        const int at = (line % g.strips * C + l.c) * V;
-        const bool there = at < g.dim;
-        const long long first = (long long)tile * J * K + l.j * K; // in the direction of the scan
-        const long long row = (long long)(line / g.strips) * g.steps + (g.reverse ? g.steps - 1 - first : first);
+    // place is where a thread's steps of a tile are.
+    struct place {
+        int line, tile, at;
+        bool there;
+        long long first, row; // in the direction of the scan; in memory
+    };
+
+    static PARDS_FN place find(const scan_args<real>& g, int n, int c, int j) {
+        const int lines = g.batch * g.strips;
+        place p;
+        p.tile = n / lines, p.line = n % lines, p.at = (p.line % g.strips * C + c) * V, p.there = p.at < g.dim;
+        p.first = (long long)p.tile * J * K + j * K;
+        p.row = (long long)(p.line / g.strips) * g.steps + (g.reverse ? g.steps - 1 - p.first : p.first);
+        return p;
+    }
+
+    // fetch begins to copy what the thread will work on; its own slots are k * threads + tid.
+    static PARDS_FN void fetch(const scan_args<real>& g, const place& p, int tid, packed* b, char* a) {
+        const real* from = g.b + p.row * g.dim + p.at;
         const long long step = g.reverse ? -(long long)g.dim : g.dim;
-        const real* b = g.b + row * g.dim + at;
-        const real* a = op::shared ? g.a + row : g.a + row * g.dim + at;
-        const long long astep = op::shared ? (g.reverse ? -1 : 1) : step;
-        pack<real, V> av[K], bv[K];
+        const real* from_a = op::shared ? g.a + p.row : g.a + p.row * g.dim + p.at;
+        const long long step_a = op::shared ? (g.reverse ? -1 : 1) : step;
+        if (p.there)
 #pragma unroll
-        for (int k = 0; k < K; k++) {
-            const bool in = there && first + k < g.steps;
+            for (int k = 0; k < K; k++) {
+                if (p.first + k >= g.steps) break;
+                copy_async<sizeof(packed)>(b + k * threads + tid, from + k * step);
+                if constexpr (op::reads > 0) copy_async<a_bytes>(a + (k * threads + tid) * a_bytes, from_a + k * step_a);
+            }
+        copy_commit();
+    }
+
+    static PARDS_FN void run(const scan_args<real>& g, shared& s, char* memory) {
+        line_type l(s.line, threadIdx.x);
+        packed* sb = (packed*)memory;
+        char* sa = memory + threads * K * sizeof(packed);
+        const unsigned all = (unsigned)(g.batch * g.strips * g.tiles);
+        const long long step = g.reverse ? -(long long)g.dim : g.dim;
+        l.take(g);
+        if (!g.resident) __syncthreads();
+        unsigned n = g.resident ? blockIdx.x : (unsigned)l.s.ticket, run = 0;
+        if (!g.resident) run = (unsigned)(l.s.ticket >> 32) + 1;
+        if (n < all) fetch(g, find(g, n, l.c, l.j), l.tid, sb, sa);
+        if (!g.resident) __syncthreads(); // before the ticket is written again
+        while (n < all) {
+            const place p = find(g, n, l.c, l.j);
+            if (!g.resident) l.take(g);
+            real av[K][V], bv[K][V], start[V], x[V];
+            map m[V], total[V];
 #pragma unroll
-            for (int v = 0; v < V; v++) av[k].v[v] = 1, bv[k].v[v] = 0; // a step that changes nothing
-            if (!in) continue;
-            bv[k] = *(const pack<real, V>*)(b + k * step);
-            if constexpr (op::reads > 0) {
-                if constexpr (op::shared) {
-                    const real one = a[k * astep];
+            for (int v = 0; v < V; v++) start[v] = g.x0 && p.there ? g.x0[(long long)(p.line / g.strips) * g.dim + p.at + v] : 0, m[v] = op::none();
+            copy_wait<0>();
 #pragma unroll
-                    for (int v = 0; v < V; v++) av[k].v[v] = one;
-                } else av[k] = *(const pack<real, V>*)(a + k * astep);
+            for (int k = 0; k < K; k++) {
+                const bool in = p.there && p.first + k < g.steps;
+                const packed b = sb[k * threads + l.tid];
+                packed a;
+                if constexpr (op::shared) a.v[0] = ((const real*)sa)[k * threads + l.tid];
+                else if constexpr (op::reads > 0) a = ((const packed*)sa)[k * threads + l.tid];
+#pragma unroll
+                for (int v = 0; v < V; v++) { // a step that is not there changes nothing; the first is not read without a state before it
+                    bv[k][v] = in ? b.v[v] : 0;
+                    av[k][v] = !in ? 1 : op::reads == 0 || (p.first + k == 0 && !g.x0) ? 0 : a.v[op::shared ? 0 : v];
+                    m[v] = op::then(m[v], av[k][v], bv[k][v]);
+                }
+            }
+            l.fold(m, total, 0);
+            if (g.resident) run = (unsigned)(l.s.ticket >> 32) + 1, n = all;
+            else n = (unsigned)l.s.ticket;
+            if (n < all) fetch(g, find(g, n, l.c, l.j), l.tid, sb, sa);
+            l.carry(g, p.line, p.tile, run, total, x, start);
+            real* out = g.out + p.row * g.dim + p.at;
+#pragma unroll
+            for (int v = 0; v < V; v++) x[v] = op::apply(m[v], x[v]);
+#pragma unroll
+            for (int k = 0; k < K; k++) {
+                packed y;
+#pragma unroll
+                for (int v = 0; v < V; v++) y.v[v] = x[v] = op::step(av[k][v], x[v], bv[k][v]);
+                if (p.there && p.first + k < g.steps) *(packed*)(out + k * step) = y;
             }
         }
-        real start[V], x[V];
-#pragma unroll
-        for (int v = 0; v < V; v++) start[v] = 0;
-        if (g.x0 && there) {
-            const real* x0 = g.x0 + (long long)(line / g.strips) * g.dim + at; // not more than 4 or 8 bytes are known to be aligned
-#pragma unroll
-            for (int v = 0; v < V; v++) start[v] = x0[v];
-        }
-        if (first == 0 && !g.x0) {
-#pragma unroll
-            for (int v = 0; v < V; v++) av[0].v[v] = 0;
-        }
-        map m[V], total[V];
-#pragma unroll
-        for (int v = 0; v < V; v++) {
-            m[v] = op::none();
-#pragma unroll
-            for (int k = 0; k < K; k++) m[v] = op::then(m[v], av[k].v[v], bv[k].v[v]);
-        }
-        l.fold(m, total, 0);
-        l.carry(g, line, tile, (unsigned)(ticket >> 32) + 1, total, x, start);
-        real* out = g.out + row * g.dim + at;
-#pragma unroll
-        for (int v = 0; v < V; v++) x[v] = op::apply(m[v], x[v]);
-#pragma unroll
-        for (int k = 0; k < K; k++) {
-#pragma unroll
-            for (int v = 0; v < V; v++) bv[k].v[v] = x[v] = op::step(av[k].v[v], x[v], bv[k].v[v]);
-            if (there && first + k < g.steps) *(pack<real, V>*)(out + k * step) = bv[k];
-        }
-        l.done(g.work, ticket, (word)lines * g.tiles);
+        l.done(g, run);
     }
 };
 
@@ -305,8 +331,9 @@ template <class op, int C, int J, int K> struct staged_scan {
 
     static PARDS_FN void run(const scan_args<real>& g, shared& s) {
         line_type l(s.line, threadIdx.x);
-        const word ticket = l.ticket(g.work);
-        const int lines = g.batch, n = (int)(unsigned)ticket, tile = n / lines, line = n % lines;
+        l.take(g);
+        if (!g.resident) __syncthreads();
+        const int lines = g.batch, n = g.resident ? blockIdx.x : (int)(unsigned)l.s.ticket, tile = n / lines, line = n % lines;
         const long long first = (long long)tile * rows;
         const int count = g.steps - first < rows ? (int)(g.steps - first) : rows;
         const long long row = line * g.steps + (g.reverse ? g.steps - first - count : first);
@@ -325,7 +352,8 @@ template <class op, int C, int J, int K> struct staged_scan {
             m[0] = op::then(m[0], a[k], b[k]);
         }
         l.fold(m, total, 0);
-        l.carry(g, line, tile, (unsigned)(ticket >> 32) + 1, total, x, start);
+        const unsigned run = (unsigned)(l.s.ticket >> 32) + 1;
+        l.carry(g, line, tile, run, total, x, start);
         x[0] = op::apply(m[0], x[0]);
 #pragma unroll
         for (int k = 0; k < K; k++) {
@@ -335,6 +363,6 @@ template <class op, int C, int J, int K> struct staged_scan {
         }
         __syncthreads();
         out(g.out + row * C, s.b, count * C);
-        l.done(g.work, ticket, (word)lines * g.tiles);
+        l.done(g, run);
     }
 };

@@ -29,15 +29,18 @@ static std::vector<word> work(1 << 22, 0); // kept from case to case, as on the 
 
 template <class op, bool staged, int V, int C, int J, int K> void one_pass(const header& h, const typename op::real* a, const typename op::real* b,
                                                                           const typename op::real* x0, typename op::real* out) {
-    scan_args<typename op::real> g{a, b, h.given ? x0 : nullptr, out, work.data(), h.steps, (int)h.batch, (int)h.dim, 0, 1, (int)h.reverse};
+    scan_args<typename op::real> g{a, b, h.given ? x0 : nullptr, out, work.data(), h.steps, (int)h.batch, (int)h.dim, 0, 1, (int)h.reverse, 0};
     g.tiles = (int)((h.steps + J * K - 1) / (J * K));
     if constexpr (staged) {
         static typename staged_scan<op, C, J, K>::shared s;
         emulate::launch(g.batch * g.tiles, C * J, false, 0, [&] { staged_scan<op, C, J, K>::run(g, s); });
     } else {
-        static typename direct_scan<op, V, C, J, K>::shared s;
+        typedef direct_scan<op, V, C, J, K> scan;
+        static std::vector<typename scan::shared> s(64);
         g.strips = (g.dim + C * V - 1) / (C * V);
-        emulate::launch(g.batch * g.tiles * g.strips, C * J, false, 0, [&] { direct_scan<op, V, C, J, K>::run(g, s); });
+        const int all = g.batch * g.tiles * g.strips;
+        g.resident = all <= 8; // else three blocks take turns
+        emulate::launch(g.resident ? all : 3, C * J, true, scan::bytes, [&] { scan::run(g, s[blockIdx.x], dynamic_shared()); });
     }
 }
 
