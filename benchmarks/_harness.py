@@ -58,7 +58,7 @@ class Case:
     flavours: dict[str, Callable[[Sequence[Any]], Work]]
     nbytes: int = 0  # moved at least, read and written; 0 where that says nothing
     tolerance: float = 1e-4  # of the results' differences
-    copy: Callable[[int], Callable[[Sequence[Any]], Work]] | None = None  # of so many bytes; None: this machine's memory
+    copy: Callable[[int], Callable[[Sequence[Any]], Work]] | None = None  # of so many bytes; None: in main memory
 
 
 @dataclass(frozen=True)
@@ -249,13 +249,13 @@ def read(path: Path) -> list[Row]:
     return json.loads(path.read_text())["rows"]
 
 
-def main(cases: Callable[[Settings], Iterable[Case]]) -> None:
+def main(cases: Callable[[Settings], Iterable[Case]], device: str = "cpu") -> None:
     """Measure the cases of a program and write their rows."""
     parser = argparse.ArgumentParser()
     parser.add_argument("out", nargs="?", type=Path, help="file for the rows, else they are only shown")
     parser.add_argument("--quick", action="store_true", help="small sizes, each once: to see that all runs")
     parser.add_argument("--only", default="", help="cases whose name or axes contain this")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default=device)
     options = parser.parse_args()
     if jax := sys.modules.get("jax"):
         jax.config.update("jax_platforms", options.device)

@@ -57,9 +57,6 @@ type windowArgs[T num.Float] struct {
 	damping                                 T
 }
 
-// block is the threads of a block of general.cu.
-const block = 128
-
 // partsMost and meansMost bound over how many blocks a sequence is spread.
 const partsMost, meansMost = 256, 32
 
@@ -228,8 +225,7 @@ func (r *remote[T]) put(at driver.Ptr, index []int32) error {
 
 // launch starts an entry of general.cu for the sequences at work.
 func (r *remote[T]) launch(entry string, blocks, sequences int, args ...any) error {
-	v := variant{source: "general.cu", options: []string{define("REAL", realName(num.Size[T]())), define("CELL", r.Given.Name+"_rows"), define("TEAM", r.team)}}
-	f, err := function(r.device, v, entry)
+	f, err := function(r.device, generalVariant(r.Given.Name, num.Size[T](), r.team), entry)
 	if err != nil {
 		return err
 	}

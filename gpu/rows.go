@@ -10,17 +10,6 @@ import (
 	"pards/core/param"
 )
 
-// rowsOf returns, by the name of a cell, how many numbers its form in kernels/rows.cuh keeps of a step in dimension d with k components.
-var rowsOf = map[string]func(d, k int) int{
-	"linear":     func(d, k int) int { return 0 },
-	"elman":      func(d, k int) int { return 2 * d },
-	"gru":        func(d, k int) int { return 4 * d },
-	"lstm":       func(d, k int) int { return 5 * d },
-	"langevin":   func(d, k int) int { return k + k*d + d },
-	"group_word": func(d, k int) int { return 0 },
-	"lorenz96":   func(d, k int) int { return 5*d + 3*d*d },
-}
-
 // pointer is the address of the first of some numbers.
 func pointer[E any](x []E) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(x)) }
 

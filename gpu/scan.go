@@ -8,7 +8,6 @@ import (
 	"pards/core/lds"
 	"pards/core/num"
 	"pards/gpu/driver"
-	"pards/gpu/kernels"
 )
 
 func init() { scanners.f32, scanners.f64 = scanOn[float32], scanOn[float64] }
@@ -35,17 +34,6 @@ type levelArgs struct {
 	count, batch, units int32
 	dim, reverse, _     int32
 }
-
-// sources are the kernels' files by name.
-var sources = sync.OnceValue(func() map[string]string {
-	files := map[string]string{}
-	entries, _ := kernels.Files.ReadDir(".")
-	for _, e := range entries {
-		text, _ := kernels.Files.ReadFile(e.Name())
-		files[e.Name()] = string(text)
-	}
-	return files
-})
 
 // ready are kernels that have been loaded, by device, variant and entry: finding one by its source takes longer than running it.
 var ready sync.Map

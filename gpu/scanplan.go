@@ -2,7 +2,10 @@ package gpu
 
 import (
 	"fmt"
-	"strconv"
+	"strings"
+	"sync"
+
+	"pards/gpu/kernels"
 )
 
 // scanShape is all that the plan of a scan depends on, beside the device.
@@ -13,11 +16,22 @@ type scanShape struct {
 	aligned           bool // every array begins at a multiple of 16 bytes
 }
 
-// variant is a kernel: a source of kernels/, its entry and the options that choose the variant.
+// variant is a source of kernels/ and the options that make one of its variants.
 type variant struct {
-	source, entry string
-	options       []string
+	source  string
+	options []string
 }
+
+// sources are the kernels' files by name.
+var sources = sync.OnceValue(func() map[string]string {
+	files := map[string]string{}
+	entries, _ := kernels.Files.ReadDir(".")
+	for _, e := range entries {
+		text, _ := kernels.Files.ReadFile(e.Name())
+		files[e.Name()] = string(text)
+	}
+	return files
+})
 
 func realName(bytes int) string {
 	if bytes == 4 {
@@ -63,7 +77,7 @@ func planOnePass(s scanShape) onePassPlan {
 	if !row.staged { // as direct_scan has it
 		p.shared = p.threads * row.k * s.bytes * map[string]int{"identity": row.v, "scaled_identity": row.v + 1, "diagonal": 2 * row.v}[s.structure]
 	}
-	p.variant = variant{"scan.cu", "scan", []string{define("REAL", realName(s.bytes)), define("OP", s.structure), define("STAGED", b2i(row.staged)),
+	p.variant = variant{"scan.cu", []string{define("REAL", realName(s.bytes)), define("OP", s.structure), define("STAGED", b2i(row.staged)),
 		define("V", row.v), define("C", row.c), define("J", row.j), define("K", row.k), define("RESIDENT", row.resident),
 		define("SHARED", p.shared)}}
 	return p
@@ -127,7 +141,7 @@ func planLevels(structure string, bytes, d int, aligned bool) levelsPlan {
 	case "permutation":
 		p.team, p.length = dim, d
 	}
-	p.variant = variant{"levels.cu", "scan", []string{define("REAL", realName(bytes)), define("OP", op), define("DIM", dim), define("BLOCK", row.block),
+	p.variant = variant{"levels.cu", []string{define("REAL", realName(bytes)), define("OP", op), define("DIM", dim), define("BLOCK", row.block),
 		define("ALIGNED", b2i(aligned)), define("RESIDENT", row.resident), define("SHARED", p.shared), define("TEAM", p.team)}}
 	return p
 }
@@ -218,4 +232,4 @@ func (c cut) chunks(steps int) []int {
 	return n
 }
 
-func (v variant) String() string { return v.source + " " + strconv.Quote(fmt.Sprint(v.options)) }
+func (v variant) String() string { return v.source + " " + strings.Join(v.options, " ") }

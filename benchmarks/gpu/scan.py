@@ -22,13 +22,23 @@ import pards
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import _harness
 
-DIAGONAL = [(1, 1 << 20, 1), (1, 1 << 20, 8), (1, 1 << 20, 64), (16, 30000, 8), (16, 30000, 256), (1, 1000, 8), (8, 32768, 1536)]  # B, T, D
+DIAGONAL = [
+    (1, 1 << 20, 1),
+    (1, 1 << 20, 8),
+    (1, 1 << 20, 64),
+    (16, 30000, 8),
+    (16, 30000, 256),
+    (1, 1000, 8),
+    (8, 32768, 1536),
+]  # B, T, D
 DENSE = [(1, 1 << 20, 2), (1, 1 << 20, 4), (1, 1 << 20, 8), (1, 1 << 17, 16), (1, 1 << 17, 32), (1, 1 << 15, 64), (16, 30000, 8), (16, 10000, 32),
          (1, 30000, 8)]  # fmt: skip
 CACHE = 400e6  # inputs are rotated until they are more than this, where memory allows
 
 # Keeps the stream busy while the host gets the next launch ready.
-BUSY = cp.RawKernel('extern "C" __global__ void busy() { for (long long t = clock64(); clock64() - t < 400000;) {} }', "busy")
+BUSY = cp.RawKernel(
+    'extern "C" __global__ void busy() { for (long long t = clock64(); clock64() - t < 400000;) {} }', "busy"
+)
 
 
 def event_seconds(run: Callable[[int], Any], calls: int = 9) -> float:
@@ -122,6 +132,11 @@ def by_accelerated_scan() -> dict[str, Callable[[Sequence[Any]], _harness.Work]]
     return {"accelerated-scan": make}
 
 
+def draw(rng: Any, B: int, T: int, D: int, dense: bool) -> tuple[Any, Any]:
+    shape, norm = ((B, T, D, D), D) if dense else ((B, T, D), 1)
+    return (2 * rng.random(shape, cp.float32) - 1) / norm, rng.standard_normal((B, T, D), cp.float32)
+
+
 def cases(settings: _harness.Settings) -> Iterator[_harness.Case]:
     jax.config.update("jax_default_matmul_precision", "highest")
     rng = cp.random.default_rng(0)
@@ -129,15 +144,13 @@ def cases(settings: _harness.Settings) -> Iterator[_harness.Case]:
         dense = name == "scan dense"
         for B, T, D in sizes:
             T = min(T, 100) if settings.quick else T
-            shape = (B, T, D, D) if dense else (B, T, D)
             nbytes = 4 * B * T * (D * D if dense else D) + 8 * B * T * D
-            draw = lambda: ((2 * rng.random(shape, cp.float32) - 1) / (D if dense else 1), rng.standard_normal((B, T, D), cp.float32))  # noqa: B023, E731
             peers = {"jax.lax.associative_scan": by_jax(compose_dense if dense else compose_diagonal)}
             peers |= {} if dense else by_accelerated_scan()
             yield _harness.Case(
                 name=name,
                 axes={"B": B, "T": T, "D": D, "dtype": "float32"},
-                inputs=[draw() for _ in range(max(1, min(4, int(CACHE / nbytes))))],
+                inputs=[draw(rng, B, T, D, dense) for _ in range(max(1, min(4, int(CACHE / nbytes))))],
                 flavours={"pards": by_pards(pards.lds.Dense if dense else pards.lds.Diagonal)} | peers,
                 nbytes=nbytes,
                 copy=device_copy,
@@ -145,4 +158,4 @@ def cases(settings: _harness.Settings) -> Iterator[_harness.Case]:
 
 
 if __name__ == "__main__":
-    _harness.main(cases)
+    _harness.main(cases, "cuda")

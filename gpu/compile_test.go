@@ -1,0 +1,125 @@
+package gpu
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"pards/core/lds"
+	"pards/gpu/driver"
+)
+
+// sampled are the variants that each run of the tests compiles: at least one of every entry point. With PARDS_COMPILE=all in the
+// environment they are many more.
+var sampled = []func(all bool) []variant{scanVariants, generalVariants}
+
+// scanVariants lists kernels of scans.
+func scanVariants(all bool) (vs []variant) {
+	sizes, dims, wide := []int{4}, []int{4, 33}, []int{1, 2, 64}
+	if all {
+		sizes, wide = []int{4, 8}, []int{1, 2, 3, 4, 8, 16, 31, 64, 256}
+		dims = nil
+		for d := 2; d <= denseMost; d++ {
+			dims = append(dims, d)
+		}
+	}
+	for _, bytes := range sizes {
+		for _, d := range wide {
+			for _, op := range []string{"diagonal", "scaled_identity", "identity"} {
+				if all || op == "diagonal" || d == 1 {
+					vs = append(vs, planOnePass(scanShape{op, bytes, 1, 100000, d, true}).variant)
+				}
+			}
+		}
+		for _, d := range dims {
+			vs = append(vs, planLevels("dense", bytes, d, true).variant, planLevels("dense", bytes, d, false).variant)
+		}
+		vs = append(vs, planLevels("dense", bytes, denseMost+1, false).variant, planLevels("permutation", bytes, 5, false).variant)
+	}
+	return vs
+}
+
+// generalVariants lists the kernels of the general engine.
+func generalVariants(all bool) (vs []variant) {
+	for i, name := range rowNames() {
+		for _, bytes := range []int{4, 8} {
+			for _, team := range []int{32, block} {
+				if all || bytes == 4 && (team == 32) == (i%2 == 0) {
+					vs = append(vs, generalVariant(name, bytes, team))
+				}
+			}
+		}
+	}
+	return vs
+}
+
+// spilling are variants that may spill, with the bytes they may; one that spills and is not here fails.
+var spilling = []struct {
+	options string // all of which the variant has
+	bytes   int
+}{
+	{"general.cu", 200},                   // right, not fast
+	{"levels.cu -DPARDS_REAL=double", 64}, // doubles take two registers each
+	{"levels.cu -DPARDS_ALIGNED=0", 64},   // an address for every number
+	{"scan.cu -DPARDS_REAL=double", 64},   //
+	{"scan.cu -DPARDS_RESIDENT=2", 16},    // a word or two beside 64 numbers held
+}
+
+func allowed(v variant) (bytes int) {
+	has := v.source + " " + strings.Join(v.options, " ") + " "
+next:
+	for _, s := range spilling {
+		for _, word := range strings.Fields(s.options) {
+			if !strings.Contains(has, word+" ") {
+				continue next
+			}
+		}
+		bytes = max(bytes, s.bytes)
+	}
+	return bytes
+}
+
+var spills = regexp.MustCompile(`(\d+) bytes spill stores`)
+
+// Every entry point compiles for every architecture that pards names, without a GPU, and its registers suffice.
+func TestCompile(t *testing.T) {
+	all := os.Getenv("PARDS_COMPILE") == "all"
+	if _, err := driver.Report(driver.Source{Name: "none.cu", Files: map[string]string{"none.cu": ""}}, 90); err != nil && strings.Contains(err.Error(), "NVRTC") {
+		t.Skip(err)
+	}
+	seen := map[string]bool{}
+	for _, list := range sampled {
+		for _, v := range list(all) {
+			if seen[v.String()] {
+				continue
+			}
+			seen[v.String()] = true
+			t.Run(fmt.Sprint(v), func(t *testing.T) {
+				for _, arch := range []int{80, 90, 100} {
+					log, err := driver.Report(driver.Source{Name: v.source, Files: sources(), Options: v.options}, arch)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, m := range spills.FindAllStringSubmatch(log, -1) {
+						if n, _ := strconv.Atoi(m[1]); n > allowed(v) {
+							t.Errorf("sm_%d: %d bytes of registers are spilled, %d are allowed", arch, n, allowed(v))
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+// Each structure has its kernel in a file of its name; those listed need none.
+func TestStructuresHaveKernels(t *testing.T) {
+	none := map[string]bool{"zero": true} // a copy
+	for _, name := range lds.Names() {
+		if _, ok := sources()["op_"+name+".cuh"]; !ok && !none[name] {
+			t.Errorf("structure %s has no kernels/op_%s.cuh", name, name)
+		}
+	}
+}
