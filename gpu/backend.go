@@ -201,6 +201,9 @@ func (w *work[T]) in(host []T, there uintptr) (driver.Ptr, error) {
 func upload[T num.Float, E any](w *work[T], host []E) (driver.Ptr, error) {
 	var e E
 	bytes := len(host) * int(unsafe.Sizeof(e))
+	if bytes == 0 {
+		return 0, nil
+	}
 	at, err := w.alloc(bytes)
 	if err != nil {
 		return 0, err

@@ -14,7 +14,7 @@ import (
 
 // sampled are the variants that each run of the tests compiles: at least one of every entry point. With PARDS_COMPILE=all in the
 // environment they are many more.
-var sampled = []func(all bool) []variant{scanVariants, generalVariants}
+var sampled = []func(all bool) []variant{scanVariants, generalVariants, fusedVariants}
 
 // scanVariants lists kernels of scans.
 func scanVariants(all bool) (vs []variant) {
@@ -61,11 +61,14 @@ var spilling = []struct {
 	options string // all of which the variant has
 	bytes   int
 }{
-	{"general.cu", 200},                   // right, not fast
-	{"levels.cu -DPARDS_REAL=double", 64}, // doubles take two registers each
-	{"levels.cu -DPARDS_ALIGNED=0", 64},   // an address for every number
-	{"scan.cu -DPARDS_REAL=double", 64},   //
-	{"scan.cu -DPARDS_RESIDENT=2", 16},    // a word or two beside 64 numbers held
+	{"general.cu", 200},                    // right, not fast
+	{"solve.cu -DPARDS_REAL=double", 6000}, // right, not fast: two registers for each of the 128 numbers of two 8 by 8 matrices
+	{"solve.cu -DPARDS_DIM=8", 160},        // two matrices, and what surrounds them
+	{"solve.cu -DPARDS_DIM=16", 2000},      // 3 D sums at once
+	{"levels.cu -DPARDS_REAL=double", 64},  // doubles take two registers each
+	{"levels.cu -DPARDS_ALIGNED=0", 64},    // an address for every number
+	{"scan.cu -DPARDS_REAL=double", 64},    //
+	{"scan.cu -DPARDS_RESIDENT=2", 16},     // a word or two beside 64 numbers held
 }
 
 func allowed(v variant) (bytes int) {

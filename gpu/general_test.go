@@ -17,11 +17,14 @@ import (
 	"pards/gpu/driver"
 )
 
-// generally is the backend whose only engine is the general one; what it does not fit runs on the CPU.
-type generally[T num.Float] struct{ *backend[T] }
+// through is the backend with one engine; what that does not fit runs on the CPU.
+type through[T num.Float] struct {
+	*backend[T]
+	engine engine[T]
+}
 
-func (g generally[T]) Solve(p *core.Plan[T], members []int, results []method.Result) error {
-	if cell.IsCaller(p.Problem.Cell) || p.Problem.Steps == 0 || !(general[T]{}).fits(p) {
+func (g through[T]) Solve(p *core.Plan[T], members []int, results []method.Result) error {
+	if cell.IsCaller(p.Problem.Cell) || p.Problem.Steps == 0 || !g.engine.fits(p) {
 		return core.CPU[T]{}.Solve(p, members, results)
 	}
 	leave, err := g.device.Enter()
@@ -31,33 +34,34 @@ func (g generally[T]) Solve(p *core.Plan[T], members []int, results []method.Res
 	defer leave()
 	w := &work[T]{Plan: p, device: g.device, members: members, results: results}
 	defer w.release()
-	return g.run(general[T]{}, w)
+	return g.run(g.engine, w)
 }
 
-func generalSolver[T num.Float](t *testing.T) methodtest.Solver[T] {
+// solverThrough returns a solver that runs what it can through an engine.
+func solverThrough[T num.Float](t *testing.T, e engine[T]) methodtest.Solver[T] {
 	d, err := driver.Open(0)
 	if err != nil {
 		t.Skip(err)
 	}
 	return func(p *core.Problem[T], o *core.Options[T], states []T) (*core.Solution, error) {
-		return core.Solve[T](generally[T]{&backend[T]{d}}, p, o, core.Host(states))
+		return core.Solve[T](through[T]{&backend[T]{d}, e}, p, o, core.Host(states))
 	}
 }
 
 // The general engine passes the table of methods.
 func TestGeneral(t *testing.T) {
-	t.Run("float32", func(t *testing.T) { methodtest.Run(t, generalSolver[float32](t)) })
-	t.Run("float64", func(t *testing.T) { methodtest.Run(t, generalSolver[float64](t)) })
+	t.Run("float32", func(t *testing.T) { methodtest.Run(t, solverThrough[float32](t, general[float32]{})) })
+	t.Run("float64", func(t *testing.T) { methodtest.Run(t, solverThrough[float64](t, general[float64]{})) })
 }
 
 // The general engine stops where the CPU stops, whatever the method and its modifiers.
 func TestGeneralCounts(t *testing.T) {
-	t.Run("float32", counts[float32])
-	t.Run("float64", counts[float64])
+	t.Run("float32", func(t *testing.T) { counts[float32](t, general[float32]{}) })
+	t.Run("float64", func(t *testing.T) { counts[float64](t, general[float64]{}) })
 }
 
-func counts[T num.Float](t *testing.T) {
-	solve := generalSolver[T](t)
+func counts[T num.Float](t *testing.T, e engine[T]) {
+	solve := solverThrough(t, e)
 	for _, e := range celltest.Examples {
 		p := methodtest.Problem[T](t, e, 3, 40)
 		for _, m := range method.Entries() {

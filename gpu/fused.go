@@ -1,0 +1,198 @@
+//go:build cuda
+
+package gpu
+
+import (
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"pards/core"
+	"pards/core/num"
+	"pards/gpu/driver"
+)
+
+func init() { register(rankFused, fused[float32]{}, fused[float64]{}) }
+
+// fused solves small states in one launch: kernels/solve.cu.
+type fused[T num.Float] struct{}
+
+func (fused[T]) fits(p *core.Plan[T]) bool {
+	_, ok := planFused(p, fusedThreads)
+	return ok
+}
+
+func (fused[T]) solve(w *work[T]) error {
+	plan, _ := planFused(w.Plan, fusedThreads)
+	p, members := w.Problem, len(w.members)
+	size := num.Size[T]()
+	iterates, err := w.alloc(members * p.Steps * p.Dim * size)
+	if err != nil {
+		return err
+	}
+	f, err := function(w.device, plan.aligned(uintptr(w.u), uintptr(w.guess), uintptr(w.states), uintptr(iterates)), "solve")
+	if err != nil {
+		return err
+	}
+	each, err := f.Blocks(fusedThreads, 0)
+	if err != nil {
+		return err
+	}
+	l := layOut(members, w.Options.Window, max(each, 1)*w.device.SMs, fusedThreads)
+	t := plan.task(w.Plan, members, l)
+	t.x0, t.u, t.guess, t.states, t.work = uint64(w.x0), uint64(w.u), uint64(w.guess), uint64(w.states), uint64(iterates)
+	if err := plan.bring(w, &t); err != nil {
+		return err
+	}
+	if l.blocks > 1 {
+		records, err := w.alloc(2 * l.groups * l.blocks * plan.recordBytes(p.Dim))
+		if err != nil {
+			return err
+		}
+		t.records = uint64(records)
+	}
+	windows := (p.Steps + w.Options.Window - 1) / w.Options.Window
+	desk, err := takeDesk(w.device, w.stream, l.groups+1, members*(int(unsafe.Sizeof(solveReport{}))+4*windows))
+	if err != nil {
+		return err
+	}
+	defer desk.giveBack()
+	reports := int(unsafe.Sizeof(solveReport{})) * members
+	t.counters, t.stop = uint64(desk.counters), uint64(desk.at)
+	t.reports, t.windows = uint64(desk.at)+deskHead, uint64(desk.at)+deskHead+uint64(reports)
+	args := plan.appendWeights(driver.Struct(&t))
+	if err := f.LaunchCooperative(w.stream, [3]int{l.blocks * l.groups, 1, 1}, [3]int{fusedThreads, 1, 1}, 0, driver.Bytes(args)); err != nil {
+		return err
+	}
+	if _, err := desk.wait(w.stream, w.Poll); err != nil {
+		return err
+	}
+	return plan.collect(w, desk, &t, windows)
+}
+
+// bring uploads what the kernel needs beside the arrays of the problem.
+func (f *fusedPlan[T]) bring(w *work[T], t *solveTask) (err error) {
+	put := func(to *uint64, at driver.Ptr, failed error) {
+		*to = uint64(at)
+		if err == nil {
+			err = failed
+		}
+	}
+	at, failed := w.index()
+	put(&t.members, at, failed)
+	if f.declared.Signs != nil {
+		at, failed := upload(w, f.declared.Signs)
+		put(&t.signs, at, failed)
+	}
+	switch {
+	case f.byValue:
+	case f.words != nil:
+		at, failed := upload(w, f.words)
+		put(&t.weights, at, failed)
+	default:
+		at, failed := upload(w, f.numbers)
+		put(&t.weights, at, failed)
+	}
+	if f.traceRows > 0 {
+		at, failed := w.alloc(24 * f.traceRows * len(w.members))
+		put(&t.trace, at, failed)
+	}
+	return err
+}
+
+// collect reads what became of the sequences.
+func (f *fusedPlan[T]) collect(w *work[T], d *desk, t *solveTask, windows int) error {
+	n := len(w.members)
+	reports := unsafe.Slice((*solveReport)(unsafe.Add(d.host, deskHead)), n)
+	counts := unsafe.Slice((*int32)(unsafe.Add(d.host, deskHead+n*int(unsafe.Sizeof(solveReport{})))), n*windows)
+	var trace []float64
+	if f.traceRows > 0 {
+		trace = make([]float64, 3*f.traceRows*n)
+		if err := download(w, trace, driver.Ptr(t.trace)); err != nil {
+			return err
+		}
+	}
+	for i, m := range w.members {
+		var rows []float64
+		if trace != nil {
+			rows = trace[3*f.traceRows*i : 3*f.traceRows*(i+1)]
+		}
+		w.results[m] = reports[i].result(counts[i*windows:(i+1)*windows], rows)
+	}
+	return nil
+}
+
+// desk is where the host and a kernel meet: memory of the host with a flag that stops the kernel and, from deskHead on, its reports; and
+// counters of barriers on the device, which kernels leave at zero. Desks are kept for further solves.
+type desk struct {
+	device          *driver.Device
+	host            unsafe.Pointer
+	at, counters    driver.Ptr
+	bytes, barriers int
+	broken          bool // the kernel may not have left the counters at zero
+}
+
+const (
+	deskHead     = 64
+	deskBytes    = 1 << 16
+	deskBarriers = 1 << 10
+)
+
+var desks struct {
+	sync.Mutex
+	free []*desk
+}
+
+// takeDesk returns a desk of a device with room for some barriers and bytes of reports.
+func takeDesk(d *driver.Device, s driver.Stream, barriers, bytes int) (*desk, error) {
+	desks.Lock()
+	for i, k := range desks.free {
+		if k.device == d && k.barriers >= barriers && k.bytes >= deskHead+bytes {
+			desks.free = append(desks.free[:i], desks.free[i+1:]...)
+			desks.Unlock()
+			return k, nil
+		}
+	}
+	desks.Unlock()
+	k := &desk{device: d, bytes: max(deskBytes, deskHead+bytes), barriers: max(deskBarriers, barriers)}
+	var err error
+	if k.host, k.at, err = d.Mapped(k.bytes); err != nil {
+		return nil, err
+	}
+	if k.counters, err = d.Alloc(4 * k.barriers); err == nil {
+		err = s.Zero(k.counters, 4*k.barriers)
+	}
+	if err != nil {
+		d.FreeMapped(k.host)
+		return nil, err
+	}
+	return k, nil
+}
+
+// wait waits for the kernel, and stops it when poll says so.
+func (k *desk) wait(s driver.Stream, poll func() bool) (stopped bool, err error) {
+	k.broken = true
+	stopped, err = s.Wait(poll)
+	if stopped {
+		atomic.StoreInt32((*int32)(k.host), 1)
+		_, err = s.Wait(nil)
+		atomic.StoreInt32((*int32)(k.host), 0)
+	}
+	k.broken = err != nil
+	return stopped, err
+}
+
+// giveBack keeps the desk for the next solve.
+func (k *desk) giveBack() {
+	if k.broken {
+		return // after a fault nothing works on the device, nor can anything be freed
+	}
+	if k.bytes > deskBytes || k.barriers > deskBarriers {
+		k.device.FreeMapped(k.host)
+		k.device.Free(k.counters)
+		return
+	}
+	desks.Lock()
+	desks.free = append(desks.free, k)
+	desks.Unlock()
+}

@@ -1,0 +1,78 @@
+// Cells whose state enters through G matrices of weights alone: J = sum_g diag(coef[g]) W_g + diag(self). See core/cell/gates.go.
+#pragma once
+#include "portable.cuh"
+
+// Point is the derivative of such a cell at one state.
+template <class real, int D, int G>
+struct gates_point {
+    real coef[G * D], self[D];
+};
+
+template <class real, int D, int G>
+struct gates {
+    using point = gates_point<real, D, G>;
+    // What is linear in x: h = W x. The difference of two of them is W times the difference of the states.
+    struct linear {
+        real h[G * D];
+    };
+
+    // The weights as they are kept: D columns of G D numbers, and the diagonals of the W_g.
+    static constexpr int column = padded<real>(G * D), matrix = D * column;
+
+    PARDS_FN static void before(const real* W, const real* x, linear& l) {
+        PARDS_UNROLL
+        for (int i = 0; i < G * D; i++) l.h[i] = 0;
+        add_columns<G * D, D>(l.h, W, x);
+    }
+
+    // Of two states at once.
+    PARDS_FN static void before(const real* W, const real* x, linear& l, const real* y, linear& m) {
+        PARDS_UNROLL
+        for (int i = 0; i < G * D; i++) l.h[i] = m.h[i] = 0;
+        PARDS_UNROLL
+        for (int j = 0; j < D; j++) {
+            real w[G * D];
+            take<G * D>(w, W + j * column);
+            PARDS_UNROLL
+            for (int i = 0; i < G * D; i++) l.h[i] += w[i] * x[j], m.h[i] += w[i] * y[j];
+        }
+    }
+
+    PARDS_FN static void jacobian(const real* W, const point& p, real* J) {
+        PARDS_UNROLL
+        for (int j = 0; j < D; j++) {
+            real w[G * D];
+            take<G * D>(w, W + j * column);
+            PARDS_UNROLL
+            for (int i = 0; i < D; i++) {
+                real s = p.coef[i] * w[i];
+                PARDS_UNROLL
+                for (int g = 1; g < G; g++) s += p.coef[g * D + i] * w[g * D + i];
+                J[i * D + j] = i == j ? s + p.self[i] : s;
+            }
+        }
+    }
+
+    PARDS_FN static void diagonal(const real* diagonals, const point& p, real* a) {
+        real w[G * D];
+        take<G * D>(w, diagonals);
+        PARDS_UNROLL
+        for (int i = 0; i < D; i++) {
+            real s = p.self[i];
+            PARDS_UNROLL
+            for (int g = 0; g < G; g++) s += p.coef[g * D + i] * w[g * D + i];
+            a[i] = s;
+        }
+    }
+
+    // y = J v, hv being W v.
+    PARDS_FN static void jvp(const point& p, const real* v, const real* hv, real* y) {
+        PARDS_UNROLL
+        for (int i = 0; i < D; i++) {
+            real s = p.self[i] * v[i];
+            PARDS_UNROLL
+            for (int g = 0; g < G; g++) s += p.coef[g * D + i] * hv[g * D + i];
+            y[i] = s;
+        }
+    }
+};

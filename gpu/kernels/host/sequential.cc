@@ -1,0 +1,6 @@
+// The kernel of sequential.cu on the host, for tests: a library for one variant, given by the same definitions.
+#include "../sequential.cu"
+
+extern "C" void pards_emulate(const loop* t) {
+    emulated::launch(unsigned(t->members_count), 32, [t] { sequential(*t); });
+}

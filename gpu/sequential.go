@@ -1,0 +1,89 @@
+//go:build cuda
+
+package gpu
+
+import (
+	"math"
+	"unsafe"
+
+	"pards/core"
+	"pards/core/method"
+	"pards/core/num"
+	"pards/gpu/driver"
+)
+
+func init() { register(rankSequential, sequential[float32]{}, sequential[float64]{}) }
+
+// sequential steps through time, a warp for each sequence: kernels/sequential.cu.
+type sequential[T num.Float] struct{}
+
+// loopArgs is loop of kernels/sequential.cu.
+type loopArgs struct {
+	x0, u, weights, table, states, members, bad, stop driver.Ptr
+	x0Stride, uStride                                 int64
+	sequences, steps                                  int32
+}
+
+func (sequential[T]) fits(p *core.Plan[T]) bool {
+	if p.Name != "sequential" || p.Problem.Dim > mostDiagonal || p.Problem.Steps > math.MaxInt32/2 {
+		return false
+	}
+	_, ok := formOf(p.Given.Name, p.Given.Params, p.Problem.Dim, p.Problem.Inputs)
+	return ok
+}
+
+func (sequential[T]) solve(w *work[T]) error {
+	p := w.Problem
+	cell, _ := formOf(w.Given.Name, w.Given.Params, p.Dim, p.Inputs)
+	f, err := function(w.device, loopVariant[T](cell, p.Dim, p.Inputs), "sequential")
+	if err != nil {
+		return err
+	}
+	a := loopArgs{x0: w.x0, u: w.u, states: w.states, x0Stride: int64(p.X0Stride), uStride: int64(p.UStride), sequences: int32(len(w.members)), steps: int32(p.Steps)}
+	if a.weights, err = upload(w, cell.flat); err != nil {
+		return err
+	}
+	if a.table, err = upload(w, cell.words); err != nil {
+		return err
+	}
+	if a.members, err = w.index(); err != nil {
+		return err
+	}
+	d, err := takeDesk(w.device, w.stream, 0, 4*len(w.members))
+	if err != nil {
+		return err
+	}
+	defer d.giveBack()
+	a.stop, a.bad = d.at, d.at+deskHead
+	if err := f.Launch(w.stream, [3]int{len(w.members), 1, 1}, [3]int{32, 1, 1}, 0, driver.Struct(&a)); err != nil {
+		return err
+	}
+	stopped, err := d.wait(w.stream, w.Poll)
+	if err != nil {
+		return err
+	}
+	bad := unsafe.Slice((*int32)(unsafe.Add(d.host, deskHead)), len(w.members))
+	windows := (p.Steps + w.Options.Window - 1) / w.Options.Window
+	for i, m := range w.members {
+		r := method.Result{BadStep: int(bad[i]), Update: nan, Windows: make([]int, windows)}
+		if stopped {
+			r.Status, r.BadStep = method.Interrupted, -1
+		} else if bad[i] >= 0 {
+			r.Status, r.Error, r.Merit, r.Residual = method.Nonfinite, nan, math.Inf(1), math.Inf(1)
+		}
+		w.results[m] = r
+	}
+	return nil
+}
+
+// index brings the numbers of the members to the device, 0 where they are the whole batch.
+func (w *work[T]) index() (driver.Ptr, error) {
+	if len(w.members) == w.Problem.Batch {
+		return 0, nil
+	}
+	index := make([]int32, len(w.members))
+	for i, m := range w.members {
+		index[i] = int32(m)
+	}
+	return upload(w, index)
+}
