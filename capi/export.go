@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"unsafe"
 
 	"pards/core"
@@ -380,19 +381,50 @@ func solve[T num.Float](args *C.pards_solve_args) error {
 	if want := []int{p.Batch, columns}; !slices.Equal(want, report.Shape) {
 		return check.Valuef(fn, "report", "has shape "+check.ShapeText(report.Shape), check.ShapeText(want), "")
 	}
-	backend, err := backendOf[T](args)
-	if err != nil {
-		return err
-	}
 	o, err := options[T](args)
 	if err != nil {
 		return err
 	}
-	solution, err := core.Solve(backend, p, o, states)
+	solution, err := solveSomewhere(args, p, o, states)
 	if solution != nil {
 		encode(args, solution, report.Data)
 	}
 	return err
+}
+
+// solveSomewhere solves on the device that a call asks for; unasked, a large problem is tried on a GPU, and what that cannot do is done here.
+func solveSomewhere[T num.Float](args *C.pards_solve_args, p *core.Problem[T], o *core.Options[T], states core.Array[T]) (*core.Solution, error) {
+	const fn = "solve"
+	name := text(args.device)
+	ordinal, err := deviceOf(fn, name, named{"x0", args.x0}, named{"inputs", args.inputs}, named{"guess", args.guess}, named{"states", args.states})
+	if err != nil {
+		return nil, err
+	}
+	if ordinal >= 0 {
+		b, err := gpu.New[T](ordinal)
+		if err != nil {
+			return nil, onDevice(fn, name, err)
+		}
+		solution, err := core.Solve(b, p, o, states)
+		return solution, onDevice(fn, name, err)
+	}
+	if name == "cpu" || p.Name == "" || !gpu.Worthwhile(p.Batch, p.Length, p.Cell.Dim()) {
+		return core.Solve(core.CPU[T]{}, p, o, states)
+	}
+	b, err := gpu.New[T](0)
+	if err != nil {
+		return core.Solve(core.CPU[T]{}, p, o, states)
+	}
+	solution, err := core.Solve(b, p, o, states)
+	why := "a GPU is there and the problem is large"
+	if err != nil && solution == nil {
+		why = fmt.Sprintf("%s could not: %v", b.Name(), err)
+		solution, err = core.Solve(core.CPU[T]{}, p, o, states)
+	}
+	if solution != nil {
+		solution.Reason = strings.TrimPrefix(solution.Reason+"; "+why, "; ")
+	}
+	return solution, err
 }
 
 // problem decodes what is to be solved, and where the states go.
@@ -418,17 +450,6 @@ func problem[T num.Float](args *C.pards_solve_args) (*core.Problem[T], core.Arra
 	}
 	states, err = neededAnywhere[T](fn, "states", args.states)
 	return p, states, err
-}
-
-// backendOf opens the device that a solve asks for.
-func backendOf[T num.Float](args *C.pards_solve_args) (core.Backend[T], error) {
-	const fn = "solve"
-	ordinal, err := deviceOf(fn, text(args.device), named{"x0", args.x0}, named{"inputs", args.inputs}, named{"guess", args.guess}, named{"states", args.states})
-	if err != nil || ordinal < 0 {
-		return core.CPU[T]{}, err
-	}
-	b, err := gpu.New[T](ordinal)
-	return b, onDevice(fn, text(args.device), err)
 }
 
 func options[T num.Float](args *C.pards_solve_args) (*core.Options[T], error) {

@@ -49,19 +49,31 @@ func badHandle(fn string, h int64, why string) error {
 	return &check.Error{Kind: check.Handle, Func: fn, Arg: "handle", Came: fmt.Sprintf("is %d", h), Why: why}
 }
 
-// count adds a reference (by +1) or gives one back (by -1).
+// closer is an object that holds more than Go's memory.
+type closer interface{ close() }
+
+// count adds a reference (by +1) or gives one back (by -1); an object without any is closed.
 func count(fn string, h int64, by int) error {
+	object, gone, err := counted(fn, h, by)
+	if c, ok := object.(closer); ok && gone {
+		c.close()
+	}
+	return err
+}
+
+func counted(fn string, h int64, by int) (object any, gone bool, err error) {
 	handles.Lock()
 	defer handles.Unlock()
-	if _, err := lookup[any](fn, "object", h); err != nil {
-		return err
+	if object, err = lookup[any](fn, "object", h); err != nil {
+		return nil, false, err
 	}
 	if by > 0 {
 		gopyh.IncRef(gopyh.CGoHandle(h))
-	} else {
-		gopyh.DecRef(gopyh.CGoHandle(h))
+		return object, false, nil
 	}
-	return nil
+	gopyh.DecRef(gopyh.CGoHandle(h))
+	_, missing := lookup[any](fn, "object", h)
+	return object, missing != nil, nil
 }
 
 // alive returns how many handles there are.

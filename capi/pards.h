@@ -38,7 +38,7 @@ enum pards_dtype { PARDS_FLOAT32 = 1, PARDS_FLOAT64 = 2, PARDS_INT64 = 3, PARDS_
 typedef struct pards_array {
     void *data;
     int32_t dtype;          /* enum pards_dtype; text is bytes without a final 0 */
-    int32_t device;         /* 0: the host; 1 + N: the GPU cuda:N, in pards_solve's and pards_scan's arrays alone */
+    int32_t device;         /* 0: the host; 1 + N: the GPU cuda:N, for what pards_solve, pards_scan and pards_device_dlpack take */
     int64_t ndim;
     const int64_t *shape;   /* ndim numbers; NULL when ndim is 0 */
 } pards_array;
@@ -120,6 +120,20 @@ int32_t pards_param_jvp(int64_t cell, const pards_array *x, const pards_array *u
 int32_t pards_param_vjp(int64_t cell, const pards_array *x, const pards_array *u, const pards_array *v, const pards_param *gradients,
                         int64_t count, char *msg, int64_t cap);
 
+/* Directories of Python packages, a line each, where the GPU's compiler is looked for; once, before a GPU is first used. */
+int32_t pards_search(const char *directories, char *msg, int64_t cap);
+
+/* Memory of the GPU cuda:ordinal: a handle, which holds it until it is released, and its address in the GPU's memory. */
+int32_t pards_device_alloc(int64_t ordinal, int64_t bytes, int64_t *memory, int64_t *address, char *msg, int64_t cap);
+/* Copies between the host and the GPU: to the host, or to the GPU if in is not 0. What was begun on its default stream comes first. */
+int32_t pards_device_copy(int64_t ordinal, void *to, const void *from, int64_t bytes, int32_t in, char *msg, int64_t cap);
+/* The number of the GPU in whose memory an address is. */
+int32_t pards_device_of(int64_t address, int64_t *ordinal, char *msg, int64_t cap);
+/* Waits for a stream, as cudaStream_t or CUstream; 1 is the default one. */
+int32_t pards_device_wait(int64_t ordinal, int64_t stream, char *msg, int64_t cap);
+/* The address of a new DLManagedTensor of DLPack for an array in the memory of a handle, which it keeps until its deleter is called. */
+int32_t pards_device_dlpack(int64_t memory, const pards_array *array, int64_t *managed, char *msg, int64_t cap);
+
 #endif
 
 typedef struct pards_scan_args {
@@ -173,7 +187,7 @@ typedef struct pards_solve_args {
     double seconds;
     char method_used[64];
     char device_used[64];
-    char reason[512];           /* why auto chose what it chose */
+    char reason[512];           /* why auto chose the method, and the device if that is a GPU */
 } pards_solve_args;
 
 /* What a history holds: float64 (rows, B, 3): merit, residual, update, NaN after a sequence's end; int64 (B, n): updates of each window. */

@@ -162,8 +162,8 @@ func (b *backend[T]) run(e engine[T], w *work[T]) (err error) {
 		if err := w.stream.CopyOut(unsafe.Pointer(unsafe.SliceData(w.States.Data)), w.states, len(w.States.Data)*num.Size[T]()); err != nil {
 			return err
 		}
-		_, err = w.stream.Wait(nil)
 	}
+	_, err = w.stream.Wait(nil) // also for states on the device, which other streams may read next
 	return err
 }
 

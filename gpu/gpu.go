@@ -28,3 +28,16 @@ func Ordinal(name string) (ordinal int, ok bool, err error) {
 	}
 	return n, true, nil
 }
+
+// worth is the work from which device="auto" takes a GPU, in products of a dense step: about a fifth of a second of the plain loop on one
+// core, as long as opening the driver, loading kernels and moving the arrays may take the first time. gate is what a step costs beside
+// them, so that a long chain of few components counts as well.
+const (
+	worth = 1 << 27
+	gate  = 64
+)
+
+// Worthwhile returns whether a solve of a native cell is large enough to be moved to a GPU unasked. It does not look for one.
+func Worthwhile(batch, steps, dim int) bool {
+	return float64(batch)*float64(steps)*(float64(dim)*float64(dim)+gate) >= worth
+}

@@ -28,5 +28,11 @@ func Copy(ordinal int, dst, src uintptr, bytes int, in bool) error { return Open
 // Alloc returns why there is no memory.
 func Alloc(ordinal, bytes int) (uintptr, error) { return 0, Open(ordinal) }
 
+// Where returns why no address is on a device.
+func Where(at uintptr) (int, error) { return 0, Open(0) }
+
+// Wait returns why there is no stream.
+func Wait(ordinal int, stream uintptr) error { return Open(ordinal) }
+
 // Free does nothing.
 func Free(ordinal int, at uintptr) {}

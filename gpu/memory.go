@@ -3,8 +3,11 @@
 package gpu
 
 import (
+	"errors"
 	"math"
 	"unsafe"
+
+	"gorgonia.org/cu"
 
 	"pards/core"
 	"pards/core/check"
@@ -51,16 +54,37 @@ func Alloc(ordinal, bytes int) (at uintptr, err error) {
 	err = on(ordinal, func(d *driver.Device) error {
 		p, err := d.Alloc(bytes)
 		at = uintptr(p)
+		if errors.Is(err, driver.ErrMemory) {
+			err = check.Of(check.Memory, "device_alloc", err.Error())
+		}
 		return err
 	})
 	return at, err
 }
 
-// Free takes memory of Alloc back.
+// Free takes memory of Alloc back, once all that was begun on the device is done: other libraries may have used it on streams of theirs.
 func Free(ordinal int, at uintptr) {
 	_ = on(ordinal, func(d *driver.Device) error {
+		_ = cu.Synchronize()
 		d.Free(driver.Ptr(at))
 		return nil
+	})
+}
+
+// Where returns the number of the device in whose memory an address is.
+func Where(at uintptr) (ordinal int, err error) {
+	err = on(0, func(*driver.Device) error {
+		ordinal, err = driver.Where(driver.Ptr(at))
+		return err
+	})
+	return ordinal, err
+}
+
+// Wait returns when a stream of another library is done.
+func Wait(ordinal int, stream uintptr) error {
+	return on(ordinal, func(*driver.Device) error {
+		_, err := driver.StreamOf(stream).Wait(nil)
+		return err
 	})
 }
 

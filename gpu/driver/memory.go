@@ -111,6 +111,13 @@ func (d *Device) Available() int {
 	return int(free) + d.pool.kept
 }
 
+// Where returns the number of the device in whose memory an address is.
+func Where(at Ptr) (int, error) {
+	var ordinal C.int
+	err := check("looking for an address", C.cuPointerGetAttribute(unsafe.Pointer(&ordinal), C.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, C.CUdeviceptr(at)))
+	return int(ordinal), err
+}
+
 // Mapped returns memory of the host that the device sees under an address of its own: for flags and small reports. FreeMapped takes it back.
 func (d *Device) Mapped(bytes int) (unsafe.Pointer, Ptr, error) {
 	var host unsafe.Pointer

@@ -24,12 +24,17 @@ type nvrtc struct {
 	destroy    func(program *uintptr) int32
 }
 
-// SearchPath are directories of Python packages, in which nvidia/*/lib may hold the compiler. Set before the first use.
-var SearchPath []string
-
 var compiler struct {
 	sync.Mutex
-	found *nvrtc
+	found  *nvrtc
+	search []string
+}
+
+// Search names directories of Python packages, in which nvidia/*/lib may hold the compiler.
+func Search(directories []string) {
+	compiler.Lock()
+	defer compiler.Unlock()
+	compiler.search = directories
 }
 
 // Newest first: a driver runs the code of an older compiler, and an older compiler may not know the device.
@@ -74,7 +79,7 @@ func candidates() (paths []string) {
 		}
 	}
 	for _, name := range nvrtcNames {
-		for _, place := range SearchPath {
+		for _, place := range compiler.search {
 			found, _ := filepath.Glob(filepath.Join(place, "nvidia", "*", "lib", name))
 			paths = append(paths, found...)
 		}

@@ -4,6 +4,7 @@ from . import cells as cells
 from . import lds as lds
 from . import problems as problems
 from ._catalog import *  # noqa: F403 - the methods, one class each
+from ._device import DeviceArray as DeviceArray
 from ._method import Method as Method
 from ._solution import Solution as Solution
 from ._solution import SolveError as SolveError

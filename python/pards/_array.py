@@ -110,16 +110,18 @@ def target(
     return out if out.flags.c_contiguous and out.flags.aligned and not shares else np.empty(shape, dtype)
 
 
-def describe(array: Array | None) -> Any:
+def describe(array: Any) -> Any:
     """A pointer to the pards_array of a plain array, good for as long as that lives; None for None."""
     if array is None:
         return None
-    described = _lib.get().pards_array(array.ctypes.data, _CODES[array.dtype.char], 0, array.ndim, _shape(array.shape))
+    if not isinstance(array, np.ndarray):
+        return array.describe()  # of an array on a GPU
+    described = _lib.get().pards_array(array.ctypes.data, _CODES[array.dtype.char], 0, array.ndim, shaped(array.shape))
     return ctypes.pointer(described)
 
 
 @functools.lru_cache(256)
-def _shape(shape: tuple[int, ...]) -> Any:
+def shaped(shape: tuple[int, ...]) -> Any:
     """A shape in C, which nobody writes to."""
     return (ctypes.c_int64 * len(shape))(*shape)
 
@@ -137,7 +139,7 @@ def parameters(values: Mapping[str, Any], dtype: np.dtype[Any]) -> tuple[Any, in
     for param, (name, value) in zip(params, given.items(), strict=True):
         if isinstance(value, str):
             data = np.frombuffer(value.encode(), np.uint8)
-            described = library.pards_array(data.ctypes.data, _TEXT, 0, 1, _shape(data.shape))
+            described = library.pards_array(data.ctypes.data, _TEXT, 0, 1, shaped(data.shape))
         else:
             data = plain(value, dtype) if isinstance(value, np.ndarray) else np.array(value, np.float64)
             described = describe(data).contents

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import threading
 from pathlib import Path
 from typing import Any, NoReturn
@@ -42,6 +43,8 @@ class Library:
         self.interpreter = self.pards_python(
             **{field: address(getattr(ctypes.pythonapi, name)) for field, name in declared.interpreter.items()}
         )
+        packages = [path for path in sys.path if os.path.isabs(path)]  # the GPU's compiler may be among them
+        self.pards_search("\n".join(packages).encode(errors="surrogateescape"), None, 0)
         self.errors: dict[int, type[BaseException]] = {
             self.PARDS_VALUE: ValueError,
             self.PARDS_TYPE: TypeError,

@@ -202,6 +202,7 @@ def _states(ax: Any, states: Array, options: dict[str, Any]) -> None:
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     if not states.size:
         return
+    states = np.asarray(states)  # which may be on a GPU
     states = (states if states.ndim == 2 else states[0])[:, : len(_COMPONENTS)]
     at = np.arange(1, len(states) + 1)
     if len(states) > 4 * _BINS:

@@ -38,7 +38,7 @@ class Solution:
     arrays (B,).
 
     Attributes:
-        states: (T, D) or (B, T, D), x[1] to x[T]; x0 is not among them.
+        states: (T, D) or (B, T, D), x[1] to x[T]; x0 is not among them. A `DeviceArray` where arrays were on a GPU.
         iterations: updates applied, over all windows.
         success: whether the states are the trajectory.
         status: "converged", "floor" (both success), "max_iterations", "nonfinite".
@@ -57,10 +57,11 @@ class Solution:
         bad_step: index into states of the first row that overflowed, -1 if none did.
         window_iterations: (n,) or (B, n), updates of each window.
         window: the length of the windows, None where the whole was solved at once.
-        reason: why `method="auto"` chose the method, "" where the caller chose.
+        reason: why `method="auto"` chose the method, and `device="auto"` a GPU for arrays on the host; "" where the
+            caller chose.
     """
 
-    states: Array
+    states: Any
     iterations: Any
     success: Any
     status: Any

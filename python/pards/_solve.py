@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from . import _array, _callable, _catalog, _lib, _progress
+from . import _array, _callable, _catalog, _device, _lib, _progress
 from ._array import Array
 from ._cell import Cell, handle, take_inputs
 from ._method import Method
@@ -49,7 +49,7 @@ def solve(
     dtype: DTypeLike | None = None,
     jac: Callable[[Any, Any], Any] | None = None,
     diag: Callable[[Any, Any], Any] | None = None,
-    out: Array | None = None,
+    out: ArrayLike | None = None,
     trace: bool = False,
     progress: bool | _progress.Report = False,
     num_threads: int | None = None,
@@ -64,6 +64,10 @@ def solve(
 
     The computation is in float32 or float64, whichever NumPy promotes x0, floating inputs and the cell's parameters
     to (float64 where those are integers).
+
+    Arrays may be on a GPU: those of CuPy, PyTorch, JAX and what else has DLPack or `__cuda_array_interface__`. They are
+    not copied, so they must be C-contiguous and of the dtype computed in; NumPy arrays beside them, and words, are
+    brought there. The states are then a `DeviceArray` on that GPU.
 
     Args:
         f: a cell of `pards.cells`, or a NumPy function f(x, u) that is vectorised over leading axes: it maps x (...,
@@ -88,14 +92,16 @@ def solve(
         clip: limit A to [-1, 1] by its diagonal, or by its largest singular value where it is dense.
         nonfinite: when an update overflows, "stop" and return the last iterate, "continue", or "reset" its NaN to the
             guess.
-        device: "auto", "cpu", "cuda" or "cuda:N".
+        device: "cpu", "cuda" or "cuda:N"; "auto" is where the arrays are: a GPU's are solved there, NumPy's on the
+            CPU, but for a large problem of a cell of `pards.cells` where there is a GPU.
         dtype: float32 or float64, to compute in that.
         jac: jac(x, u), (..., D, D), the Jacobian df_i/dx_j of a function f.
         diag: diag(x, u), (..., D), its diagonal. What is not given is taken from jac, or found by forward differences
             with steps sqrt(eps) * max(1, |x_i|), eps that of the dtype, in one call of f on D shifted copies of x (one
             for each piece of time where these are many); a product J v by one difference along v, with the step
             sqrt(eps) * max(1, max_i |x_i|).
-        out: (T, D) or (B, T, D), a writeable array or memmap of the dtype computed in, to write the states to.
+        out: (T, D) or (B, T, D), a writeable array or memmap of the dtype computed in, or an array on a GPU, to write
+            the states to.
         trace: keep the history of the iteration in `Solution.trace`.
         progress: show a bar; or a function that is called with (iteration, window, windows, sequences, merit).
         num_threads: how many workers; as many as the process may use by default. It changes no bit of the result.
@@ -157,7 +163,7 @@ def solve(
     )
     try:
         _run(problem, args, progress)
-        if out is not None and states is not out:
+        if isinstance(out, np.ndarray) and states is not out:
             out[...] = states
             states = out
         solution = _wrap(problem, states, report, args, bool(trace))
@@ -178,9 +184,10 @@ class _Problem(NamedTuple):
     batch: int | None  # None where nothing has a batch axis
     steps: int
     dim: int
-    x0: Array
-    inputs: Array | None  # None for a function, whose model has them
-    guess: Array | None
+    x0: Any  # these on the host or on a GPU
+    inputs: Any  # None for a function, whose model has them
+    guess: Any
+    ordinal: int | None  # of the GPU that one of them is on
 
     @property
     def size(self) -> int:
@@ -202,19 +209,26 @@ def _problem(
         raise TypeError(f"solve: f is of type {type(f).__name__}, want a cell of pards.cells or a function f(x, u)")
     if cell is not None and not (jac is None and diag is None):
         raise TypeError(f"solve: jac and diag belong to a function, but f is a {type(f).__name__}, which has its own")
-    first = _array.take("solve", "x0", x0)
-    around = None if guess is None else _array.take("solve", "guess", guess)
+    first = _device.take("solve", "x0", x0)
+    around = None if guess is None else _device.take("solve", "guess", guess)
+    given = None if inputs is None else _device.take("solve", "inputs", inputs)
+    ordinal = _device.ordinal(first, given, around)
+    if ordinal is not None and cell is None:
+        raise TypeError(
+            f"solve: an array is on cuda:{ordinal}, but f is a function for NumPy, which runs on this machine's cores; "
+            "want arrays on the host, or a cell of pards.cells"
+        )
     words, drive, floating = cell is not None and cell.words, None, None
-    if inputs is not None:
-        drive = _array.take("solve", "inputs", inputs) if cell is None else take_inputs(cell, "solve", "inputs", inputs)
+    if given is not None:
+        drive = take_inputs(cell, "solve", "inputs", _device.host(given))[..., None] if cell and words else given
         floating = drive.dtype if drive.dtype.kind == "f" and not words else None
-        drive = drive[..., None] if words else drive
     own = None if cell is None else cell.dtype
     chosen = _array.promoted(first.dtype, floating, own) if dtype is None else _array.forced("solve", dtype)
     batch, steps = _batch(first, drive, around), _steps(length, drive)
     model = None
     if cell is None:
-        model = _callable.Model(f, jac, diag, _callable.take_inputs(drive, chosen), batch is not None, chosen)
+        taken = _callable.take_inputs(None if drive is None else _device.host(drive), chosen)
+        model = _callable.Model(f, jac, diag, taken, batch is not None, chosen)
         drive = None
     return _Problem(
         cell=cell,
@@ -223,13 +237,14 @@ def _problem(
         batch=batch,
         steps=steps,
         dim=cell.dim if cell is not None else first.shape[-1] if first.ndim else 1,
-        x0=_array.plain(first, chosen),
-        inputs=None if drive is None else _array.plain(drive, chosen),
-        guess=None if around is None else _array.plain(around, chosen),
+        x0=_device.plain("solve", "x0", first, chosen),
+        inputs=None if drive is None else _device.plain("solve", "inputs", drive, chosen),
+        guess=None if around is None else _device.plain("solve", "guess", around, chosen),
+        ordinal=ordinal,
     )
 
 
-def _batch(x0: Array, inputs: Array | None, guess: Array | None) -> int | None:
+def _batch(x0: Any, inputs: Any, guess: Any) -> int | None:
     """The length of the batch axis, which suffices on one of the three."""
     sizes: dict[str, int] = {}
     for name, array, axes in (("x0", x0, 1), ("inputs", inputs, 2), ("guess", guess, 2)):
@@ -241,7 +256,7 @@ def _batch(x0: Array, inputs: Array | None, guess: Array | None) -> int | None:
     return next(iter(sizes.values()), None)
 
 
-def _steps(length: int | None, inputs: Array | None) -> int:
+def _steps(length: int | None, inputs: Any) -> int:
     """T."""
     if length is not None:
         length = _whole("length", length, 0)
@@ -297,13 +312,12 @@ def _text(name: str, value: str) -> bytes:
     return value.encode()
 
 
-def _target(out: Array | None, problem: _Problem) -> Array:
+def _target(out: Any, problem: _Problem) -> Any:
     """The array that the library writes the states to: out where that can be."""
     shape = (problem.steps, problem.dim) if problem.batch is None else (problem.batch, problem.steps, problem.dim)
-    if out is None:
-        return np.empty(shape, problem.dtype)
     inputs = problem.inputs if problem.model is None else problem.model.inputs
-    return _array.target("solve", out, shape, problem.dtype, (problem.x0, inputs, problem.guess))
+    others = [problem.x0, inputs, problem.guess]
+    return _device.target("solve", out, shape, problem.dtype, problem.ordinal, others)
 
 
 def _run(problem: _Problem, args: Any, progress: bool | _progress.Report) -> None:
@@ -327,7 +341,7 @@ def _run(problem: _Problem, args: Any, progress: bool | _progress.Report) -> Non
             _lib.release(made.value)
 
 
-def _wrap(problem: _Problem, states: Array, report: Array, args: Any, traced: bool) -> Solution:
+def _wrap(problem: _Problem, states: Any, report: Array, args: Any, traced: bool) -> Solution:
     """The solution from what the library reports."""
     library = _lib.get()
     batch = problem.batch is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
-from . import _array
+from . import _array, _device
 from ._array import Array
 
 
@@ -26,10 +26,10 @@ class Structure:
     def __post_init__(self) -> None:
         chars = _array.INTEGERS if self.whole else _array.FLOATS + _array.INTEGERS
         for field in fields(self):
-            array = _array.take(type(self).__name__, field.name, getattr(self, field.name), chars)
+            array = _device.take(type(self).__name__, field.name, getattr(self, field.name), chars)
             object.__setattr__(self, field.name, array)
 
     @property
-    def array(self) -> Array | None:
+    def array(self) -> Array | _device.DeviceArray | None:
         """The array, None for a structure without numbers."""
         return next(iter(vars(self).values()), None)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _array, _catalog_structures, _lib
-from ._array import Array
+from . import _array, _catalog_structures, _device, _lib
 from ._catalog_structures import *  # noqa: F403 - the structures, one class each
 from ._structure import Structure as Structure
 
@@ -24,12 +24,15 @@ def scan(
     *,
     reverse: bool = False,
     device: str = "auto",
-    out: Array | None = None,
-) -> Array:
+    out: ArrayLike | None = None,
+) -> Any:
     """Evaluate x[t] = A[t] x[t-1] + b[t], t = 1..T, or backwards x[t] = A[t] x[t+1] + b[t].
 
     Leading axes of A, b and x0 are a batch, and broadcast. The result has the dtype that NumPy promotes the arguments
     to, float64 where those are integers.
+
+    Arrays may be on a GPU, as for `solve`: C-contiguous, of the dtype of the result and with the same leading axes.
+    NumPy arrays beside them are brought there, and the result is a `DeviceArray` on that GPU.
 
     Args:
         A: (..., T, D, D), or a structure: `Diagonal(a)`, `Identity()`, or another `Structure` of this module.
@@ -37,11 +40,11 @@ def scan(
         x0: (..., D), the state before the first step, or after the last one if reverse is set. Without it the step
             next to it is b alone, and its A is not read.
         reverse: go from the last step to the first; nothing is transposed.
-        device: "auto" or "cpu".
-        out: (..., T, D), a writeable array of the dtype of the result.
+        device: "cpu", "cuda" or "cuda:N"; "auto" is where the arrays are, as moving them takes longer than the scan.
+        out: (..., T, D), a writeable array of the dtype of the result, on a GPU or not.
 
     Returns:
-        x, (..., T, D); out if that was given.
+        x, (..., T, D), in NumPy or on a GPU; out if that was given.
 
     Raises:
         ValueError: a shape or a value is wrong.
@@ -54,9 +57,9 @@ def scan(
         array([1.  , 1.5 , 1.75])
     """
     structure = A if isinstance(A, Structure) else _catalog_structures.Dense(A)
-    arrays = {"A": structure.array, "b": _array.take("scan", "b", b), "x0": None}
+    arrays: dict[str, Any] = {"A": structure.array, "b": _device.take("scan", "b", b), "x0": None}
     if x0 is not None:
-        arrays["x0"] = _array.take("scan", "x0", x0)
+        arrays["x0"] = _device.take("scan", "x0", x0)
     axes = {"A": structure.axes + 1, "b": 2, "x0": 1}
     given = {name: array for name, array in arrays.items() if array is not None}
     dtype = _array.promoted(*(array.dtype for name, array in given.items() if name != "A" or not structure.whole))
@@ -67,12 +70,13 @@ def scan(
         shapes = ", ".join(f"{name} {array.shape}" for name, array in given.items())
         raise ValueError(f"scan: the batch axes of {shapes} do not broadcast") from None
     size = math.prod(lead)
-    flat: dict[str, Array] = {}
+    flat: dict[str, Any] = {}
     for name, array in given.items():
         own = array.shape[-axes[name] :]
-        flat[name] = _array.plain(_array.spread(array, lead + own), dtype).reshape(size, *own)
+        spread = _device.spread("scan", name, array, lead + own)
+        flat[name] = _device.plain("scan", name, spread, dtype).reshape(size, *own)
     shape = lead + given["b"].shape[-2:]
-    states = np.empty(shape, dtype) if out is None else _array.target("scan", out, shape, dtype, given.values())
+    states = _device.target("scan", out, shape, dtype, _device.ordinal(*given.values()), given.values())
     library = _lib.get()
     args = library.pards_scan_args(
         size=ctypes.sizeof(library.pards_scan_args),
@@ -85,7 +89,8 @@ def scan(
         device=device.encode(),
     )
     _lib.call("pards_python_scan", library.interpreter, args)
-    if out is None or out is states:
+    if out is None:
         return states
-    out[...] = states
+    if isinstance(out, np.ndarray) and out is not states:
+        out[...] = states
     return out

@@ -1,0 +1,447 @@
+"""Solves and scans on an NVIDIA GPU, and arrays that are there. `pytest -m gpu` runs what needs one; without it the rest runs."""
+
+import _thread
+import copy
+import ctypes
+import gc
+import pickle
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from golden import METHODS, NAMES, PRECISIONS, ROUNDING, TOL, Case
+
+import pards
+from pards import _lib
+
+REASON = _lib.described()["gpu"]
+
+
+def gpu(test):
+    return pytest.mark.gpu(pytest.mark.skipif(bool(REASON), reason=f"no GPU: {REASON}")(test))
+
+
+def library(name: str):
+    """Another library with arrays on the GPU: how it takes a NumPy array there, and how it takes one of ours."""
+    if name == "cupy":
+        cupy = pytest.importorskip("cupy")
+        return cupy.asarray, cupy.from_dlpack, cupy.asnumpy
+    if name == "torch":
+        torch = pytest.importorskip("torch")
+        return lambda a: torch.from_numpy(a).cuda(), torch.from_dlpack, lambda t: t.cpu().numpy()
+    jax = pytest.importorskip("jax")
+    jax.config.update("jax_enable_x64", True)
+    return jax.numpy.asarray, jax.dlpack.from_dlpack, np.asarray
+
+
+LIBRARIES = ("cupy", "torch", "jax")
+EPS = {np.float32: 6e-8, np.float64: 1.1e-16}
+
+
+def gru(d: int, m: int, dtype=np.float32, seed: int = 0) -> pards.cells.GRU:
+    r = np.random.default_rng(seed)
+    draw = [r.uniform(-1, 1, shape) / np.sqrt(d) for shape in ((3 * d, m), (3 * d, d), (3 * d,), (d,))]
+    return pards.cells.GRU(*(a.astype(dtype) for a in draw))
+
+
+def problem(d: int = 4, m: int = 3, batch: int = 2, steps: int = 200, dtype=np.float32, seed: int = 0):
+    r = np.random.default_rng(seed)
+    return gru(d, m, dtype, seed), np.zeros((batch, d), dtype), r.standard_normal((batch, steps, m)).astype(dtype)
+
+
+class Interface:
+    """An object with nothing but __cuda_array_interface__."""
+
+    def __init__(self, **changes) -> None:
+        self.__cuda_array_interface__ = {
+            "shape": (4,),
+            "typestr": "<f4",
+            "data": (512, False),
+            "version": 3,
+            "strides": None,
+        } | changes
+
+
+class Tensor:
+    """An object on a device of some type of DLPack."""
+
+    def __init__(self, kind: int) -> None:
+        self.kind = kind
+
+    def __dlpack_device__(self):
+        return self.kind, 0
+
+    def __array__(self, dtype=None, copy=None):
+        return np.zeros(4, np.float32)
+
+
+# Without a GPU
+
+
+def test_driver_stays_away_from_import_and_small_solves() -> None:
+    code = """
+import numpy as np, pards
+u = np.zeros((1000, 2))
+pards.solve(pards.cells.Linear(A=np.eye(2) / 2, B=np.eye(2)), np.zeros(2), u)
+pards.lds.scan(np.zeros((5, 2, 2)), np.zeros((5, 2)))
+found = [line for line in open('/proc/self/maps') if 'libcuda' in line or 'libnvrtc' in line]
+assert not found, found
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.skipif(not REASON, reason="there is a GPU")
+def test_without_a_gpu_the_error_says_why() -> None:
+    cell, x0, u = problem()
+    for ask in (
+        lambda: pards.solve(cell, x0, u, device="cuda"),
+        lambda: pards.lds.scan(pards.lds.Identity(), u, device="cuda:1"),
+    ):
+        with pytest.raises(RuntimeError, match=r'device is "cuda.*", want "auto" or "cpu".*') as error:
+            ask()
+        assert REASON.split(":")[0] in str(error.value)
+    with pytest.raises(RuntimeError, match='device is "cuda"'):
+        pards.solve(cell, Interface(), u)
+
+
+def test_large_solves_stay_on_the_cpu_without_a_gpu() -> None:
+    if not REASON:
+        pytest.skip("there is a GPU")
+    cell = pards.cells.Linear(A=np.eye(1) / 2, B=np.eye(1))
+    sol = pards.solve(cell, np.zeros((1,)), np.ones((1 << 21, 1)))
+    assert sol.device == "cpu" and "GPU" not in sol.reason
+
+
+def test_pinned_and_host_tensors_are_numpy() -> None:
+    cell, _, u = problem()
+    for kind in (1, 3):
+        assert isinstance(pards.solve(cell, Tensor(kind), u).states, np.ndarray)
+
+
+def test_unsuitable_device_arrays_are_refused() -> None:
+    cell, x0, u = problem()
+    with pytest.raises(TypeError, match="x0 is on a device of DLPack's type 10, want the host or CUDA"):
+        pards.solve(cell, Tensor(10), u)
+    with pytest.raises(TypeError, match="x0 has a mask"):
+        pards.solve(cell, Interface(mask=1), u)
+    with pytest.raises(ValueError, match="out is read-only"):
+        pards.solve(cell, x0, u, out=Interface(data=(512, True)))
+    with pytest.raises(TypeError, match="byte order"):
+        pards.solve(cell, Interface(typestr=">f4"), u)
+
+
+def test_exports_refuse_what_they_cannot_use() -> None:
+    handle, address = ctypes.c_int64(), ctypes.c_int64()
+    for name, arguments, said in (
+        ("pards_device_alloc", (0, 8, None, address), "memory or address is null"),
+        ("pards_device_alloc", (-1, 8, handle, address), "ordinal is -1"),
+        ("pards_device_alloc", (0, -8, handle, address), "bytes is -8"),
+        ("pards_device_alloc", (0, 1 << 63 - 1, handle, address), "bytes is"),
+        ("pards_device_copy", (0, None, None, -1, 0), "bytes is -1"),
+        ("pards_device_wait", (1 << 40, 1), "ordinal is"),
+        ("pards_device_of", (0, None), "ordinal is null"),
+        ("pards_device_dlpack", (12345, None, address), "handle is 12345"),
+    ):
+        with pytest.raises((ValueError, RuntimeError), match=said):
+            _lib.call(name, *arguments)
+    cell = gru(2, 2)
+    with pytest.raises(RuntimeError, match="not a memory of a GPU"):
+        _lib.call("pards_device_dlpack", next(iter(vars(cell)["_handles"].values())), None, address)
+    assert _lib.get().pards_search(None, None, 0) == 0
+
+
+# With one
+
+
+@gpu
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_arrays_stay_on_the_device(name: str) -> None:
+    there, back, home = library(name)
+    cell, x0, u = problem()
+    want = pards.solve(cell, x0, u, method="newton", device="cuda")
+    sol = pards.solve(cell, there(x0), there(u), method="newton")
+    states = sol.states
+    assert isinstance(states, pards.DeviceArray) and sol.device == states.device == "cuda:0"
+    assert (
+        states.shape == want.states.shape
+        and states.dtype == np.float32
+        and len(states) == 2
+        and states.nbytes == want.states.nbytes
+    )
+    assert repr(states) == "DeviceArray(shape=(2, 200, 4), dtype=float32, device='cuda:0')"
+    np.testing.assert_array_equal(states.numpy(), want.states)  # the same kernel on the same numbers
+    np.testing.assert_array_equal(np.asarray(states), want.states)
+    taken = back(states)
+    address = states.__cuda_array_interface__["data"][0]
+    del states, sol
+    gc.collect()
+    other = pards.solve(cell, there(x0 + 1), there(u), method="newton")  # whose memory is not that of what was taken
+    assert other.states.__cuda_array_interface__["data"][0] != address
+    np.testing.assert_array_equal(home(taken), want.states)
+    again = pards.solve(cell, x0, u, guess=taken, method="newton")  # NumPy beside it is brought there
+    assert isinstance(again.states, pards.DeviceArray) and (again.iterations <= 2).all()
+
+
+@gpu
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_scan_of_device_arrays(name: str) -> None:
+    there, back, home = library(name)
+    r = np.random.default_rng(0)
+    a, b = r.uniform(-1, 1, (3, 500, 4)), r.standard_normal((3, 500, 4))
+    x = pards.lds.scan(pards.lds.Diagonal(there(a)), there(b), np.ones((3, 4)), reverse=True)
+    want = pards.lds.scan(pards.lds.Diagonal(a), b, np.ones((3, 4)), reverse=True)
+    np.testing.assert_allclose(home(back(x)), want, rtol=0, atol=1e-12)  # a few eps of sums up to 10
+
+
+@gpu
+def test_what_a_device_array_is_used_for() -> None:
+    there, _, _ = library("cupy")
+    cell, x0, u = problem()
+    sol = pards.solve(cell, there(x0), there(u), method="newton")
+    copied = pickle.loads(pickle.dumps(sol))
+    assert isinstance(copied.states, np.ndarray) and (copied.states == sol.states.numpy()).all()
+    assert isinstance(copy.deepcopy(sol.states), np.ndarray)
+    assert "float32" in repr(sol) and "on cuda:0" in sol.explain() and "on cuda:0" in sol._repr_html_()
+    pytest.importorskip("matplotlib")
+    sol.plot()
+
+
+@gpu
+@pytest.mark.parametrize("name", ["cupy", "torch"])
+def test_out_on_the_device(name: str) -> None:
+    there, _, home = library(name)
+    cell, x0, u = problem()
+    want = pards.solve(cell, x0, u, device="cuda", method="newton").states
+    out = there(np.zeros_like(want))
+    sol = pards.solve(cell, x0, u, out=out, method="newton")
+    assert isinstance(sol.states, pards.DeviceArray)
+    np.testing.assert_array_equal(home(out), want)
+    with pytest.raises(ValueError, match="out has shape"):
+        pards.solve(cell, x0, u, out=out[:1])
+    with pytest.raises(ValueError, match="out shares memory"):
+        pards.lds.scan(pards.lds.Identity(), out, out=out)
+    host = np.zeros_like(want)
+    assert pards.solve(cell, there(x0), there(u), out=host, method="newton").states is host
+    np.testing.assert_array_equal(host, want)
+
+
+@gpu
+def test_streams_are_waited_for() -> None:
+    cupy = pytest.importorskip("cupy")
+    cell, x0, u = problem(steps=1000)
+    want = pards.solve(cell, x0, u, device="cuda", method="newton").states
+
+    class Plain:  # without DLPack
+        def __init__(self, array, stream) -> None:
+            self.array = array
+            self.__cuda_array_interface__ = {**array.__cuda_array_interface__, "stream": stream}
+
+    stream = cupy.cuda.Stream(non_blocking=True)
+    big, source, late = cupy.ones((4096, 4096), cupy.float32), cupy.asarray(u), cupy.zeros(u.shape, cupy.float32)
+    cupy.cuda.Device().synchronize()
+    with stream:
+        for _ in range(20):
+            big = big @ big * 0
+        late += source + big[0, 0]
+        sol = pards.solve(cell, cupy.asarray(x0), Plain(late, stream.ptr), method="newton")
+    np.testing.assert_array_equal(sol.states.numpy(), want)
+
+
+@gpu
+def test_device_arrays_that_do_not_suit() -> None:
+    cupy = pytest.importorskip("cupy")
+    cell, x0, u = problem()
+    there = cupy.asarray(u)
+    for bad, error, said in (
+        (there[:, ::2], ValueError, "strides .* want it C-contiguous"),
+        (there.astype("f8"), TypeError, "inputs on cuda:0 has dtype float64, want float32|x0"),
+        (there.astype("f2"), TypeError, "inputs has dtype float16"),
+        (there.astype("c8"), TypeError, "dtype"),
+    ):
+        with pytest.raises(error, match=said):
+            pards.solve(cell, x0, bad, dtype=np.float32)
+    with pytest.raises(TypeError, match="f is a function for NumPy"):
+        pards.solve(lambda x, u: x, x0, there)
+    with pytest.raises(ValueError, match='inputs is on cuda:0, want an array on the host; device is "cpu"'):
+        pards.solve(cell, x0, there, device="cpu")
+    with pytest.raises(ValueError, match="broadcast it there"):
+        pards.lds.scan(pards.lds.Diagonal(there[:1]), there)
+
+
+@gpu
+def test_words_on_the_device() -> None:
+    cupy = pytest.importorskip("cupy")
+    c = Case("s5_T200_s0", np.float32)
+    there = cupy.asarray(c.inputs.astype(np.int32))
+    sol = pards.solve(c.cell, cupy.asarray(c.x0), there, method="newton")
+    want = pards.solve(c.cell, c.x0, c.inputs, method="newton", device="cpu")
+    np.testing.assert_array_equal(sol.states.numpy(), want.states)  # permutations move numbers and change none
+
+
+@gpu
+def test_memory_is_given_back() -> None:
+    cell, x0, u = problem()
+    for _ in range(3):
+        pards.solve(cell, x0, u, out=None, device="cuda", method="newton")
+    there, back, _ = library("cupy")
+    gc.collect()
+    before = _lib.get().pards_handles()
+    for _ in range(5):
+        sol = pards.solve(cell, there(x0), there(u), method="newton")
+        back(sol.states)
+        sol.states.__dlpack__()  # a capsule that nobody takes
+    del sol
+    gc.collect()
+    assert _lib.get().pards_handles() == before
+
+
+@gpu
+def test_life_in_one_process() -> None:
+    cell, x0, u = problem(steps=1000)
+    want = pards.solve(cell, x0, u, device="cuda", method="newton").states
+    for name in LIBRARIES * 2:
+        there, back, home = library(name)
+        a = there(u)
+        taken = back(pards.solve(cell, there(x0), a * 1, method="newton").states)
+        np.testing.assert_array_equal(home(taken * 1), want)
+
+
+@gpu
+def test_two_threads() -> None:
+    problems = [problem(seed=seed, steps=2000) for seed in range(2)]
+    want = [pards.solve(*p, method="newton", device="cuda").states for p in problems]
+    bad: list[object] = []
+
+    def work(i: int) -> None:
+        try:
+            for _ in range(50):
+                np.testing.assert_array_equal(pards.solve(*problems[i], method="newton", device="cuda").states, want[i])
+        except BaseException as error:
+            bad.append(error)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(2)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not bad, bad[0]
+
+
+@gpu
+def test_ctrl_c() -> None:
+    cell, x0, u = problem(d=4, m=3, batch=1, steps=2_000_000)
+    pards.solve(cell, x0, u[:, :1000], method="jacobi", device="cuda", max_iterations=2, raise_on_failure=False)
+    timer = threading.Timer(0.5, _thread.interrupt_main)
+    timer.start()
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        pards.solve(
+            cell, x0, u, method="jacobi", merit_tol=0, device="cuda", max_iterations=1_000_000, raise_on_failure=False
+        )
+    assert time.perf_counter() - start < 5
+    assert pards.solve(cell, x0, u[:, :1000], device="cuda", method="newton").success.all()
+
+
+@gpu
+def test_out_of_memory_says_how_much() -> None:
+    d = 512
+    cell = pards.cells.Linear(A=np.eye(d, dtype=np.float32) / 2, B=np.eye(d, 1, dtype=np.float32))
+    u = np.zeros((1, 2_000_000, 1), np.float32)
+    with pytest.raises(MemoryError, match=r"MiB were asked for, .* are free|MiB|GiB"):
+        pards.solve(cell, np.zeros((1, d), np.float32), u, method="newton", device="cuda", out=None)
+    cell, x0, u = problem()
+    assert pards.solve(cell, x0, u, device="cuda", method="newton").success.all()
+
+
+@gpu
+@pytest.mark.parametrize("p", PRECISIONS)
+@pytest.mark.parametrize("name", NAMES)
+def test_golden_counts(name: str, p: str) -> None:
+    c = Case(name, PRECISIONS[p])
+    wrong = []
+    for method in METHODS:
+        want = c.data[f"iters_{method}_{p}"] - (c.data[f"merit_near_{method}_{p}"][:, 1] <= TOL)
+        sol = c.solve(
+            c.method(method), merit_tol=TOL, nonfinite=c.nonfinite(method), device="cuda", raise_on_failure=False
+        )
+        slack, _ = ROUNDING.get((name, method), (0, ""))
+        if np.any(np.abs(sol.iterations - want) > slack) or np.any(sol.status != "converged"):
+            wrong.append(f"{method}: {sol.iterations} {sol.status}, want {want}")
+    assert not wrong, "\n".join(wrong)
+
+
+@gpu
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_random_shapes_agree_with_the_cpu(dtype: type) -> None:
+    """500 shapes a precision. Both stop within rtol of the trajectory, so they agree to 10 rtol of states of order 1."""
+    r, wrong, rtol = np.random.default_rng(7), [], 1e-4 if dtype is np.float32 else 1e-8
+    cells = {(d, m): gru(d, m, dtype, d) for d in (1, 2, 3, 4, 5, 7, 8, 12, 16, 33) for m in (1, 3)}
+    for i in range(500):
+        d, m = list(cells)[r.integers(len(cells))]
+        batch, steps = (
+            int(r.integers(1, 5)),
+            int(r.choice([1, 2, 3, 31, 32, 33, 100, 127, 128, 129, 255, 257, 1000, 2049])),
+        )
+        method = str(r.choice(["newton", "quasi_newton", "sequential", "auto"]))
+        u = r.standard_normal((batch, steps, m)).astype(dtype)
+        x0 = r.uniform(-1, 1, (batch, d)).astype(dtype)
+        window = None if r.random() < 0.7 else int(r.integers(1, steps + 1))
+        try:
+            got = pards.solve(cells[d, m], x0, u, method=method, device="cuda", window=window, raise_on_failure=False)
+        except Exception as error:
+            wrong.append(f"{i}: {(d, m, batch, steps, method, window)}: {type(error).__name__}: {error}"[:300])
+            continue
+        want = pards.solve(cells[d, m], x0, u, method="sequential", device="cpu").states
+        distance = np.abs(got.states - want).max()
+        if not (got.success.all() and distance <= 10 * rtol):
+            wrong.append(f"{i}: {(d, m, batch, steps, method, window)}: {got.status}, {distance}")
+    assert not wrong, f"{len(wrong)} of 500:\n" + "\n".join(wrong[:10])
+
+
+@gpu
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scans_agree_with_the_cpu(dtype: type) -> None:
+    """Every structure; |A| <= 1 keeps sums within T, each rounded about T times: T eps of T is the bound."""
+    r, wrong = np.random.default_rng(3), []
+    for _ in range(150):
+        d, steps, batch = int(r.integers(1, 20)), int(r.choice([1, 2, 31, 33, 257, 1000])), int(r.integers(1, 4))
+        b, x0 = r.standard_normal((batch, steps, d)).astype(dtype), r.standard_normal((batch, d)).astype(dtype)
+        dense = (r.uniform(-1, 1, (batch, steps, d, d)) / d).astype(dtype)
+        structures = [dense, pards.lds.Diagonal(r.uniform(-1, 1, b.shape).astype(dtype)), pards.lds.Identity(),
+                      pards.lds.ScaledIdentity(r.uniform(-1, 1, (batch, steps)).astype(dtype)),
+                      pards.lds.Permutation(r.permuted(np.tile(np.arange(d), (batch, steps, 1)), axis=-1))]  # fmt: skip
+        for a in structures:
+            for start, reverse in ((None, False), (x0, False), (x0, True), (None, True)):
+                want = pards.lds.scan(a, b, start, reverse=reverse, device="cpu")
+                got = [pards.lds.scan(a, b, start, reverse=reverse, device="cuda") for _ in range(2)]
+                if not (
+                    np.abs(got[0] - want).max() <= 4 * steps * np.sqrt(steps) * EPS[dtype] + 4 * EPS[dtype]
+                    and (got[0] == got[1]).all()
+                ):
+                    wrong.append(
+                        f"{type(a).__name__} D={d} T={steps} B={batch} {reverse=}: {np.abs(got[0] - want).max()}"
+                    )
+    assert not wrong, f"{len(wrong)}:\n" + "\n".join(wrong[:10])
+
+
+@gpu
+@pytest.mark.parametrize("method", ["newton", "quasi_newton", "picard", "jacobi", "rotated_quasi_newton", "sequential"])
+def test_same_bits_twice(method: str) -> None:
+    for d in (3, 8, 33):
+        p = problem(d=d, batch=3, steps=3000)
+        first, second = (
+            pards.solve(*p, method=method, device="cuda", max_iterations=20, raise_on_failure=False) for _ in range(2)
+        )
+        np.testing.assert_array_equal(first.states.view(np.int32), second.states.view(np.int32))
+        np.testing.assert_array_equal(first.merit, second.merit)
+
+
+@gpu
+def test_auto_takes_the_gpu_for_what_is_large() -> None:
+    small, large = problem(), problem(d=8, m=3, batch=16, steps=100_000)
+    assert pards.solve(*small).device == "cpu"
+    sol = pards.solve(*large, raise_on_failure=False)
+    assert sol.device == "cuda:0" and "GPU" in sol.reason and "on cuda:0" in sol.explain()
