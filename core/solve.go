@@ -19,7 +19,7 @@ type Backend[T num.Float] interface {
 	Name() string
 	// Choices returns the methods that "auto" runs, each on the sequences that the one before it failed on.
 	Choices(p *Problem[T]) []Choice
-	// Fits returns why a plan does not fit in memory, before anything is allocated.
+	// Fits returns why a plan cannot run, for want of memory or of a kernel, before anything is allocated.
 	Fits(job *Plan[T]) error
 	// Solve fills states and results of the sequences named by members.
 	Solve(job *Plan[T], members []int, results []method.Result) error
@@ -82,20 +82,20 @@ func Solve[T num.Float](backend Backend[T], p *Problem[T], o *Options[T], states
 	}
 	var ran, reasons []string
 	for i, c := range choices {
-		for _, k := range members {
-			solution.Results[k] = method.Result{} // of a method that failed
-		}
 		m, err := method.New(c.Method, o.Settings, problem.Steps, problem.Dim)
 		if err != nil {
 			return nil, err
 		}
 		plan := &Plan[T]{Problem: problem, Given: p, States: states, Method: m, Name: c.Method, Settings: o.Settings, Options: options,
 			NumThreads: o.NumThreads, Poll: o.Poll}
-		if err := backend.Fits(plan); err != nil && i+1 < len(choices) {
-			reasons = append(reasons, fmt.Sprintf("%s does not fit in memory", c.Method))
-			continue
+		if err := backend.Fits(plan); err != nil && (i+1 < len(choices) || len(ran) > 0) {
+			reasons = append(reasons, fmt.Sprintf("%s does not fit: %v", c.Method, err))
+			continue // to what may take less; what the one before failed on stays as it left it
 		} else if err != nil {
 			return nil, err
+		}
+		for _, k := range members {
+			solution.Results[k] = method.Result{} // of a method that failed
 		}
 		if err := backend.Solve(plan, members, solution.Results); err != nil {
 			return nil, err

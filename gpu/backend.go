@@ -37,8 +37,14 @@ type backend[T num.Float] struct{ device *driver.Device }
 // Name returns "cuda:0".
 func (b *backend[T]) Name() string { return fmt.Sprintf("cuda:%d", b.device.Ordinal) }
 
-// Fits leaves it to the allocations, whose errors say how much was asked for.
-func (*backend[T]) Fits(*core.Plan[T]) error { return nil }
+// Fits asks for an engine. Memory is left to the allocations, whose errors say how much was asked for.
+func (*backend[T]) Fits(p *core.Plan[T]) error {
+	if cell.IsCaller(p.Problem.Cell) || p.Problem.Steps == 0 || engineOf(p) != nil {
+		return nil
+	}
+	return check.Valuef("solve", "method", fmt.Sprintf("is %q", p.Name), `another one, or device="cpu"`,
+		fmt.Sprintf("no kernel of this version runs it on a %s with D = %d in %s", p.Given.Name, p.Problem.Dim, num.Name[T]()))
+}
 
 // rotatedFrom is the dimension from which a Langevin chain is solved in the eigenbasis of its mean Jacobian rather than by full ones.
 const rotatedFrom = 9
@@ -94,6 +100,16 @@ func enginesOf[T num.Float]() (all []engine[T]) {
 	return all
 }
 
+// engineOf returns the engine that runs a plan, nil for none.
+func engineOf[T num.Float](p *core.Plan[T]) engine[T] {
+	for _, e := range enginesOf[T]() {
+		if e.fits(p) {
+			return e
+		}
+	}
+	return nil
+}
+
 // work is a solve on the device. Strides are those of Problem; what it allocates lives as long as the solve.
 type work[T num.Float] struct {
 	*core.Plan[T]
@@ -123,13 +139,7 @@ func (b *backend[T]) Solve(p *core.Plan[T], members []int, results []method.Resu
 		}
 		return nil
 	}
-	for _, e := range enginesOf[T]() {
-		if e.fits(p) {
-			return b.run(e, w)
-		}
-	}
-	return check.Valuef("solve", "method", fmt.Sprintf("is %q", p.Name), `another one, or device="cpu"`,
-		fmt.Sprintf("no kernel of this version runs it on a %s with D = %d in %s", p.Given.Name, p.Problem.Dim, num.Name[T]()))
+	return b.run(engineOf(p), w)
 }
 
 func (b *backend[T]) run(e engine[T], w *work[T]) (err error) {

@@ -332,17 +332,18 @@ def test_two_threads() -> None:
 
 @gpu
 def test_ctrl_c() -> None:
-    cell, x0, u = problem(d=4, m=3, batch=1, steps=2_000_000)
-    pards.solve(cell, x0, u[:, :1000], method="jacobi", device="cuda", max_iterations=2, raise_on_failure=False)
+    """In a chaotic model Jacobi's iterates are right one step further after each update, so two million steps take as many."""
+    calm, x0, u = problem(d=4, m=3, batch=1, steps=2_000_000)
+    cell = pards.cells.GRU(calm.weight_ih, 8 * calm.weight_hh, calm.bias, calm.bias_n)
+    rough = {"method": "jacobi", "merit_tol": 0.0, "device": "cuda", "raise_on_failure": False}
+    pards.solve(cell, x0, u, max_iterations=2, **rough)  # compiled
     timer = threading.Timer(0.5, _thread.interrupt_main)
     timer.start()
     start = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
-        pards.solve(
-            cell, x0, u, method="jacobi", merit_tol=0, device="cuda", max_iterations=1_000_000, raise_on_failure=False
-        )
-    assert time.perf_counter() - start < 5
-    assert pards.solve(cell, x0, u[:, :1000], device="cuda", method="newton").success.all()
+        pards.solve(cell, x0, u, max_iterations=300_000, **rough)
+    assert time.perf_counter() - start < 2
+    assert pards.solve(calm, x0, u[:, :1000], device="cuda", method="newton").success.all()
 
 
 @gpu
@@ -350,8 +351,8 @@ def test_out_of_memory_says_how_much() -> None:
     d = 512
     cell = pards.cells.Linear(A=np.eye(d, dtype=np.float32) / 2, B=np.eye(d, 1, dtype=np.float32))
     u = np.zeros((1, 2_000_000, 1), np.float32)
-    with pytest.raises(MemoryError, match=r"MiB were asked for, .* are free|MiB|GiB"):
-        pards.solve(cell, np.zeros((1, d), np.float32), u, method="newton", device="cuda", out=None)
+    with pytest.raises(MemoryError, match=r"\d+ MiB were asked for, \d+ of \d+ MiB are free"):
+        pards.solve(cell, np.zeros((1, d), np.float32), u, method="newton", device="cuda")
     cell, x0, u = problem()
     assert pards.solve(cell, x0, u, device="cuda", method="newton").success.all()
 
@@ -385,7 +386,7 @@ def test_random_shapes_agree_with_the_cpu(dtype: type) -> None:
             int(r.integers(1, 5)),
             int(r.choice([1, 2, 3, 31, 32, 33, 100, 127, 128, 129, 255, 257, 1000, 2049])),
         )
-        method = str(r.choice(["newton", "quasi_newton", "sequential", "auto"]))
+        method = str(r.choice(["newton", "quasi_newton", "auto", "sequential"][: 3 if d > 16 else 4]))
         u = r.standard_normal((batch, steps, m)).astype(dtype)
         x0 = r.uniform(-1, 1, (batch, d)).astype(dtype)
         window = None if r.random() < 0.7 else int(r.integers(1, steps + 1))
@@ -404,7 +405,7 @@ def test_random_shapes_agree_with_the_cpu(dtype: type) -> None:
 @gpu
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_scans_agree_with_the_cpu(dtype: type) -> None:
-    """Every structure; |A| <= 1 keeps sums within T, each rounded about T times: T eps of T is the bound."""
+    """Every structure. Sums of T numbers of order 1 grow to about sqrt(T), each rounded T times, and a step of D products D times."""
     r, wrong = np.random.default_rng(3), []
     for _ in range(150):
         d, steps, batch = int(r.integers(1, 20)), int(r.choice([1, 2, 31, 33, 257, 1000])), int(r.integers(1, 4))
@@ -417,10 +418,7 @@ def test_scans_agree_with_the_cpu(dtype: type) -> None:
             for start, reverse in ((None, False), (x0, False), (x0, True), (None, True)):
                 want = pards.lds.scan(a, b, start, reverse=reverse, device="cpu")
                 got = [pards.lds.scan(a, b, start, reverse=reverse, device="cuda") for _ in range(2)]
-                if not (
-                    np.abs(got[0] - want).max() <= 4 * steps * np.sqrt(steps) * EPS[dtype] + 4 * EPS[dtype]
-                    and (got[0] == got[1]).all()
-                ):
+                if not (np.abs(got[0] - want).max() <= 4 * (steps**1.5 + d) * EPS[dtype] and (got[0] == got[1]).all()):
                     wrong.append(
                         f"{type(a).__name__} D={d} T={steps} B={batch} {reverse=}: {np.abs(got[0] - want).max()}"
                     )
@@ -430,7 +428,7 @@ def test_scans_agree_with_the_cpu(dtype: type) -> None:
 @gpu
 @pytest.mark.parametrize("method", ["newton", "quasi_newton", "picard", "jacobi", "rotated_quasi_newton", "sequential"])
 def test_same_bits_twice(method: str) -> None:
-    for d in (3, 8, 33):
+    for d in (3, 8, 33)[: 2 if method == "sequential" else 3]:
         p = problem(d=d, batch=3, steps=3000)
         first, second = (
             pards.solve(*p, method=method, device="cuda", max_iterations=20, raise_on_failure=False) for _ in range(2)
