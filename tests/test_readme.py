@@ -5,12 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from pards import _lib
+
 README = Path(__file__).resolve().parents[1] / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
 
 
 @pytest.mark.parametrize("code", BLOCKS, ids=[f"block{i}" for i in range(len(BLOCKS))])
 def test_block(code: str) -> None:
+    if "import cupy" in code:
+        pytest.importorskip("cupy")
+        if why := _lib.described()["gpu"]:
+            pytest.skip(f"no GPU: {why}")
     names: dict = {}
     exec(compile(code, "README.md", "exec"), names)
     assert names["sol"].success.all() if hasattr(names["sol"].success, "all") else names["sol"].success
