@@ -17,7 +17,7 @@ import pytest
 from golden import METHODS, NAMES, PRECISIONS, ROUNDING, TOL, Case
 
 import pards
-from pards import _lib
+from pards import _device, _lib
 
 REASON = _lib.described()["gpu"]
 
@@ -156,6 +156,51 @@ def test_unsuitable_device_arrays_are_refused() -> None:
         pards.solve(cell, x0, u, out=Interface(data=(512, True)))
     with pytest.raises(TypeError, match="byte order"):
         pards.solve(cell, Interface(typestr=">f4"), u)
+
+
+class Pretender:
+    """A NumPy array that says to be on cuda:3; nothing reads it."""
+
+    def __init__(self, array) -> None:
+        self.array = array
+
+    def __dlpack_device__(self):
+        return 2, 3
+
+    def __dlpack__(self, stream):
+        assert stream == 1
+        return self.array.__dlpack__()
+
+
+def test_dlpack_is_read_as_it_is_meant() -> None:
+    array = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    for part in (array, array[1:], array[:, :1, :][:1], array[:0], array.astype(np.int16), array[0, 0, 0:1]):
+        found = _device.take("solve", "x0", Pretender(part))
+        assert isinstance(found, pards.DeviceArray)
+        assert (found.shape, found.dtype, found.device) == (part.shape, part.dtype, "cuda:3")
+        assert not part.size or found.__cuda_array_interface__["data"] == (part.__array_interface__["data"][0], False)
+    for part, error, said in (
+        (
+            array.transpose(0, 2, 1),
+            ValueError,
+            r"x0 on cuda:3 has shape \(2, 4, 3\) and strides \(48, 4, 16\) in bytes, want it C-contiguous",
+        ),
+        (array[:, 1:], ValueError, "C-contiguous"),
+        (array.astype(np.float16), TypeError, "x0 has dtype float16, want float32, float64 or integers"),
+        (array.astype(np.complex64), TypeError, r"x0 has DLPack's dtype \(5, 64, 1\)"),
+    ):
+        with pytest.raises(error, match=said):
+            _device.take("solve", "x0", Pretender(part))
+    there = Pretender(array)
+    cell = gru(4, 4, np.float64)
+    with pytest.raises(TypeError, match=r"inputs on cuda:3 has dtype float32, want float64, .* or give dtype="):
+        pards.solve(cell, np.zeros(4), there)
+    with pytest.raises(TypeError, match="f is a function for NumPy"):
+        pards.solve(lambda x, u: x, np.zeros(4), there)
+    with pytest.raises(ValueError, match=r"A on cuda:3 has shape .* broadcast it there"):
+        pards.lds.scan(pards.lds.Diagonal(Pretender(array[:1])), array)
+    with pytest.raises(ValueError, match="out shares memory"):
+        pards.lds.scan(pards.lds.Identity(), there, out=there)
 
 
 def test_exports_refuse_what_they_cannot_use() -> None:
