@@ -16,6 +16,7 @@ import "C"
 import (
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"unsafe"
@@ -39,7 +40,8 @@ func pards_abi() C.int32_t { return abi }
 //export pards_describe
 func pards_describe(text *C.char, textCap C.int64_t, needed *C.int64_t, msg *C.char, cap C.int64_t) C.int32_t {
 	return guard(msg, cap, func() error {
-		all, err := json.Marshal(map[string]any{"version": core.Version, "abi": abi, "workers": core.Workers(), "cells": cell.Entries(),
+		all, err := json.Marshal(map[string]any{"version": core.Version, "abi": abi, "workers": core.Workers(),
+			"goroutines": runtime.NumGoroutine(), "cells": cell.Entries(),
 			"methods": method.Entries(), "structures": lds.Entries(), "statuses": method.Outcomes, "gpu": gpuReason()})
 		if err == nil && needed != nil {
 			*needed = C.int64_t(len(all) + 1)

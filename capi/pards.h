@@ -86,7 +86,7 @@ typedef int32_t (*pards_poll)(void *context, const pards_progress *progress);
 
 int32_t pards_abi(void);
 
-/* Writes a JSON text (version, cells, methods, structures, statuses, workers) and to *needed its length with the final 0;
+/* Writes a JSON text (version, cells, methods, structures, statuses, workers, goroutines) and to *needed its length with the final 0;
  * call with cap 0 to learn the length. */
 int32_t pards_describe(char *json, int64_t json_cap, int64_t *needed, char *msg, int64_t cap);
 
@@ -218,7 +218,8 @@ int32_t pards_history_copy(int64_t history, int32_t part, const pards_array *out
 
 /* eval(kind, sequences, index, first, steps, dim, x, y, v, out) with memoryviews, or NULL; progress(iteration, window, windows, sequences, merit), or NULL. */
 int32_t pards_python_solve(const pards_python *api, void *eval, void *progress, pards_solve_args *args, char *msg, int64_t cap);
-/* The eval to give to pards_callable for a model written in Python: it calls the eval of the pards_python_solve in progress. */
+/* The eval to give to pards_callable for a model written in Python: it calls the eval of the pards_python_solve in progress,
+ * and fails without one. */
 int32_t pards_python_eval(void *context, const pards_request *request);
 int32_t pards_python_scan(const pards_python *api, pards_scan_args *args, char *msg, int64_t cap);
 

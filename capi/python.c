@@ -36,7 +36,7 @@ static object view(session *s, const void *data, int64_t bytes, int flag) {
 /* The eval of a callable made for Python; its context is the session of the call in progress. */
 EXPORT int32_t pards_python_eval(void *context, const pards_request *r) {
     session *s = context;
-    if (s->stopped) return 1;
+    if (!s || !r || !s->eval || s->stopped) return 1;
     int64_t row = r->dim * (r->dtype == PARDS_FLOAT32 ? 4 : 8), bytes = r->sequences * r->steps * row;
     enter(s);
     object tuple = API(s, build_value, object(*)(const char *, ...))(

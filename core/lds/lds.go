@@ -219,7 +219,7 @@ func Run[T num.Float](w *par.Worker, s Structure[T], span Span[T], carry []T, ch
 // Scan evaluates x[t] = A[t] x[t-1] + b[t] for a batch of sequences (reverse: x[t] = A[t] x[t+1] + b[t], x0 standing after the last
 // step). Without x0 the first A is not read. The lengths must be right: Check tells.
 func Scan[T num.Float](w *par.Worker, s Structure[T], a, b, x0, out []T, batch, steps, d int, reverse bool) {
-	if steps == 0 || d == 0 {
+	if batch == 0 || steps == 0 || d == 0 { // where none are asked for, steps may be more than arithmetic takes
 		return
 	}
 	length, chunk := s.Len(d), Chunk(s, batch, steps, d)
