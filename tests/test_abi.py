@@ -1,5 +1,6 @@
 """The C ABI, from plain C: a program built by the system's compiler solves a problem through pards.h alone and checks errors."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -136,29 +137,28 @@ int main(void) {
 """
 
 
-@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler (cc) on PATH")
-def test_a_program_in_plain_c(tmp_path) -> None:
+def run_program(tmp_path: Path, place: Path, *flags: str) -> None:
+    """Builds the program against the library and the header of a place, and runs it."""
     source, program = tmp_path / "program.c", tmp_path / "program"
     source.write_text(PROGRAM)
-    library = PACKAGE / "libpards.so"
-    subprocess.run(
-        [
-            "cc",
-            "-std=c11",
-            "-Wall",
-            "-Werror",
-            f"-I{PACKAGE}",
-            source,
-            library,
-            "-lm",
-            f"-Wl,-rpath,{PACKAGE}",
-            "-o",
-            program,
-        ],
-        check=True,
-    )
-    done = subprocess.run([program], capture_output=True, text=True, timeout=60)
+    command = ["cc", "-std=c11", "-Wall", "-Werror", *flags, f"-I{place}", source, place / "libpards.so", "-lm"]
+    subprocess.run([*command, f"-Wl,-rpath,{place}", "-o", program], check=True)
+    # What Go's runtime and handles that are alive hold at exit is no leak.
+    env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+    done = subprocess.run([program], capture_output=True, text=True, timeout=60, env=env)
     assert done.stdout == "passed\n", (done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler (cc) on PATH")
+def test_a_program_in_plain_c(tmp_path: Path) -> None:
+    run_program(tmp_path, PACKAGE)
+
+
+@pytest.mark.skipif(
+    "PARDS_ASAN" not in os.environ, reason="PARDS_ASAN names no library built with -asan (.ci/run asan)"
+)
+def test_a_program_under_the_address_sanitizer(tmp_path: Path) -> None:
+    run_program(tmp_path, Path(os.environ["PARDS_ASAN"]), "-g", "-fsanitize=address")
 
 
 @pytest.mark.skipif(not shutil.which("nm"), reason="no nm on PATH")
