@@ -115,12 +115,19 @@ var exports = map[string]func(*hostile) C.int32_t{
 	"pards_python_solve":  func(h *hostile) C.int32_t { return h.solve(true) },
 	"pards_python_scan":   func(h *hostile) C.int32_t { return h.scan(true) },
 	"pards_python_eval":   (*hostile).pythonEval,
+	"pards_search":        (*hostile).search,
+	"pards_device_alloc":  (*hostile).deviceAlloc,
+	"pards_device_copy":   (*hostile).deviceCopy,
+	"pards_device_of":     (*hostile).deviceOf,
+	"pards_device_wait":   (*hostile).deviceWait,
+	"pards_device_dlpack": (*hostile).deviceDLPack,
 }
 
 // order repeats those that make what others need, and those with the most to go wrong.
 var order = strings.Fields(`pards_cell pards_solve pards_evaluate pards_scan pards_cell pards_callable pards_solve pards_history_shape
 	pards_history_copy pards_python_solve pards_param_jvp pards_param_vjp pards_solve pards_scan pards_python_scan pards_release pards_retain
-	pards_cell_shape pards_describe pards_abi pards_handles pards_python_eval`)
+	pards_cell_shape pards_describe pards_abi pards_handles pards_python_eval pards_search
+	pards_device_alloc pards_device_copy pards_device_of pards_device_wait pards_device_dlpack`)
 
 // Run makes the calls that data says, and returns what went wrong.
 func (h *hostile) Run(data []byte) (err error) {
@@ -773,4 +780,48 @@ func (h *hostile) pythonEval() C.int32_t {
 		return bug
 	}
 	return 0
+}
+
+func (h *hostile) search() C.int32_t {
+	directories := h.text("/nowhere", "/nowhere\n/\n\n", "")
+	msg, cap := h.msg()
+	return C.pards_search(directories, msg, cap)
+}
+
+func (h *hostile) deviceAlloc() C.int32_t {
+	ordinal, bytes, memory, address := h.number(0), h.number(64), h.int64(), h.int64()
+	msg, cap := h.msg()
+	code := C.pards_device_alloc(ordinal, bytes, memory, address, msg, cap)
+	if code == 0 {
+		h.made(*memory)
+	}
+	return code
+}
+
+func (h *hostile) deviceCopy() C.int32_t {
+	ordinal, bytes, in := h.number(0), h.number(64), C.int32_t(h.pick(2))
+	to, from := h.alloc(64, 0), h.alloc(64, 0)
+	if h.fault(8) {
+		to, bytes = nil, C.int64_t(h.odd())
+	}
+	msg, cap := h.msg()
+	return C.pards_device_copy(ordinal, to, from, bytes, in, msg, cap)
+}
+
+func (h *hostile) deviceOf() C.int32_t {
+	address, ordinal := C.int64_t(h.odd()), h.int64()
+	msg, cap := h.msg()
+	return C.pards_device_of(address, ordinal, msg, cap)
+}
+
+func (h *hostile) deviceWait() C.int32_t {
+	ordinal, stream := h.number(0), h.number(1)
+	msg, cap := h.msg()
+	return C.pards_device_wait(ordinal, stream, msg, cap)
+}
+
+func (h *hostile) deviceDLPack() C.int32_t {
+	handle, array, managed := h.handle(), h.array(h.dtype(), h.shape("B D")...), h.int64()
+	msg, cap := h.msg()
+	return C.pards_device_dlpack(handle, array, managed, msg, cap)
 }
