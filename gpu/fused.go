@@ -25,22 +25,13 @@ func (fused[T]) fits(p *core.Plan[T]) bool {
 func (fused[T]) solve(w *work[T]) error {
 	plan, _ := planFused(w.Plan, fusedThreads)
 	p, members := w.Problem, len(w.members)
-	size := num.Size[T]()
-	iterates, err := w.alloc(members * p.Steps * p.Dim * size)
+	chosen, err := plan.choose(w)
 	if err != nil {
 		return err
 	}
-	f, err := function(w.device, plan.aligned(uintptr(w.u), uintptr(w.guess), uintptr(w.states), uintptr(iterates)), "solve")
-	if err != nil {
-		return err
-	}
-	each, err := f.Blocks(fusedThreads, 0)
-	if err != nil {
-		return err
-	}
-	l := layOut(members, w.Options.Window, max(each, 1)*w.device.SMs, fusedThreads)
+	l := chosen.layout
 	t := plan.task(w.Plan, members, l)
-	t.x0, t.u, t.guess, t.states, t.work = uint64(w.x0), uint64(w.u), uint64(w.guess), uint64(w.states), uint64(iterates)
+	t.x0, t.u, t.guess, t.states, t.work = uint64(w.x0), uint64(w.u), uint64(w.guess), uint64(w.states), uint64(chosen.iterates)
 	if err := plan.bring(w, &t); err != nil {
 		return err
 	}
@@ -61,13 +52,58 @@ func (fused[T]) solve(w *work[T]) error {
 	t.counters, t.stop = uint64(desk.counters), uint64(desk.at)
 	t.reports, t.windows = uint64(desk.at)+deskHead, uint64(desk.at)+deskHead+uint64(reports)
 	args := plan.appendWeights(driver.Struct(&t))
-	if err := f.LaunchCooperative(w.stream, [3]int{l.blocks * l.groups, 1, 1}, [3]int{fusedThreads, 1, 1}, 0, driver.Bytes(args)); err != nil {
+	if err := chosen.kernel.LaunchCooperative(w.stream, [3]int{l.blocks * l.groups, 1, 1}, [3]int{fusedThreads, 1, 1}, chosen.shared, driver.Bytes(args)); err != nil {
 		return err
 	}
 	if _, err := desk.wait(w.stream, w.Poll); err != nil {
 		return err
 	}
 	return plan.collect(w, desk, &t, windows)
+}
+
+// chosen is a kernel and how it is launched.
+type chosen struct {
+	layout
+	kernel   *driver.Function
+	shared   int
+	iterates driver.Ptr // room for the second iterate where it is not in shared memory
+}
+
+// choose takes the kernel that keeps its steps in shared memory where they fit.
+func (f *fusedPlan[T]) choose(w *work[T]) (c chosen, err error) {
+	p, n, window := w.Problem, len(w.members), w.Options.Window
+	layOutFor := func(each int) (layout, int) {
+		l := layOut(n, window, each*w.device.SMs, fusedThreads)
+		return l, f.residentBytes(p.Dim, p.Inputs, l.chunk, fusedThreads)
+	}
+	var each int
+	if c.layout, c.shared = layOutFor(1); c.shared+f.staticBytes(p.Dim, fusedThreads) <= w.device.SharedMax {
+		if c.kernel, err = function(w.device, f.kernel(true, uintptr(w.guess)), "solve"); err != nil {
+			return c, err
+		}
+		if err = c.kernel.Shared(w.device.SharedMax - f.staticBytes(p.Dim, fusedThreads)); err != nil {
+			return c, err
+		}
+		for most := 2; most > 1; most-- { // more blocks have fewer steps each
+			l, bytes := layOutFor(most)
+			if each, err = c.kernel.Blocks(fusedThreads, bytes); err == nil && each >= most {
+				c.layout, c.shared = l, bytes
+				break
+			}
+		}
+		return c, err
+	}
+	c.shared = 0
+	if c.iterates, err = w.alloc(n * p.Steps * p.Dim * num.Size[T]()); err != nil {
+		return c, err
+	}
+	if c.kernel, err = function(w.device, f.kernel(false, uintptr(w.u), uintptr(w.guess), uintptr(w.states), uintptr(c.iterates)), "solve"); err != nil {
+		return c, err
+	}
+	if each, err = c.kernel.Blocks(fusedThreads, 0); err == nil {
+		c.layout, _ = layOutFor(max(each, 1))
+	}
+	return c, err
 }
 
 // bring uploads what the kernel needs beside the arrays of the problem.

@@ -114,8 +114,8 @@ func capOf(o method.Options, steps int) int {
 	return min(steps+1, 1000)
 }
 
-// aligned appends to the variant to how many bytes rows are aligned.
-func (f *fusedPlan[T]) aligned(addresses ...uintptr) variant {
+// kernel completes the variant: whether iterates lie in shared memory, and to how many bytes rows in memory are aligned.
+func (f *fusedPlan[T]) kernel(resident bool, addresses ...uintptr) variant {
 	bytes := uintptr(16)
 	for _, a := range addresses {
 		for a%bytes != 0 {
@@ -123,7 +123,7 @@ func (f *fusedPlan[T]) aligned(addresses ...uintptr) variant {
 		}
 	}
 	v := f.variant
-	v.options = append(append([]string(nil), v.options...), define("VECTOR", bytes))
+	v.options = append(append([]string(nil), v.options...), define("VECTOR", bytes), define("RESIDENT", b2i(resident)))
 	return v
 }
 
@@ -138,6 +138,33 @@ func layOut(sequences, window, resident, threads int) layout {
 		blocks = min((window+threads/2-1)/(threads/2), max(resident/sequences, 1))
 	}
 	return layout{groups: min(sequences, max(resident/blocks, 1)), blocks: blocks, chunk: (window + blocks*threads - 1) / (blocks * threads)}
+}
+
+// strideOf is stride_of of kernels/solve.cuh.
+func strideOf[T num.Float](numbers, row int) int {
+	access := 16 / num.Size[T]()
+	for row%access != 0 {
+		access /= 2
+	}
+	return ((numbers+access-1)/access | 1) * access
+}
+
+// residentBytes is the dynamic shared memory of a block that keeps its steps there.
+func (f *fusedPlan[T]) residentBytes(d, m, chunk, threads int) int {
+	row := 2*strideOf[T](chunk*d, d) + strideOf[T](d, d)
+	if m > 0 {
+		row += strideOf[T](chunk*m, m)
+	}
+	return row * threads * num.Size[T]()
+}
+
+// staticBytes bounds the shared memory that the kernel has of its own: shared_block of kernels/solve.cuh.
+func (f *fusedPlan[T]) staticBytes(d, threads int) int {
+	bytes := 8*f.recordBytes(d) + (threads/32+2)*(f.summary*f.unit+6*d*num.Size[T]()) + len(f.numbers)*num.Size[T]() + 8*len(f.words) + 2048
+	if 4*d*num.Size[T]() <= 128 {
+		bytes += 4 * d * threads * num.Size[T]()
+	}
+	return bytes
 }
 
 // recordBytes is the size of record of kernels/solve.cuh.

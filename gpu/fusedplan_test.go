@@ -30,7 +30,8 @@ const hostThreads = 64
 type emulated[T num.Float] struct {
 	core.CPU[T]
 	t        *testing.T
-	resident int // blocks that the device in mind holds
+	resident int  // blocks that the device in mind holds
+	memory   bool // iterates lie in memory
 }
 
 func (e emulated[T]) Solve(p *core.Plan[T], members []int, results []method.Result) error {
@@ -38,8 +39,8 @@ func (e emulated[T]) Solve(p *core.Plan[T], members []int, results []method.Resu
 	if !ok {
 		e.t.Fatalf("%s of %s is not taken", p.Name, p.Given.Name)
 	}
-	library := hostLibrary(e.t, plan.aligned(0))
-	var run func(task unsafe.Pointer)
+	library := hostLibrary(e.t, plan.kernel(!e.memory))
+	var run func(task unsafe.Pointer, dynamic int)
 	var sizes func(what int32) int32
 	purego.RegisterLibFunc(&run, library, "pards_emulate")
 	purego.RegisterLibFunc(&sizes, library, "pards_sizes")
@@ -77,7 +78,7 @@ func (e emulated[T]) Solve(p *core.Plan[T], members []int, results []method.Resu
 			e.t.Fatalf("struct %d of the kernel has %d bytes, here %d", i, got, want)
 		}
 	}
-	run(unsafe.Pointer(&args[0]))
+	run(unsafe.Pointer(&args[0]), plan.residentBytes(q.Dim, q.Inputs, l.chunk, hostThreads))
 	for i, m := range members {
 		results[m] = reports[i].result(counts[i*windows:(i+1)*windows], trace[3*plan.traceRows*i:3*plan.traceRows*(i+1)])
 	}
@@ -142,15 +143,15 @@ func TestFusedOnTheHost(t *testing.T) {
 				continue
 			}
 			if i%2 == 0 {
-				emulate[float32](t, e, c.method, c.damping, c.settings)
+				emulate[float32](t, e, c.method, c.damping, c.settings, i%4 == 0)
 			} else {
-				emulate[float64](t, e, c.method, c.damping, c.settings)
+				emulate[float64](t, e, c.method, c.damping, c.settings, i%4 == 1)
 			}
 		}
 	}
 }
 
-func emulate[T num.Float](t *testing.T, e celltest.Example, name string, damping float64, settings map[string]string) {
+func emulate[T num.Float](t *testing.T, e celltest.Example, name string, damping float64, settings map[string]string, memory bool) {
 	for _, s := range []struct{ batch, steps, window, resident int }{{2, 1, 0, 4}, {3, 60, 0, 2}, {1, 90, 0, 4}, {3, 200, 0, 4}, {2, 190, 70, 4}} {
 		p := methodtest.Problem[T](t, e, s.batch, s.steps)
 		o := core.Defaults[T]()
@@ -161,7 +162,7 @@ func emulate[T num.Float](t *testing.T, e celltest.Example, name string, damping
 		what := fmt.Sprintf("%s/%s %s batch %d, T = %d, window %d", e.Cell, e.Name, name, s.batch, s.steps, s.window)
 		n := s.batch * s.steps * p.Cell.Dim()
 		got, want := make([]T, n), make([]T, n)
-		g, err := core.Solve(emulated[T]{t: t, resident: s.resident}, p, &o, core.Host(got))
+		g, err := core.Solve(emulated[T]{t: t, resident: s.resident, memory: memory}, p, &o, core.Host(got))
 		if err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
@@ -246,7 +247,7 @@ type collector[T num.Float] struct {
 
 func (c collector[T]) Solve(p *core.Plan[T], _ []int, _ []method.Result) error {
 	if plan, ok := planFused(p, fusedThreads); ok {
-		*c.variants = append(*c.variants, plan.aligned(0), loopVariant(plan.form, p.Problem.Dim, p.Problem.Inputs))
+		*c.variants = append(*c.variants, plan.kernel(true), plan.kernel(false), loopVariant(plan.form, p.Problem.Dim, p.Problem.Inputs))
 	}
 	return nil
 }

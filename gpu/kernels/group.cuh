@@ -7,6 +7,12 @@
 #define PARDS_CONSTANT_PARAMETER __grid_constant__
 #define PARDS_SHARED(type, name) __shared__ type name
 
+template <class T>
+PARDS_FN T* dynamic_shared() {
+    extern __shared__ __align__(16) unsigned char dynamic_memory[];
+    return reinterpret_cast<T*>(dynamic_memory);
+}
+
 constexpr unsigned whole_warp = 0xffffffffu;
 
 template <class T>

@@ -13,6 +13,7 @@
 //
 // PARDS_REAL, PARDS_DIM, PARDS_INPUTS: real, D, M. PARDS_CELL: the cell's type. PARDS_SUMMARY: the structure's. PARDS_THREADS: of a block.
 // PARDS_NUMBERS: how many of the cell's numbers travel as a parameter, 0 for none. PARDS_VECTOR: bytes to which all rows are aligned.
+// PARDS_RESIDENT: 1 where iterates and inputs lie in shared memory, see solve.cuh; its size is the launch's.
 // PARDS_DERIVATIVE: 0 none (A is constant), 1 the cell's, 2 Hutchinson's estimate of the diagonal.
 #include "solve.cuh"
 

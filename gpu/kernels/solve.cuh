@@ -111,6 +111,16 @@ PARDS_FN void store_row(real* to, const real* from) {
     }
 }
 
+// Where PARDS_RESIDENT is set the iterates and inputs of a block's steps lie in shared memory for the whole window, those of a thread
+// together: two iterates, the row before the chunk, the inputs. Threads are apart by an odd number of accesses, so that none wait for a bank.
+constexpr bool resident = PARDS_RESIDENT;
+
+PARDS_FN constexpr int stride_of(int numbers, int row) {
+    int access = 16 / int(sizeof(real));
+    while (row % access != 0) access /= 2;
+    return ((numbers + access - 1) / access | 1) * access;
+}
+
 // A counter gives a random word, as in core/method/quasi.go.
 PARDS_FN unsigned long long mix(unsigned long long x) {
     x += 0x9e3779b97f4a7c15ull;
@@ -175,6 +185,9 @@ struct solver {
     int first, steps; // of the window in hand
     int lo, hi;       // the thread's chunk of it
     int here, active; // threads of this block, blocks of the group, that have one
+    int block_first, block_rows; // the steps of this block
+    real *kept, *kept_before, *kept_inputs; // of the thread, where iterates are resident
+    int row_stride, input_stride;
     real in[D], before[D]; // what comes into the chunk, and the next iterate's row before it; last_row is that at its end
     real ending[roomy ? 1 : D];
 
@@ -193,6 +206,44 @@ struct solver {
     PARDS_FN real& last_row(int i) { return roomy ? shared.last[i][tid] : ending[roomy ? 0 : i]; }
 
     PARDS_FN real* iterate(int k) const { return (k & 1 ? states : work) + (long long)first * D; }
+
+    PARDS_FN real* mine(int k) const { return kept + (k & 1) * row_stride * PARDS_THREADS; }
+
+    // A row of iterate k, within the chunk.
+    PARDS_FN void read(int k, int row, real* y) const {
+        if constexpr (resident)
+            load_row<D>(mine(k) + (row - lo) * D, y);
+        else
+            load_row<D>(iterate(k) + (long long)row * D, y);
+    }
+    PARDS_FN void write(int k, int row, const real* y) const {
+        if constexpr (resident)
+            store_row<D>(mine(k) + (row - lo) * D, y);
+        else
+            store_row<D>(iterate(k) + (long long)row * D, y);
+    }
+    PARDS_FN void read_inputs(int row, real* v) const {
+        if constexpr (M == 0) return;
+        if constexpr (resident)
+            load_row<M>(kept_inputs + (row - lo) * M, v);
+        else
+            load_row<M>(u + (long long)(first + row) * M, v);
+    }
+
+    // Copies rows of N numbers of this block's steps between memory, where they lie one after another, and the threads' shared memory.
+    template <int N, bool in>
+    PARDS_FN void move(real* memory, real* thread0, int stride) const {
+        int base = block_first * N, count = block_rows * N;
+        for (int n = tid; n < count; n += PARDS_THREADS) {
+            int row = n / N, thread = row / t.chunk;
+            real& here = thread0[thread * stride + (row - thread * t.chunk) * N + n % N];
+            real& there = memory[(long long)first * N + base + n];
+            if (in)
+                here = there;
+            else
+                there = here;
+        }
+    }
 
     // The state before the window's first step, or a row of the window's guess.
     PARDS_FN void start_row(real* x) const {
@@ -311,15 +362,13 @@ struct solver {
 
     // Walks through the chunk: makes iterate k from k - 1 (the guess for k = 0), evaluates along it, and leaves what the chunk does.
     PARDS_FN void walk(int k, summary& s, real* value, findings& found) {
-        const real* from = k > 0 ? iterate(k - 1) : nullptr;
-        real* after = iterate(k);
         real x[D], next[D], c[D]; // the rows before: of the old iterate, of the new, and what comes in
-        rows_before(k, from, x, next, c);
+        rows_before(k, x, next, c);
         PARDS_LOOP
         for (int row = lo; row < hi; row++) {
             real driven[M > 0 ? M : 1];
             drive v;
-            if (M > 0) load_row<M>(u + (long long)(first + row) * M, driven);
+            read_inputs(row, driven);
             cell.prepare(driven, v);
             linear l, m;
             bool makes = k > 0 && row < hi - 1;
@@ -329,9 +378,12 @@ struct solver {
                 cell.before(next, m);
             real y[D], old[D];
             if (k == 0) {
-                guess_row(row, y);
+                if (resident && guess)
+                    read(0, row, y);
+                else
+                    guess_row(row, y);
             } else {
-                load_row<D>(from + (long long)row * D, old);
+                read(k - 1, row, old);
                 if (!makes) {
                     PARDS_UNROLL
                     for (int i = 0; i < D; i++) y[i] = last_row(i);
@@ -347,18 +399,18 @@ struct solver {
                 PARDS_UNROLL
                 for (int i = 0; i < D; i++) found.widen(D + i, y[i] - old[i]);
             }
-            store_row<D>(after + (long long)row * D, y);
+            write(k, row, y);
             PARDS_UNROLL
             for (int i = 0; i < D; i++) found.widen(i, y[i]);
             take(next, y, v, m, row, k, s, value, found);
             PARDS_UNROLL
             for (int i = 0; i < D; i++) x[i] = old[i], next[i] = y[i];
         }
-        if (k > 0) first_bad_row(after, found);
+        if (k > 0) first_bad_row(k, found);
     }
 
     // The rows before the chunk.
-    PARDS_FN void rows_before(int k, const real* from, real* x, real* next, real* c) const {
+    PARDS_FN void rows_before(int k, real* x, real* next, real* c) const {
         PARDS_UNROLL
         for (int i = 0; i < D; i++) c[i] = in[i];
         if (lo == 0) {
@@ -367,11 +419,12 @@ struct solver {
         } else if (k == 0) {
             guess_row(lo - 1, next);
         } else {
-            load_row<D>(from + (long long)(lo - 1) * D, x);
+            load_row<D>(resident ? kept_before : iterate(k - 1) + (long long)(lo - 1) * D, x);
             PARDS_UNROLL
             for (int i = 0; i < D; i++) next[i] = before[i];
             if (t.policy == policy_reset) reset(lo - 1, next);
         }
+        if constexpr (resident) store_row<D>(kept_before, next);
     }
 
     // Takes in one step: f and A at the row before (next), against the row y. A last row that is not finite counts as zero, so that a good
@@ -413,7 +466,7 @@ struct solver {
         return all;
     }
 
-    PARDS_FN void first_bad_row(const real* rows, findings& found) const {
+    PARDS_FN void first_bad_row(int k, findings& found) const {
         real scale[D];
         PARDS_UNROLL
         for (int i = 0; i < D; i++) scale[i] = found.at(i);
@@ -421,7 +474,7 @@ struct solver {
             PARDS_LOOP
             for (int row = lo; row < hi && found.bad == no_row; row++) {
                 real y[D];
-                load_row<D>(rows + (long long)row * D, y);
+                read(k, row, y);
                 if (!finite_row(y)) found.bad = row;
             }
         }
@@ -609,8 +662,16 @@ struct solver {
         block_barrier();
     }
 
-    // The largest over components of |v[d]| / (floor + |x[d]|): lane d holds v and x; 0 / 0 counts as 0.
-    PARDS_FN double size(double v, double x) const { return warp_largest(lane < D && v != 0 ? v / (t.scale_floor + x) : 0.0); }
+    // The largest of what the lanes below D hold, in lane 0.
+    PARDS_FN static double over_components(double v) {
+        constexpr int half = D > 16 ? 16 : D > 8 ? 8 : D > 4 ? 4 : D > 2 ? 2 : D > 1 ? 1 : 0;
+        PARDS_UNROLL
+        for (int by = half; by; by >>= 1) v = largest(v, from_other(v, by));
+        return v;
+    }
+
+    // The largest over components of |v[d]| / (floor + |x[d]|), in lane 0: lane d holds v and x; 0 / 0 counts as 0.
+    PARDS_FN double size(double v, double x) const { return over_components(lane < D && v != 0 ? v / (t.scale_floor + x) : 0.0); }
 
     // What a warp decides of an iterate: whether the update that led to it is accepted, and if so whether the iterate is the one to return.
     // Lane i of extent holds number i, that is those of the iterate, then of the update, then of the residual.
@@ -628,7 +689,7 @@ struct solver {
             number[j] = lane < D ? v : real(0);
         }
         double moved = size(number[1], number[0]), residual = size(number[2], number[0]);
-        double update = warp_largest(double(number[1])), top = warp_largest(double(number[2]));
+        double update = over_components(number[1]), top = over_components(number[2]);
         if (lane == 0) {
             accept(moved, update, raw, bad, resets);
             if (!shared.now.done) test(squares, residual, top);
@@ -734,6 +795,8 @@ struct solver {
             n.last[0] = n.last[1] = n.last[2] = 0, n.update = PARDS_NAN;
         }
         zero(in);
+        block_first = block * each * t.chunk, block_rows = max(0, min(each * t.chunk, steps - block_first));
+        if constexpr (resident) settle_in();
         block_barrier();
         int k = 0;
         PARDS_LOOP
@@ -741,24 +804,37 @@ struct solver {
         return close();
     }
 
+    // Takes the block's inputs and guess into shared memory.
+    PARDS_FN void settle_in() {
+        row_stride = stride_of(t.chunk * D, D), input_stride = M > 0 ? stride_of(t.chunk * M, M) : 0;
+        real* all = dynamic_shared<real>();
+        int before_stride = stride_of(D, D);
+        kept = all + tid * row_stride, all += 2 * row_stride * PARDS_THREADS;
+        kept_before = all + tid * before_stride;
+        kept_inputs = all + before_stride * PARDS_THREADS + tid * input_stride;
+        if constexpr (M > 0) move<M, true>(const_cast<real*>(u), kept_inputs - tid * input_stride, input_stride);
+        if (guess) move<D, true>(const_cast<real*>(guess), kept - tid * row_stride, row_stride);
+    }
+
     // Files the window in the result, and brings the iterate to states.
     PARDS_FN bool close() {
         int k = shared.now.k, status = shared.now.status;
-        const real* last = iterate(k);
-        if (!(k & 1)) {
-            PARDS_LOOP
-            for (int row = lo; row < hi; row++) {
-                real y[D];
-                load_row<D>(last + (long long)row * D, y);
-                store_row<D>(iterate(1) + (long long)row * D, y);
-            }
+        start = (resident ? states + (long long)first * D : iterate(k)) + (long long)(steps - 1) * D;
+        if constexpr (resident) {
+            move<D, false>(states, mine(k) - tid * row_stride, row_stride);
+        } else if (!(k & 1)) {
+            const real* from = work + ((long long)first + block_first) * D;
+            real* to = states + ((long long)first + block_first) * D;
+            for (int n = tid; n < block_rows * D; n += PARDS_THREADS) to[n] = from[n];
         }
         block_barrier();
         if (tid == 0) file();
-        start = last + (long long)(steps - 1) * D;
         bool good = status == converged || status == at_floor;
         if (!good && status != interrupted) fill(first + steps);
-        block_barrier();
+        if (resident && good && first + steps < t.steps)
+            group_barrier(t.counters + group, t.blocks, turn); // the next window starts from what another block has written
+        else
+            block_barrier();
         return good;
     }
 

@@ -77,6 +77,9 @@ inline void* shared(size_t bytes) {
     return here().shared.data();
 }
 
+inline std::vector<std::vector<double>> dynamics; // of each block
+inline size_t dynamic_bytes = 0;
+
 inline void meet_warp() { meet(here().warps[thread_index.x / 32], 32); }
 
 // Every lane shows v; the result is that of a lane of the same warp.
@@ -119,6 +122,7 @@ inline void launch(unsigned grid, unsigned block_threads, std::function<void()> 
     threads = block_threads, body = std::move(what);
     size_t n = size_t(grid) * threads;
     blocks.assign(grid, block());
+    dynamics.assign(grid, std::vector<double>(dynamic_bytes / 8 + 1));
     for (block& b : blocks) b.warps.resize(threads / 32), b.slots.resize(threads);
     fibers = std::vector<fiber>(n);
     std::unique_ptr<char[]> stacks(new char[n * stack]);
@@ -135,6 +139,9 @@ inline void launch(unsigned grid, unsigned block_threads, std::function<void()> 
 
 #define threadIdx emulated::thread_index
 #define blockIdx emulated::block_index
+
+template <class T>
+T* dynamic_shared() { return reinterpret_cast<T*>(emulated::dynamics[blockIdx.x].data()); }
 
 template <class T>
 T from_below(T v, int by) {

@@ -1,7 +1,8 @@
 // The kernel of solve.cu on the host, for tests: a library for one variant, given by the same definitions.
 #include "../solve.cu"
 
-extern "C" void pards_emulate(const task* t) {
+extern "C" void pards_emulate(const task* t, long dynamic_bytes) {
+    emulated::dynamic_bytes = size_t(dynamic_bytes);
     emulated::launch(unsigned(t->blocks * t->groups), PARDS_THREADS, [t] { solve(*t); });
 }
 extern "C" int pards_sizes(int what) {
