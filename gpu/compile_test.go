@@ -63,7 +63,7 @@ var spilling = []struct {
 }{
 	{"general.cu", 200},                    // right, not fast
 	{"solve.cu -DPARDS_REAL=double", 6000}, // right, not fast: two registers for each of the 128 numbers of two 8 by 8 matrices
-	{"solve.cu -DPARDS_DIM=8", 160},        // two matrices, and what surrounds them
+	{"solve.cu -DPARDS_DIM=8", 320},        // two matrices, and what surrounds them
 	{"solve.cu -DPARDS_DIM=16", 2000},      // 3 D sums at once
 	{"levels.cu -DPARDS_REAL=double", 64},  // doubles take two registers each
 	{"levels.cu -DPARDS_ALIGNED=0", 64},    // an address for every number

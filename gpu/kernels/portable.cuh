@@ -13,9 +13,11 @@
 #ifdef PARDS_DEVICE
 #define PARDS_UNROLL _Pragma("unroll")
 #define PARDS_LOOP _Pragma("unroll 1")
+#define PARDS_FOURS _Pragma("unroll 4")
 #else
 #define PARDS_UNROLL
 #define PARDS_LOOP
+#define PARDS_FOURS
 #endif
 
 template <class real>

@@ -232,8 +232,9 @@ struct solver {
 
     // Copies rows of N numbers of this block's steps between memory, where they lie one after another, and the threads' shared memory.
     template <int N, bool in>
-    PARDS_FN void move(real* memory, real* thread0, int stride) const {
+    PARDS_FN void move(real* __restrict__ memory, real* __restrict__ thread0, int stride) const {
         int base = block_first * N, count = block_rows * N;
+        PARDS_FOURS
         for (int n = tid; n < count; n += PARDS_THREADS) {
             int row = n / N, thread = row / t.chunk;
             real& here = thread0[thread * stride + (row - thread * t.chunk) * N + n % N];
@@ -823,9 +824,14 @@ struct solver {
         if constexpr (resident) {
             move<D, false>(states, mine(k) - tid * row_stride, row_stride);
         } else if (!(k & 1)) {
-            const real* from = work + ((long long)first + block_first) * D;
-            real* to = states + ((long long)first + block_first) * D;
-            for (int n = tid; n < block_rows * D; n += PARDS_THREADS) to[n] = from[n];
+            constexpr int access = row_bytes % (D * int(sizeof(real))) == 0 ? D : D * int(sizeof(real)) % row_bytes == 0 ? row_bytes / int(sizeof(real)) : 1;
+            long long at = ((long long)first + block_first) * D;
+            PARDS_FOURS
+            for (int n = tid; n < block_rows * D / access; n += PARDS_THREADS) {
+                real y[access];
+                load_row<access>(work + at + n * access, y);
+                store_row<access>(states + at + n * access, y);
+            }
         }
         block_barrier();
         if (tid == 0) file();
