@@ -78,6 +78,9 @@ func (e emulated[T]) Solve(p *core.Plan[T], members []int, results []method.Resu
 			e.t.Fatalf("struct %d of the kernel has %d bytes, here %d", i, got, want)
 		}
 	}
+	if got, most := int(sizes(3)), plan.staticBytes(q.Dim, hostThreads); got > most {
+		e.t.Fatalf("the kernel has %d bytes of shared memory of its own, the plan expects %d at most", got, most)
+	}
 	run(unsafe.Pointer(&args[0]), plan.residentBytes(q.Dim, q.Inputs, l.chunk, hostThreads))
 	for i, m := range members {
 		results[m] = reports[i].result(counts[i*windows:(i+1)*windows], trace[3*plan.traceRows*i:3*plan.traceRows*(i+1)])
