@@ -90,7 +90,11 @@ def mapped(tmp_path):
     if compiler is None:
         pytest.skip("no C compiler to make a driver with")
     source = tmp_path / "driver.c"
-    source.write_text("int cuInit(unsigned flags) { return 100; }")
+    source.write_text("""
+int cuInit(unsigned flags) { return 100; }
+int cuGetErrorName(int error, const char **name) { *name = "NAME"; return 0; }
+int cuGetErrorString(int error, const char **text) { *text = error == 100 ? "nothing here" : "?"; return 0; }
+""")
     subprocess.run([compiler, "-shared", "-fPIC", "-o", tmp_path / "libcuda.so.1", source], check=True)
 
     def run(code: str) -> bool:
@@ -124,6 +128,18 @@ assert sol.device == "cpu" and "GPU" not in sol.reason, sol.explain()
 """
     assert mapped(large)
     assert not mapped(large.replace("<< 21, 1)))", '<< 21, 1)), device="cpu")'))
+
+
+def test_a_driver_that_does_not_start_says_why_in_its_words(mapped) -> None:
+    code = """
+try:
+    pards.lds.scan(pards.lds.Identity(), np.zeros((5, 2)), device="cuda")
+except RuntimeError as error:
+    assert "the NVIDIA driver does not start: nothing here (NAME)" in str(error), error
+else:
+    assert False
+"""
+    assert mapped(code)
 
 
 @pytest.mark.skipif(not REASON, reason="there is a GPU")

@@ -72,9 +72,11 @@ func load() error {
 	case rc != 0:
 		return fmt.Errorf("the NVIDIA driver does not start: %s", failure(C.CUresult(rc)))
 	}
-	if v := cu.Version(); v < leastDriver {
+	v := cu.Version()
+	if v < leastDriver {
 		return fmt.Errorf("the NVIDIA driver is for CUDA %d.%d, want 12.0 or newer", v/1000, v%1000/10)
 	}
+	compileFor(v / 1000)
 	return nil
 }
 

@@ -35,6 +35,8 @@ type Function struct {
 	Name     string
 	function cu.Function
 	handle   C.CUfunction
+	mu       sync.Mutex
+	shared   int // bytes of dynamic shared memory that are allowed
 }
 
 // Load compiles a source, unless memory or the disk has it, and loads it.
@@ -80,9 +82,18 @@ func (m *Module) Function(name string) (*Function, error) {
 	return f, nil
 }
 
-// Shared allows a kernel that many bytes of dynamic shared memory.
+// Shared allows a kernel that many bytes of dynamic shared memory, or more if another solve needs them: it is the same kernel for all.
 func (f *Function) Shared(bytes int) error {
-	return check("giving shared memory to "+f.Name, C.cuFuncSetAttribute(f.handle, C.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, C.int(bytes)))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if bytes <= f.shared {
+		return nil
+	}
+	err := check("giving shared memory to "+f.Name, C.cuFuncSetAttribute(f.handle, C.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, C.int(bytes)))
+	if err == nil {
+		f.shared = bytes
+	}
+	return err
 }
 
 // Blocks returns how many blocks of some threads and shared memory a multiprocessor holds at once.

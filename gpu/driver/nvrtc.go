@@ -14,6 +14,7 @@ import (
 // nvrtc is the run-time compiler, a library that comes with the CUDA toolkit, with PyPI's nvidia-cuda-nvrtc, and so with JAX and PyTorch.
 type nvrtc struct {
 	version string
+	major   int
 
 	create     func(program *uintptr, source, name *byte, headers int32, contents, names **byte) int32
 	compileAll func(program uintptr, count int32, options **byte) int32
@@ -28,6 +29,15 @@ var compiler struct {
 	sync.Mutex
 	found  *nvrtc
 	search []string
+	driver int // the major version of the driver's CUDA, 0 if there is none
+}
+
+// compileFor says which code the driver runs: that of compilers of its major version and of older ones.
+// https://docs.nvidia.com/deploy/cuda-compatibility/
+func compileFor(driver int) {
+	compiler.Lock()
+	defer compiler.Unlock()
+	compiler.driver = driver
 }
 
 // Search names directories of Python packages, in which nvidia/*/lib may hold the compiler.
@@ -40,7 +50,7 @@ func Search(directories []string) {
 // Newest first: a driver runs the code of an older compiler, and an older compiler may not know the device.
 var nvrtcNames = []string{"libnvrtc.so.13", "libnvrtc.so.12"}
 
-const noNVRTC = "no CUDA run-time compiler (NVRTC 12 or 13): pip install nvidia-cuda-nvrtc, or install the CUDA toolkit; PARDS_NVRTC may name the library"
+const noNVRTC = "no CUDA run-time compiler (NVRTC 12 or 13): pip install nvidia-cuda-nvrtc-cu12, or install the CUDA toolkit; PARDS_NVRTC may name the library"
 
 // findNVRTC loads the compiler; one that was not found is looked for again the next time.
 func findNVRTC() (*nvrtc, error) {
@@ -57,11 +67,15 @@ func findNVRTC() (*nvrtc, error) {
 			continue
 		}
 		c, err := bind(library)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+		if err == nil {
+			err = c.fits(compiler.driver)
 		}
-		compiler.found = c
-		return c, nil
+		if err == nil {
+			compiler.found = c
+			return c, nil
+		}
+		_ = purego.Dlclose(library)
+		tried = append(tried, fmt.Sprintf("%s (%v)", path, err))
 	}
 	return nil, fmt.Errorf("%s; tried %s", noNVRTC, strings.Join(tried, ", "))
 }
@@ -110,8 +124,19 @@ func bind(library uintptr) (*nvrtc, error) {
 	if rc := version(&major, &minor); rc != 0 {
 		return nil, fmt.Errorf("nvrtcVersion returned %d", rc)
 	}
-	c.version = fmt.Sprintf("%d.%d", major, minor)
+	c.version, c.major = fmt.Sprintf("%d.%d", major, minor), int(major)
 	return c, nil
+}
+
+// fits returns why a compiler is not the one to use with a driver.
+func (c *nvrtc) fits(driver int) error {
+	if c.major < 12 {
+		return fmt.Errorf("of CUDA %s, want 12 or 13", c.version)
+	}
+	if driver != 0 && c.major > driver {
+		return fmt.Errorf("of CUDA %s, whose code a driver for CUDA %d does not run", c.version, driver)
+	}
+	return nil
 }
 
 // compile runs the compiler; the log holds its warnings and what options ask it to tell.

@@ -19,15 +19,12 @@ int shim_load(char *text, size_t cap) {
         snprintf(text, cap, "%s", dlerror());
         return -1;
     }
-    CUresult (*init)(unsigned) = (CUresult(*)(unsigned))dlsym(library, "cuInit");
-    CUresult result = init ? init(0) : CUDA_ERROR_NOT_FOUND;
-    if (result != CUDA_SUCCESS) return result;
-    int i = 0;
+    int i = 0; /* filled before the driver starts, for its own words where it does not */
     for (const char *name = shim_names; *name; name += strlen(name) + 1, i++) {
         void *found = dlsym(library, name);
         if (found) shim_slots[i] = found; /* what an older driver lacks keeps reporting an error */
     }
-    return 0;
+    return dlsym(library, "cuInit") ? cuInit(0) : CUDA_ERROR_NOT_FOUND;
 }
 
 enum { most = 64 };
