@@ -4,7 +4,6 @@ package gpu
 
 import (
 	"sync"
-	"sync/atomic"
 	"unsafe"
 
 	"pards/core"
@@ -49,7 +48,7 @@ func (fused[T]) solve(w *work[T]) error {
 	}
 	defer desk.giveBack()
 	reports := int(unsafe.Sizeof(solveReport{})) * members
-	t.counters, t.stop = uint64(desk.counters), uint64(desk.at)
+	t.counters, t.stop = uint64(desk.counters), uint64(desk.stop)
 	t.reports, t.windows = uint64(desk.at)+deskHead, uint64(desk.at)+deskHead+uint64(reports)
 	args := plan.appendWeights(driver.Struct(&t))
 	if err := chosen.kernel.LaunchCooperative(w.stream, [3]int{l.blocks * l.groups, 1, 1}, [3]int{fusedThreads, 1, 1}, chosen.shared, driver.Bytes(args)); err != nil {
@@ -158,12 +157,14 @@ func (f *fusedPlan[T]) collect(w *work[T], d *desk, t *solveTask, windows int) e
 	return nil
 }
 
-// desk is where the host and a kernel meet: memory of the host with a flag that stops the kernel and, from deskHead on, its reports; and
-// counters of barriers on the device, which kernels leave at zero. Desks are kept for further solves.
+// desk is where the host and a kernel meet: memory of the host for its reports, from deskHead on; and on the device counters of barriers,
+// which kernels leave at zero, and a flag that stops a kernel (it reads the flag in every iteration, and the host's memory is far). Desks
+// are kept for further solves.
 type desk struct {
 	device          *driver.Device
 	host            unsafe.Pointer
 	at, counters    driver.Ptr
+	stop            driver.Ptr
 	bytes, barriers int
 	broken          bool // the kernel may not have left the counters at zero
 }
@@ -195,9 +196,10 @@ func takeDesk(d *driver.Device, s driver.Stream, barriers, bytes int) (*desk, er
 	if k.host, k.at, err = d.Mapped(k.bytes); err != nil {
 		return nil, err
 	}
-	if k.counters, err = d.Alloc(4 * k.barriers); err == nil {
-		err = s.Zero(k.counters, 4*k.barriers)
+	if k.counters, err = d.Alloc(4*k.barriers + 4); err == nil {
+		err = s.Zero(k.counters, 4*k.barriers+4)
 	}
+	k.stop = k.counters + driver.Ptr(4*k.barriers)
 	if err != nil {
 		d.FreeMapped(k.host)
 		return nil, err
@@ -210,12 +212,29 @@ func (k *desk) wait(s driver.Stream, poll func() bool) (stopped bool, err error)
 	k.broken = true
 	stopped, err = s.Wait(poll)
 	if stopped {
-		atomic.StoreInt32((*int32)(k.host), 1)
-		_, err = s.Wait(nil)
-		atomic.StoreInt32((*int32)(k.host), 0)
+		if err = k.halt(s); err != nil {
+			return stopped, err
+		}
 	}
 	k.broken = err != nil
 	return stopped, err
+}
+
+// halt stops the kernel that runs on a stream and waits for its end.
+func (k *desk) halt(running driver.Stream) error {
+	aside, err := k.device.NewStream()
+	if err != nil {
+		return err
+	}
+	defer aside.Destroy()
+	one := int32(1)
+	if err := aside.CopyIn(k.stop, unsafe.Pointer(&one), 4); err != nil {
+		return err
+	}
+	if _, err := running.Wait(nil); err != nil {
+		return err
+	}
+	return running.Zero(k.stop, 4)
 }
 
 // giveBack keeps the desk for the next solve.

@@ -54,7 +54,7 @@ func (sequential[T]) solve(w *work[T]) error {
 		return err
 	}
 	defer d.giveBack()
-	a.stop, a.bad = d.at, d.at+deskHead
+	a.stop, a.bad = d.stop, d.at+deskHead
 	if err := f.Launch(w.stream, [3]int{len(w.members), 1, 1}, [3]int{32, 1, 1}, 0, driver.Struct(&a)); err != nil {
 		return err
 	}

@@ -39,7 +39,8 @@ extern "C" __global__ void __launch_bounds__(32) sequential(const PARDS_CONSTANT
     real x = lane < D ? t.x0[member * t.x0_stride + lane] : real(0);
     int bad = 0x7fffffff;
     if (M > 0) fetch(u, shared.u[0], 0, t.steps, lane);
-    for (int first = 0, at = 0; first < t.steps && *t.stop == 0; first += piece, at ^= 1) {
+    for (int first = 0, at = 0; first < t.steps; first += piece, at ^= 1) {
+        if (first % (64 * piece) == 0 && *t.stop != 0) break;
         if (M > 0) {
             if (first + piece < t.steps) fetch(u, shared.u[at ^ 1], first + piece, t.steps, lane);
             else close_copies();

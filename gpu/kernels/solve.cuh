@@ -59,6 +59,7 @@ struct control {
 
 // Whether numbers that a thread seldom needs lie in shared memory, which leaves registers to the matrices.
 constexpr bool roomy = 4 * D * sizeof(real) <= 128;
+constexpr int columns = roomy ? PARDS_THREADS : 1;
 
 struct shared_block {
     unit total[warps][numbers], joined[2][numbers];
@@ -66,7 +67,7 @@ struct shared_block {
     double squares[warps];
     int raw[warps], bad[warps], resets[warps];
     record staged[staged_records];
-    real found[roomy ? 3 * D : 1][PARDS_THREADS], last[roomy ? D : 1][PARDS_THREADS];
+    real found[roomy ? 3 * D : 1][columns], last[roomy ? D : 1][columns];
     real carry[warps + 1][D], row[warps + 1][D]; // what comes into each warp, and the iterate's row before it
     real value[D];
     control now;
@@ -131,11 +132,11 @@ PARDS_FN unsigned long long mix(unsigned long long x) {
 
 // What a thread finds in its chunk.
 struct findings {
-    real own[roomy ? 1 : 3 * D], (*found)[PARDS_THREADS]; // extents of the iterate, of the update, of the residual
+    real own[roomy ? 1 : 3 * D], (*found)[columns]; // extents of the iterate, of the update, of the residual
     double squares;
     int raw, bad, resets;
 
-    PARDS_FN real& at(int n) { return roomy ? found[n][threadIdx.x] : own[roomy ? 0 : n]; }
+    PARDS_FN real& at(int n) { return roomy ? found[n][roomy ? threadIdx.x : 0] : own[roomy ? 0 : n]; }
     PARDS_FN void widen(int n, real v) { at(n) = largest(at(n), absolute(v)); }
 
     PARDS_FN void clear() {
@@ -203,7 +204,7 @@ struct solver {
         cell.w = shared.weights;
     }
 
-    PARDS_FN real& last_row(int i) { return roomy ? shared.last[i][tid] : ending[roomy ? 0 : i]; }
+    PARDS_FN real& last_row(int i) { return roomy ? shared.last[i][roomy ? tid : 0] : ending[roomy ? 0 : i]; }
 
     PARDS_FN real* iterate(int k) const { return (k & 1 ? states : work) + (long long)first * D; }
 
@@ -539,7 +540,7 @@ struct solver {
     // share: f + A d, as everywhere, which is what the last row would become if nothing came in, and what comes in adds to it.
     PARDS_FN void sweep(int k) {
         summary s;
-        int stop = block == 0 && tid == 32 ? *t.stop : 0; // the host's memory is far: it is asked before there is work to do
+        int stop = block == 0 && tid == 32 ? *t.stop : 0;
         findings found;
         found.found = shared.found;
         real value[D], own[D];
