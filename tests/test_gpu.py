@@ -437,7 +437,7 @@ def test_out_of_memory_says_how_much() -> None:
     d = 512
     cell = pards.cells.Linear(A=np.eye(d, dtype=np.float32) / 2, B=np.eye(d, 1, dtype=np.float32))
     u = np.zeros((1, 2_000_000, 1), np.float32)
-    with pytest.raises(MemoryError, match=r"\d+ MiB were asked for, \d+ of \d+ MiB are free"):
+    with pytest.raises(MemoryError, match=r"needs .* TiB a sequence on the GPU, .* are free; window=\d+ would fit"):
         pards.solve(cell, np.zeros((1, d), np.float32), u, method="newton", device="cuda")
     cell, x0, u = problem()
     assert pards.solve(cell, x0, u, device="cuda", method="newton").success.all()
@@ -472,7 +472,7 @@ def test_random_shapes_agree_with_the_cpu(dtype: type) -> None:
             int(r.integers(1, 5)),
             int(r.choice([1, 2, 3, 31, 32, 33, 100, 127, 128, 129, 255, 257, 1000, 2049])),
         )
-        method = str(r.choice(["newton", "quasi_newton", "auto", "sequential"][: 3 if d > 16 else 4]))
+        method = str(r.choice(["newton", "quasi_newton", "auto", "sequential"][: 3 if d > 8 else 4]))
         u = r.standard_normal((batch, steps, m)).astype(dtype)
         x0 = r.uniform(-1, 1, (batch, d)).astype(dtype)
         window = None if r.random() < 0.7 else int(r.integers(1, steps + 1))
