@@ -14,7 +14,7 @@ import (
 
 // sampled are the variants that each run of the tests compiles: at least one of every entry point. With PARDS_COMPILE=all in the
 // environment they are many more.
-var sampled = []func(all bool) []variant{scanVariants, generalVariants, fusedVariants}
+var sampled = []func(all bool) []variant{scanVariants, generalVariants, fusedVariants, langevinVariants}
 
 // scanVariants lists kernels of scans.
 func scanVariants(all bool) (vs []variant) {
@@ -56,19 +56,45 @@ func generalVariants(all bool) (vs []variant) {
 	return vs
 }
 
+// langevinVariants lists the kernels of Langevin chains.
+func langevinVariants(all bool) (vs []variant) {
+	dims := []int{32, 256}
+	if all {
+		dims = []int{16, 17, 32, 33, 64, 96, 100, 128, 160, 192, 224, 256}
+	}
+	for _, d := range dims {
+		for _, bytes := range []int{4, 8} {
+			for _, k := range []int{1, 2, 8} {
+				if !all && (k != 2 || bytes == 8 && d == 256) {
+					continue
+				}
+				vs = append(vs, planLangevin(bytes, d, k, k-1, 3, 16, 30000).variant)
+				if all {
+					vs = append(vs, planLangevin(bytes, d, k, k, 2, 16, 30000).variant)
+				}
+				loop, _ := planLoop(bytes, d, k, 80) // the clusters of later architectures do not compile for this one
+				vs = append(vs, loop.variant)
+			}
+		}
+	}
+	return vs
+}
+
 // spilling are variants that may spill, with the bytes they may; one that spills and is not here fails.
 var spilling = []struct {
 	options string // all of which the variant has
 	bytes   int
 }{
-	{"general.cu", 200},                    // right, not fast
-	{"solve.cu -DPARDS_REAL=double", 6000}, // right, not fast: two registers for each of the 128 numbers of two 8 by 8 matrices
-	{"solve.cu -DPARDS_DIM=8", 320},        // two matrices, and what surrounds them
-	{"solve.cu -DPARDS_DIM=16", 2000},      // 3 D sums at once
-	{"levels.cu -DPARDS_REAL=double", 64},  // doubles take two registers each
-	{"levels.cu -DPARDS_ALIGNED=0", 64},    // an address for every number
-	{"scan.cu -DPARDS_REAL=double", 64},    //
-	{"scan.cu -DPARDS_RESIDENT=2", 16},     // a word or two beside 64 numbers held
+	{"general.cu", 200},                     // right, not fast
+	{"solve.cu -DPARDS_REAL=double", 6000},  // right, not fast: two registers for each of the 128 numbers of two 8 by 8 matrices
+	{"solve.cu -DPARDS_DIM=8", 320},         // two matrices, and what surrounds them
+	{"solve.cu -DPARDS_DIM=16", 2000},       // 3 D sums at once
+	{"levels.cu -DPARDS_REAL=double", 64},   // doubles take two registers each
+	{"levels.cu -DPARDS_ALIGNED=0", 64},     // an address for every number
+	{"scan.cu -DPARDS_REAL=double", 64},     //
+	{"scan.cu -DPARDS_RESIDENT=2", 16},      // a word or two beside 64 numbers held
+	{"langevin.cu", 128},                    // three sums of a product beside its factors
+	{"langevin_loop.cu -DPARDS_HELD=0", 16}, // bound by its loads
 }
 
 func allowed(v variant) (bytes int) {

@@ -1,0 +1,133 @@
+"""Langevin dynamics in two wells on a GPU, the paper's problem: rotated quasi-Newton against the own sequential kernel, lax.scan of the
+closed-form step, and the paper's reference implementation where its src/ stands in .ref/plds_src. Float32, arrays on the device.
+
+The rows' seconds are by the host's clock; event_seconds of pards and lax.scan are by the device's, from one event to the next around a
+call. The eigenbases of the mixture are found in the first call, which is in neither. All stop at a merit of 5e-4, at which the reference's
+quasi-Newton is up to 0.1 away from the trajectory: what the results' differences are allowed to be.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cupy as cp
+import jax
+import jax.numpy as jnp
+
+import pards
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _harness
+
+BATCH, TOLERANCE = 16, 5e-4
+DIMS, LENGTHS = (32, 64, 128, 256), (1000, 10000, 30000)
+# The reference's fastest method, by its own run: quasi-Newton where it needs few iterations, Newton until its matrices do not fit.
+NEWTON_FITS = {1000: (), 10000: (32, 64, 128), 30000: (32, 64, 128)}
+REFERENCE_TAKES_LONG = [(10000, 256), (30000, 256)]  # 12 s and 113 s
+
+
+def event_seconds(run: Callable[[], Any], calls: int = 5) -> float:
+    """The median over calls of the time from an event before one to an event after it."""
+    times = []
+    for _ in range(calls):
+        start, end = cp.cuda.Event(), cp.cuda.Event()
+        start.record()
+        jax.block_until_ready(run())
+        end.record()
+        end.synchronize()
+        times.append(cp.cuda.get_elapsed_time(start, end) / 1e3)
+    return statistics.median(times)
+
+
+def last(states: Any) -> Any:
+    return cp.asnumpy(cp.from_dlpack(states)[:, -1])
+
+
+def by_pards(problem: Any, method: str) -> Callable[[Sequence[Any]], _harness.Work]:
+    def make(inputs: Sequence[Any]) -> _harness.Work:
+        more: dict[str, Any] = (
+            {} if method == "sequential" else {"guess": cp.asarray(problem.guess), "merit_tol": TOLERANCE}
+        )
+        x0, u = cp.asarray(problem.x0), inputs[0][0]
+        out = cp.empty_like(u)
+        run = lambda i: pards.solve(problem.cell, x0, u, method=method, device="cuda", out=out, **more)  # noqa: E731
+        about = lambda s: _harness.outcome(s) | {"event_seconds": event_seconds(lambda: run(0))}  # noqa: E731
+        return _harness.Work(run, result=lambda s: last(s.states), about=about)
+
+    return make
+
+
+def by_lax(problem: Any) -> Callable[[Sequence[Any]], _harness.Work]:
+    mixture, eps = problem.cell.potential, problem.cell.step_size
+    m, P, logw = (jnp.asarray(v) for v in (mixture.means, mixture.precisions, mixture.log_weights))
+
+    def step(x: Any, u: Any) -> Any:
+        away = m - x
+        h = jnp.einsum("kij,kj->ki", P, away)
+        w = jax.nn.softmax(logw - 0.5 * (h * away).sum(-1))
+        x = x + eps * (w @ h) + (2 * eps) ** 0.5 * u
+        return x, x
+
+    scan = jax.vmap(lambda u: jax.lax.scan(step, jnp.asarray(problem.x0), u)[1])
+
+    def make(inputs: Sequence[Any]) -> _harness.Work:
+        work = _harness.jitted(scan)([tuple(jnp.from_dlpack(a) for a in arrays) for arrays in inputs])
+        about = lambda _: {"event_seconds": event_seconds(lambda: work.run(0), 3)}  # noqa: E731
+        return _harness.Work(work.run, work.compile_seconds, result=last, about=about)
+
+    return make
+
+
+def by_reference(problem: Any, newton: bool) -> dict[str, Callable[[Sequence[Any]], _harness.Work]]:
+    """The reference's method; nothing where it cannot be imported."""
+    sys.path.insert(0, ".ref/plds_src")
+    try:
+        from deer import deer_alg
+        from two_well import TwoWellAnisotropic
+    except ImportError:
+        return {}
+    P = problem.cell.potential.precisions
+    wells = [jnp.asarray(m) for m in problem.cell.potential.means]
+    model = TwoWellAnisotropic(
+        mu1=wells[0],
+        mu2=wells[1],
+        prec1=jnp.asarray(P[0] / 2),
+        prec2=jnp.asarray(P[1] / 2),
+        epsilon=problem.cell.step_size,
+    )
+    x0, guess = jnp.asarray(problem.x0), jnp.asarray(problem.guess)
+
+    def solve(u: Any) -> Any:
+        return deer_alg(
+            model.deer_fxn, x0, guess, u, u.shape[0], quasi=not newton, qmem_efficient=not newton, full_trace=False
+        )[1]
+
+    def make(inputs: Sequence[Any]) -> _harness.Work:
+        work = _harness.jitted(jax.vmap(solve))([tuple(jnp.from_dlpack(a) for a in arrays) for arrays in inputs])
+        return _harness.Work(work.run, work.compile_seconds, result=last)
+
+    return {f"reference {'newton' if newton else 'quasi_newton'}": make}
+
+
+def cases(settings: _harness.Settings) -> Iterator[_harness.Case]:
+    jax.config.update("jax_default_matmul_precision", "highest")
+    for T in LENGTHS:
+        for D in DIMS:
+            problem = pards.problems.langevin(min(T, 100) if settings.quick else T, D, BATCH)
+            reference = {} if (T, D) in REFERENCE_TAKES_LONG else by_reference(problem, D in NEWTON_FITS[T])
+            yield _harness.Case(
+                name="langevin",
+                axes={"B": BATCH, "T": T, "D": D, "dtype": "float32"},
+                inputs=[(cp.asarray(problem.inputs),)],
+                flavours={"pards rotated_quasi_newton": by_pards(problem, "rotated_quasi_newton"), "pards sequential": by_pards(problem, "sequential"),
+                          "lax.scan": by_lax(problem)} | reference,
+                tolerance=0.2,
+            )  # fmt: skip
+
+
+if __name__ == "__main__":
+    _harness.main(cases, "cuda")

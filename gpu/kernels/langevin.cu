@@ -1,0 +1,501 @@
+// Langevin dynamics on a mixture of Gaussians, methods with a diagonal A: one kernel an iteration, all in the coordinates z = Q'x.
+//
+// A block takes a tile of steps of one sequence. It evaluates the gradients h_k = -P_k (z - m_k), products over the tile but for the one
+// component whose precision is diagonal in the basis, weighs them, has f and A in shared memory, and scans the increments down its columns.
+// The last block to end adds up what the tiles left, in their order, and decides which sequences go on: kernels that were queued behind
+// see that and end at once.
+//
+// The plan passes PARDS_REAL, PARDS_DIM (the states' numbers), PARDS_PAD (their pitch here, a multiple of 16), PARDS_DOWN (warps down a
+// tile), PARDS_COMPONENTS, PARDS_DENSE (components that need a product; they come first), PARDS_A.
+#include "products.cuh"
+
+enum { a_zero, a_identity, a_scaled, a_diagonal };
+
+// Why queued kernels stop: all sequences are done; the host is to look.
+enum { halt_no, halt_done, halt_ask };
+
+using real = PARDS_REAL;
+constexpr int dim = PARDS_DIM, pad = PARDS_PAD, components = PARDS_COMPONENTS, dense = PARDS_DENSE;
+using shape = tile<real, pad, PARDS_DOWN>;
+using fr = shape::fr;
+
+// The mixture in one basis: matrices are pad x pad, vectors pad long, zeros beyond dim.
+struct mixture {
+    const real *into, *out_of;       // Q and Q'
+    const real *precisions;          // Q'P_k Q
+    const real *diagonals, *means;   // of Q'P_k Q; Q'm_k
+    PARDS_FN mixture(const real* tables, int basis) {
+        into = tables + (long)basis * ((2 + components) * pad * pad + 2 * components * pad);
+        out_of = into + pad * pad, precisions = out_of + pad * pad;
+        diagonals = precisions + components * pad * pad, means = diagonals + components * pad;
+    }
+};
+
+// Rows of numbers that lie sequence by sequence and step by step, a stride of 0 repeating what is there.
+struct rows {
+    const real* data;
+    long sequence, step;
+    PARDS_FN const real* at(int b, int t) const { return data + b * sequence + t * step; }
+};
+
+// What a solve keeps on the device. Iterate k of a sequence is z[k % 3]; iterate 0 may be shared, or one row repeated.
+struct solve {
+    const real* tables;
+    const real* log_weights;
+    int* basis;                      // the table in use
+    rows noise, guess, start;        // u, iterate 0, and the states before the window's first step, in coordinates
+    real* z;                         // (3, batch, steps, pad)
+    real* residual;                  // (batch, steps, pad): f - x of the last iterate evaluated
+    word* carry;                     // (tiles, batch, pad)
+    double* squares;                 // (tiles, batch)
+    float* weights;                  // (tiles, batch, components)
+    int *active, *last, *bad;        // (batch): goes on; the iterate it stands at; the first row of its successor that is not finite
+    unsigned *ticket, *ended;        // of the blocks of a launch
+    int* halt;                       // not 0 when queued kernels are to do nothing: one of the reasons below
+    // Of each launch that is queued, by its slot: (batch, 2 + components) of squares, 2 + the bad row or 1 for none, mean weights; then
+    // (batch, 3, dim) bits of the largest |x|, |x - previous x| and |f - x|, all zero before.
+    double* report;
+    real* states;                    // (batch, ., dim), by states_sequence
+    long states_sequence;
+    int batch, steps, tiles;
+    real step_size, noise_scale, keep; // keep: 1 - damping
+    double merit, floor;             // half the squares at or under which a sequence is done; under which the host is to look; negative: none
+    int clip, cap;
+    PARDS_FN double* reported(int slot) const { return report + (long)slot * batch * (2 + components + 3 * dim); }
+    PARDS_FN unsigned long long* extents(int slot, int b) const {
+        return (unsigned long long*)(reported(slot) + (long)batch * (2 + components)) + (long)b * 3 * dim;
+    }
+};
+
+// Shared memory. f lies where products keep slices of matrices; vector is the mean and the diagonal of the component in hand; sums are of
+// rows, one from each warp across.
+struct memory {
+    static constexpr int tile = shape::rows * shape::pitch, large = tile > shape::slices ? tile : shape::slices, warps = shape::threads / 32;
+    static constexpr int reals = tile + shape::pitch + large + tile + 2 * pad + shape::across * shape::rows + 3 * shape::parts * pad;
+    static constexpr int bytes = reals * sizeof(real) + warps * 8 + components * (shape::rows + warps) * 4 + 16;
+    real *z, *f, *a, *vector, *sums, *parts;
+    double* squares;
+    float *logits, *means;
+    int* shared;
+    PARDS_FN memory(char* at) {
+        z = (real*)at, f = z + tile + shape::pitch, a = f + large, vector = a + tile, sums = vector + 2 * pad;
+        parts = sums + shape::across * shape::rows;
+        squares = (double*)(parts + 3 * shape::parts * pad);
+        shared = (int*)(squares + warps);
+        logits = (float*)(shared + 4), means = logits + components * shape::rows;
+    }
+};
+
+PARDS_FN float exponential(float v) { return expf(v); }
+PARDS_FN double exponential(double v) { return exp(v); }
+
+// Adds up a number of each row over the lanes and warps across a tile: v[i] is a lane's part on entry, the sum on return.
+PARDS_FN void sum_rows(real (&v)[shape::own_rows], real* sums, const place<shape>& at) {
+    PARDS_UNROLL for (int i = 0; i < shape::own_rows; i++) {
+        v[i] += __shfl_xor_sync(~0u, v[i], 1);
+        v[i] += __shfl_xor_sync(~0u, v[i], 2);
+    }
+    if (shape::across == 1) return;
+    __syncthreads(); // earlier sums have been read
+    real* own = sums + at.warp % shape::across * shape::rows;
+    PARDS_UNROLL for (int i = 0; i < shape::own_rows; i++)
+        if (at.q == 0) own[at.own_row(i)] = v[i];
+    __syncthreads();
+    PARDS_UNROLL for (int i = 0; i < shape::own_rows; i++) {
+        v[i] = 0;
+        for (int w = 0; w < shape::across; w++) v[i] += sums[w * shape::rows + at.own_row(i)];
+    }
+}
+
+#define PARDS_EACH                                    \
+    PARDS_UNROLL for (int m = 0; m < shape::mt; m++)  \
+    PARDS_UNROLL for (int n = 0; n < shape::nt; n++)  \
+    PARDS_UNROLL for (int e = 0; e < fr::c; e++)
+
+// What the mixture is at the states before a tile's steps: g = sum_k w_k h_k and s = sum_k w_k (h_k^2 - diag P_k), both times total, the
+// sum of the weights relative to the largest, whose logit is top.
+struct local {
+    shape::sum g, s;
+    real top[shape::own_rows], total[shape::own_rows];
+
+    // Adds a component of which y = P (z - m) is known.
+    PARDS_FN void add(bool first, int k, real log_weight, const shape::sum& y, const memory& mem, const place<shape>& at) {
+        real q[shape::own_rows] = {}, fade[shape::own_rows], weight[shape::own_rows];
+        PARDS_EACH {
+            int c = at.column_of(n, e);
+            q[m * shape::halves + e / 2] += y[m][n][e] * (mem.z[at.row_of(m, e) * shape::pitch + c] - mem.vector[c]);
+        }
+        sum_rows(q, mem.sums, at);
+        PARDS_UNROLL for (int i = 0; i < shape::own_rows; i++) {
+            real logit = log_weight - q[i] / 2, larger = first || logit > top[i] ? logit : top[i];
+            if (at.q == 0 && at.warp % shape::across == 0) mem.logits[k * shape::rows + at.own_row(i)] = (float)logit;
+            fade[i] = first ? real(0) : exponential(top[i] - larger), weight[i] = exponential(logit - larger);
+            total[i] = first ? weight[i] : total[i] * fade[i] + weight[i];
+            top[i] = larger;
+        }
+        PARDS_EACH {
+            int i = m * shape::halves + e / 2;
+            real h = -y[m][n][e], wg = weight[i] * h, ws = weight[i] * (h * h - mem.vector[pad + at.column_of(n, e)]);
+            g[m][n][e] = first ? wg : g[m][n][e] * fade[i] + wg;
+            s[m][n][e] = first ? ws : s[m][n][e] * fade[i] + ws;
+        }
+    }
+};
+
+// The component that stands at place i: those that need a product come first, the one that is diagonal in its own basis last.
+PARDS_FN int component(int i, int basis) { return dense == 0 || dense == components ? i : i < dense ? i + (i >= basis) : basis; }
+
+PARDS_FN void weigh(local& l, const solve& s, const mixture& mix, int basis, const memory& mem, const place<shape>& at) {
+    PARDS_UNROLL for (int i = 0; i < components; i++) {
+        int k = component(i, basis);
+        __syncthreads(); // the vectors of the component before are read
+        for (int c = threadIdx.x; c < pad; c += shape::threads) mem.vector[c] = mix.means[k * pad + c], mem.vector[pad + c] = mix.diagonals[k * pad + c];
+        shape::sum y;
+        if (i < dense) {
+            product<shape, false>(y, mem.z, mem.vector, mix.precisions + (long)k * pad * pad, mem.f);
+        } else {
+            copy_wait<0>();
+            __syncthreads();
+            PARDS_EACH {
+                int c = at.column_of(n, e);
+                y[m][n][e] = mem.vector[pad + c] * (mem.z[at.row_of(m, e) * shape::pitch + c] - mem.vector[c]);
+            }
+        }
+        l.add(i == 0, k, s.log_weights[k], y, mem, at);
+    }
+}
+
+// The sum of squares and of the weights of a tile, in an order that the shape fixes.
+PARDS_FN void leave(const solve& s, const local& l, double squares, int b, int tile, int count, const memory& mem, const place<shape>& at) {
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    PARDS_UNROLL for (int d = 16; d > 0; d /= 2) squares += __shfl_xor_sync(~0u, squares, d);
+    if (lane == 0) mem.squares[warp] = squares;
+    if (warp % shape::across == 0) {
+        for (int k = 0; k < components; k++) {
+            float w = 0;
+            PARDS_UNROLL for (int i = 0; i < shape::own_rows; i++) {
+                int row = at.own_row(i);
+                if (at.q == 0 && row < count) w += expf(mem.logits[k * shape::rows + row] - (float)l.top[i]) / (float)l.total[i];
+            }
+            PARDS_UNROLL for (int d = 16; d > 0; d /= 2) w += __shfl_xor_sync(~0u, w, d);
+            if (lane == 0) mem.means[warp / shape::across * components + k] = w;
+        }
+    }
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        squares = 0;
+        for (int w = 0; w < memory::warps; w++) squares += mem.squares[w];
+        s.squares[(long)tile * s.batch + b] = squares;
+    }
+    for (int k = threadIdx.x; k < components; k += shape::threads) {
+        float w = 0;
+        for (int d = 0; d < PARDS_DOWN; d++) w += mem.means[d * components + k];
+        s.weights[((long)tile * s.batch + b) * components + k] = w;
+    }
+}
+
+// Scans the increments d[t] = a[t] d[t-1] + (f[t] - z[t]) down the columns of a tile and writes z'[t] = f[t] + a[t] d[t-1]. A thread has a
+// part of a column; the tile's carry comes from the tile before, number by number, each beside the launch's flag.
+PARDS_FN void scan(const solve& s, int k, unsigned flag, int b, int tile, int count, const memory& mem) {
+    constexpr int n = shape::part_rows;
+    int column = threadIdx.x % pad, part = threadIdx.x / pad, first = part * n, length = min(n, count - first);
+    real *f = mem.f + column, *a = mem.a + column, *z = mem.z + shape::pitch + column;
+    real factor = 1, sum = 0;
+    for (int t = first; t < first + length; t++) {
+        real at = a[t * shape::pitch];
+        factor *= at, sum = at * sum + (f[t * shape::pitch] - z[t * shape::pitch]);
+    }
+    real *factors = mem.parts, *sums = factors + shape::parts * pad, *carries = sums + shape::parts * pad;
+    factors[threadIdx.x] = factor, sums[threadIdx.x] = sum;
+    __syncthreads();
+    constexpr int words = words_of<real>;
+    if (part == 0) {
+        real carry = 0;
+        if (tile > 0) {
+            const word* from = s.carry + (((long)(tile - 1) * s.batch + b) * pad + column) * words;
+            word w[2];
+            if constexpr (words == 1) {
+                while (!has(w[0] = load_word(from), flag)) spin();
+            } else {
+                do load_words(from, w[0], w[1]);
+                while (!has(w[0], flag) || !has(w[1], flag));
+            }
+            carry = unflagged<real>(w);
+        }
+        PARDS_UNROLL for (int p = 0; p < shape::parts; p++) {
+            carries[p * pad + column] = carry;
+            carry = factors[p * pad + column] * carry + sums[p * pad + column];
+        }
+        if (tile + 1 < s.tiles) publish(s.carry + (((long)tile * s.batch + b) * pad + column) * words, carry, flag);
+    }
+    __syncthreads();
+    real d = carries[threadIdx.x];
+    real* to = s.z + (((long)((k + 1) % 3) * s.batch + b) * s.steps + (long)tile * shape::rows) * pad + column;
+    int bad = length;
+    for (int t = first; t < first + length; t++) {
+        real ft = f[t * shape::pitch], ad = a[t * shape::pitch] * d, next = ft + ad;
+        d = ad + (ft - z[t * shape::pitch]);
+        to[(long)t * pad] = next;
+        if (!is_finite(next)) bad = min(bad, t - first);
+    }
+    if (bad < length) atomicMin(s.bad + b, tile * shape::rows + first + bad);
+}
+
+// Decides for each sequence, a warp for each in turn, whether it goes on from iterate k.
+PARDS_FN void decide(const solve& s, int k, int slot, const memory& mem) {
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    if (threadIdx.x < 2) mem.shared[threadIdx.x] = 0; // sequences that go on; that the host is to look at
+    __syncthreads();
+    for (int b = warp; b < s.batch; b += memory::warps) {
+        if (!s.active[b]) continue;
+        double squares = 0, *report = s.reported(slot) + (long)b * (2 + components);
+        for (int t = lane; t < s.tiles; t += 32) squares += load_fresh(s.squares + (long)t * s.batch + b);
+        PARDS_UNROLL for (int d = 16; d > 0; d /= 2) squares += __shfl_xor_sync(~0u, squares, d);
+        for (int c = 0; c < components; c++) {
+            double w = 0;
+            for (int t = lane; t < s.tiles; t += 32) w += load_fresh(s.weights + ((long)t * s.batch + b) * components + c);
+            PARDS_UNROLL for (int d = 16; d > 0; d /= 2) w += __shfl_xor_sync(~0u, w, d);
+            if (lane == 0) report[2 + c] = w / s.steps;
+        }
+        if (lane > 0) continue;
+        int bad = load_fresh(s.bad + b);
+        report[0] = squares, report[1] = bad < s.steps ? 2 + bad : 1;
+        s.bad[b] = s.steps, s.last[b] = k;
+        if (squares / 2 <= s.merit || k >= s.cap) {
+            s.active[b] = 0;
+        } else {
+            atomicAdd(mem.shared, 1);
+            if (bad < s.steps || squares / 2 <= s.floor) atomicAdd(mem.shared + 1, 1);
+        }
+    }
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        *s.halt = s.merit < 0 ? halt_no : mem.shared[1] ? halt_ask : mem.shared[0] ? halt_no : halt_done; // under 0: the host decides
+        *s.ticket = 0, *s.ended = 0;
+    }
+}
+
+// One iteration: evaluates iterate k and writes its successor.
+extern "C" __global__ void __launch_bounds__(shape::threads) langevin_step(solve s, int k, unsigned flag, int slot) {
+    if (load_fresh(s.halt)) return;
+    memory mem(dynamic_shared());
+    place<shape> at;
+    if (threadIdx.x == 0) mem.shared[0] = atomicAdd(s.ticket, 1u);
+    __syncthreads();
+    int ticket = mem.shared[0], b = ticket % s.batch, tile = ticket / s.batch, first = tile * shape::rows, count = min(shape::rows, s.steps - first);
+    int basis = *s.basis;
+    if (s.active[b]) {
+        const real* own = s.z + ((long)(k % 3) * s.batch + b) * s.steps * pad;
+        gather<pad, shape::threads>(mem.z, shape::pitch, shape::rows + 1, [&](int i) -> const real* {
+            int t = first - 1 + i;
+            return t >= s.steps ? nullptr : t < 0 ? s.start.at(b, 0) : k == 0 ? s.guess.at(b, t) : own + (long)t * pad;
+        });
+        gather<pad, shape::threads>(mem.a, shape::pitch, shape::rows, [&](int i) { return i < count ? s.noise.at(b, first + i) : nullptr; });
+        copy_commit();
+        local l;
+        weigh(l, s, mixture(s.tables, basis), basis, mem, at);
+        __syncthreads(); // mem.f, where matrices were, takes f
+        double squares = 0;
+        real* residual = s.residual + ((long)b * s.steps + first) * pad;
+        real mean[shape::own_rows] = {};
+        PARDS_EACH {
+            int i = m * shape::halves + e / 2, r = at.row_of(m, e), c = at.column_of(n, e);
+            real g = l.g[m][n][e] / l.total[i], a = 1 + s.step_size * (l.s[m][n][e] / l.total[i] - g * g);
+            const real* z = mem.z + r * shape::pitch + c;
+            real f = z[0] + s.step_size * g + s.noise_scale * mem.a[r * shape::pitch + c], d = f - z[shape::pitch];
+            mem.f[r * shape::pitch + c] = f;
+            l.g[m][n][e] = d, l.s[m][n][e] = a;
+            if (c < dim) mean[i] += a;
+            if (r < count) squares += (double)d * d;
+        }
+        if (PARDS_A == a_scaled) sum_rows(mean, mem.sums, at);
+        PARDS_EACH {
+            int i = m * shape::halves + e / 2, r = at.row_of(m, e), c = at.column_of(n, e);
+            real a = PARDS_A == a_zero ? real(0) : PARDS_A == a_identity ? real(1) : PARDS_A == a_scaled ? mean[i] / dim : l.s[m][n][e];
+            if (s.clip && PARDS_A >= a_scaled) a = a > 1 ? real(1) : a < -1 ? real(-1) : a;
+            mem.a[r * shape::pitch + c] = first + r == 0 ? real(0) : a * s.keep; // the first step of a window reads no A
+            if (e % 2 == 0 && r < count) *(pack<real, 2>*)(residual + (long)r * pad + c) = {{l.g[m][n][e], l.g[m][n][e + 1]}};
+        }
+        leave(s, l, squares, b, tile, count, mem, at);
+        scan(s, k, flag, b, tile, count, mem);
+    }
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) mem.shared[0] = atomicAdd(s.ended, 1u) + 1 == (unsigned)(s.batch * s.tiles);
+    __syncthreads();
+    if (mem.shared[0]) {
+        __threadfence();
+        __syncthreads();
+        decide(s, k, slot, mem);
+    }
+}
+
+// Rows to bring into coordinates: count of them, steps a sequence, from the caller's arrays (pitch dim) to arrays here.
+struct piece {
+    rows from;
+    real* to;
+    long count, steps;
+};
+struct pieces {
+    const real* tables;
+    const int* basis;
+    int turn; // 0: only copied
+    piece of[3];
+};
+
+// Brings a row of dim numbers to shared memory, the rest of its pitch zero.
+PARDS_FN void bring(real* dst, int r, const real* src, int lane) {
+    for (int c = lane; c < pad; c += 32) dst[r * shape::pitch + c] = src && c < dim ? src[c] : real(0);
+}
+
+extern "C" __global__ void __launch_bounds__(shape::threads) langevin_enter(pieces p) {
+    place<shape> at;
+    memory mem(dynamic_shared());
+    long tile = blockIdx.x;
+    int i = 0;
+    for (; i < 2 && tile >= (p.of[i].count + shape::rows - 1) / shape::rows; i++) tile -= (p.of[i].count + shape::rows - 1) / shape::rows;
+    piece in = p.of[0];
+    if (i == 1) in = p.of[1];
+    if (i == 2) in = p.of[2];
+    long first = tile * shape::rows;
+    PARDS_UNROLL for (int r = threadIdx.x / 32; r < shape::rows; r += memory::warps) {
+        long row = first + r;
+        bring(mem.z, r, row < in.count ? in.from.at(row / in.steps, row % in.steps) : nullptr, threadIdx.x % 32);
+    }
+    __syncthreads();
+    shape::sum y;
+    if (p.turn) {
+        product<shape, sizeof(real) == 4>(y, mem.z, (const real*)nullptr, mixture(p.tables, *p.basis).into, mem.f);
+    } else {
+        PARDS_EACH y[m][n][e] = mem.z[at.row_of(m, e) * shape::pitch + at.column_of(n, e)];
+    }
+    PARDS_EACH {
+        long row = first + at.row_of(m, e);
+        if (e % 2 == 0 && row < in.count) *(pack<real, 2>*)(in.to + row * pad + at.column_of(n, e)) = {{y[m][n][e], y[m][n][e + 1]}};
+    }
+}
+
+PARDS_FN unsigned long long bits_of(float v) { return __float_as_uint(v); }
+PARDS_FN unsigned long long bits_of(double v) { return (unsigned long long)__double_as_longlong(v); }
+
+// Widens an extent by the largest of a tile's numbers in each column; bits of numbers that are not negative order as they do, NaN on top.
+PARDS_FN void widen(const shape::sum& y, int count, unsigned long long* extent, const place<shape>& at) {
+    PARDS_UNROLL for (int n = 0; n < shape::nt; n++) {
+        PARDS_UNROLL for (int j = 0; j < 2; j++) {
+            real v = 0;
+            PARDS_UNROLL for (int m = 0; m < shape::mt; m++) {
+                PARDS_UNROLL for (int e = j; e < fr::c; e += 2)
+                    if (at.row_of(m, e) < count) v = largest(v, absolute(y[m][n][e]));
+            }
+            PARDS_UNROLL for (int d = 4; d < 32; d *= 2) v = largest(v, __shfl_xor_sync(~0u, v, d));
+            int c = at.column_of(n, j);
+            if (at.g == 0 && c < dim && bits_of(v) > load_fresh(extent + c)) atomicMax(extent + c, bits_of(v));
+        }
+    }
+}
+
+// Brings iterates k out of the coordinates, into the states, and measures them, their last update and their residual there; those of
+// sequences that were evaluated at k. all: the guess too where a sequence goes on from it.
+extern "C" __global__ void __launch_bounds__(shape::threads) langevin_leave(solve s, int k, int slot, int turn, int all) {
+    int b = blockIdx.x % s.batch, tile = blockIdx.x / s.batch, first = tile * shape::rows, count = min(shape::rows, s.steps - first);
+    if (s.last[b] != k || (k == 0 && s.active[b] && !all)) return;
+    place<shape> at;
+    memory mem(dynamic_shared());
+    const real* out_of = mixture(s.tables, *s.basis).out_of;
+    for (int what = 0; what < 3; what++) {
+        if (what == 1 && k == 0) continue;
+        __syncthreads();
+        auto iterate = [&](int j) {
+            return [=](int r) -> const real* {
+                return r >= count ? nullptr : j == 0 ? s.guess.at(b, first + r) : s.z + (((long)(j % 3) * s.batch + b) * s.steps + first + r) * pad;
+            };
+        };
+        if (what == 2) {
+            gather<pad, shape::threads>(mem.z, shape::pitch, shape::rows,
+                                        [&](int r) { return r < count ? s.residual + ((long)b * s.steps + first + r) * pad : nullptr; });
+        } else {
+            gather<pad, shape::threads>(mem.z, shape::pitch, shape::rows, iterate(k));
+        }
+        if (what == 1) gather<pad, shape::threads>(mem.a, shape::pitch, shape::rows, iterate(k - 1));
+        copy_commit();
+        copy_wait<0>();
+        __syncthreads();
+        if (what == 1) {
+            for (int i = threadIdx.x; i < memory::tile; i += shape::threads) mem.z[i] -= mem.a[i];
+        }
+        __syncthreads();
+        shape::sum y;
+        if (turn) {
+            product<shape, sizeof(real) == 4>(y, mem.z, (const real*)nullptr, out_of, mem.f);
+        } else {
+            PARDS_EACH y[m][n][e] = mem.z[at.row_of(m, e) * shape::pitch + at.column_of(n, e)];
+        }
+        widen(y, count, s.extents(slot, b) + what * dim, at);
+        if (what > 0) continue;
+        real* states = s.states + b * s.states_sequence + (long)first * dim;
+        PARDS_EACH {
+            int r = at.row_of(m, e), c = at.column_of(n, e);
+            if (r < count && c < dim) states[(long)r * dim + c] = y[m][n][e];
+        }
+    }
+}
+
+// What the choice of a basis looks at: the caller's guess and first states, and the mixture in its own coordinates.
+struct sample {
+    const real *tables, *log_weights;
+    rows guess, start;
+    float* weights; // (samples, components)
+    unsigned* ended;
+    int* basis;
+    int batch, steps;
+};
+
+// Chooses the basis of the component that weighs most along the guess, by samples spread over it, a block each.
+extern "C" __global__ void __launch_bounds__(256) langevin_choose(sample s) {
+    constexpr int threads = 256;
+    static_assert(pad <= threads, "a thread for each number");
+    __shared__ real x[pad], part[threads / 32];
+    __shared__ real logits[components];
+    __shared__ int last;
+    int i = threadIdx.x, b = blockIdx.x % s.batch, t = (int)((long)blockIdx.x * s.steps / gridDim.x);
+    mixture mix(s.tables, components); // the last table is that of the caller's coordinates
+    const real* row = t == 0 ? s.start.at(b, 0) : s.guess.at(b, t - 1);
+    for (int k = 0; k < components; k++) {
+        __syncthreads();
+        if (i < pad) x[i] = (i < dim ? row[i] : real(0)) - mix.means[k * pad + i];
+        __syncthreads();
+        real q = 0;
+        if (i < dim) {
+            const real* p = mix.precisions + (long)k * pad * pad + i;
+#pragma unroll 8
+            for (int j = 0; j < dim; j++) q += p[j * pad] * x[j];
+            q *= x[i];
+        }
+        PARDS_UNROLL for (int d = 16; d > 0; d /= 2) q += __shfl_xor_sync(~0u, q, d);
+        if (i % 32 == 0) part[i / 32] = q;
+        __syncthreads();
+        if (i == 0) {
+            q = 0;
+            for (int w = 0; w < threads / 32; w++) q += part[w];
+            logits[k] = s.log_weights[k] - q / 2;
+        }
+    }
+    if (i == 0) {
+        real top = logits[0], total = 0;
+        for (int k = 1; k < components; k++) top = logits[k] > top ? logits[k] : top;
+        for (int k = 0; k < components; k++) total += exponential(logits[k] - top);
+        for (int k = 0; k < components; k++) s.weights[blockIdx.x * components + k] = (float)(exponential(logits[k] - top) / total);
+        __threadfence();
+        last = atomicAdd(s.ended, 1u) + 1 == gridDim.x;
+        if (last) {
+            __threadfence();
+            float best = -1;
+            for (int k = 0; k < components; k++) {
+                float w = 0;
+                for (int j = 0; j < (int)gridDim.x; j++) w += load_fresh(s.weights + j * components + k);
+                if (w > best) best = w, *s.basis = k;
+            }
+            *s.ended = 0;
+        }
+    }
+}

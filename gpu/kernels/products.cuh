@@ -1,0 +1,155 @@
+// Products of rows with a square matrix by the tensor cores: float in three passes of tf32, which keep the error of float; double as it is.
+//
+// A block holds a tile of rows in shared memory and streams the matrix through it in slices. Warps stand in a grid over the tile, each
+// over warp_rows x warp_columns numbers of the product, which its lanes hold as the tensor cores lay them out.
+#pragma once
+#include "portable.cuh"
+
+#include "memory.cuh"
+
+// What a warp-wide product takes: rows x steps by steps x 8. Lane (g, q) = (lane / 4, lane % 4) holds of the first factor (g, q), and for
+// float (g + 8, q), (g, q + 4), (g + 8, q + 4); of the second (q, g) and (q + 4, g); of the sum (g, 2q), (g, 2q + 1), and rows g + 8.
+template <class real> struct fragment;
+template <> struct fragment<float> { static constexpr int rows = 16, steps = 8, a = 4, b = 2, c = 4; };
+template <> struct fragment<double> { static constexpr int rows = 8, steps = 4, a = 1, b = 1, c = 2; };
+
+// A load past caches that may be stale.
+template <class T> PARDS_FN T load_fresh(const T* p) { return *(const volatile T*)p; }
+
+#ifdef __CUDACC__
+PARDS_FN void tensor_product(float (&c)[4], const float (&a)[4], const float (&b)[2]) {
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(__float_as_uint(a[0])), "r"(__float_as_uint(a[1])), "r"(__float_as_uint(a[2])), "r"(__float_as_uint(a[3])),
+          "r"(__float_as_uint(b[0])), "r"(__float_as_uint(b[1])));
+}
+PARDS_FN void tensor_product(double (&c)[2], const double (&a)[1], const double (&b)[1]) {
+    asm("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%0, %1}, {%2}, {%3}, {%0, %1};"
+        : "+d"(c[0]), "+d"(c[1]) : "d"(a[0]), "d"(b[0]));
+}
+// The nearest tf32, 11 bits of the 24. Integer operations: the device's own conversion runs at an eighth of their rate.
+PARDS_FN float leading(float v) { return __uint_as_float((__float_as_uint(v) + 0x1000u) & 0xffffe000u); }
+#endif
+
+template <class real, int dim, int down> struct tile {
+    using fr = fragment<real>;
+    static constexpr int warp_rows = 32, warp_columns = dim % 32 || sizeof(real) == 8 ? 16 : 32;
+    static constexpr int across = dim / warp_columns, threads = 32 * across * down, rows = warp_rows * down;
+    static constexpr int parts = threads / dim, part_rows = rows / parts; // a thread for each column of each part of the rows
+    static constexpr int mt = warp_rows / fr::rows, nt = warp_columns / 8, halves = fr::c / 2, own_rows = mt * halves;
+    static constexpr int slice = dim % 32 || sizeof(real) == 8 ? 16 : 32; // rows of the matrix that are in shared memory at a time
+    // Pitches keep the lanes of a warp in different banks, and rows at 16 bytes.
+    static constexpr int pitch = dim + 4, matrix_pitch = dim + 8;
+    static constexpr int slices = 2 * slice * matrix_pitch; // numbers of the slice in use and the next
+    using sum = real[mt][nt][fr::c];
+};
+
+// Where a lane stands in its block's tile.
+template <class shape> struct place {
+    int warp, g, q, row, column; // row and column of the first number
+    PARDS_FN place() {
+        int lane = threadIdx.x % 32;
+        warp = threadIdx.x / 32, g = lane / 4, q = lane % 4;
+        row = warp / shape::across * shape::warp_rows + g;
+        column = warp % shape::across * shape::warp_columns + 2 * q;
+    }
+    PARDS_FN int row_of(int m, int e) const { return row + m * shape::fr::rows + 8 * (e / 2); }
+    PARDS_FN int own_row(int i) const { return row_of(i / shape::halves, i % shape::halves * 2); }
+    PARDS_FN int column_of(int n, int e) const { return column + 8 * n + e % 2; }
+};
+
+// Begins to copy rows of dim numbers to shared memory, 16 bytes at a time; from(i) says where row i lies, null for zeros.
+template <int dim, int threads, class real, class source> PARDS_FN void gather(real* dst, int pitch, int rows, source from) {
+    constexpr int unit = pack_most<real>, units = dim / unit;
+    for (int i = threadIdx.x; i < rows * units; i += threads) {
+        int r = i / units, c = i % units * unit;
+        const real* src = from(r);
+        real* to = dst + r * pitch + c;
+        if (src) {
+            copy_async<16>(to, src + c);
+        } else {
+            PARDS_UNROLL for (int k = 0; k < unit; k++) to[k] = 0;
+        }
+    }
+}
+
+template <class shape> PARDS_FN void multiply(typename shape::sum& c, const float (&a)[shape::mt][4], const float* b0, int k, int pitch) {
+    float high[shape::mt][4], low[shape::mt][4];
+    PARDS_UNROLL for (int m = 0; m < shape::mt; m++) {
+        PARDS_UNROLL for (int i = 0; i < 4; i++) high[m][i] = leading(a[m][i]), low[m][i] = a[m][i] - high[m][i];
+    }
+    float bh[shape::nt][2], bl[shape::nt][2];
+    PARDS_UNROLL for (int n = 0; n < shape::nt; n++) {
+        PARDS_UNROLL for (int i = 0; i < 2; i++) {
+            float v = b0[(k + 4 * i) * pitch + 8 * n];
+            bh[n][i] = leading(v), bl[n][i] = v - bh[n][i];
+        }
+    }
+    auto pass = [&](const float (&x)[shape::mt][4], const float (&y)[shape::nt][2]) { // products that do not wait for each other
+        PARDS_UNROLL for (int n = 0; n < shape::nt; n++) {
+            PARDS_UNROLL for (int m = 0; m < shape::mt; m++) tensor_product(c[m][n], x[m], y[n]);
+        }
+    };
+    pass(low, bh), pass(high, bl), pass(high, bh);
+}
+
+template <class shape> PARDS_FN void multiply(typename shape::sum& c, const double (&a)[shape::mt][1], const double* b0, int k, int pitch) {
+    PARDS_UNROLL for (int n = 0; n < shape::nt; n++) {
+        double b[1] = {b0[k * pitch + 8 * n]};
+        PARDS_UNROLL for (int m = 0; m < shape::mt; m++) tensor_product(c[m][n], a[m], b);
+    }
+}
+
+// sum = (rows - shift) matrix, all threads of a block together; rows are in shared memory by shape::pitch, shift in shared memory or null.
+// exact: partial sums over a slice are added up as float does, which the tensor cores' own sums, cut off instead of rounded, are not.
+template <class shape, bool exact, class real>
+PARDS_FN void product(typename shape::sum& sum, const real* rows, const real* shift, const real* matrix, real* slices) {
+    using fr = typename shape::fr;
+    constexpr int dim = shape::pitch - 4, length = shape::slice, count = dim / length;
+    place<shape> at;
+    auto fetch = [&](int s) {
+        if (s < count)
+            gather<dim, shape::threads>(slices + s % 2 * length * shape::matrix_pitch, shape::matrix_pitch, length,
+                                        [&](int r) { return matrix + (long)(s * length + r) * dim; });
+        copy_commit();
+    };
+    PARDS_UNROLL for (int m = 0; m < shape::mt; m++)
+        PARDS_UNROLL for (int n = 0; n < shape::nt; n++)
+            PARDS_UNROLL for (int e = 0; e < fr::c; e++) sum[m][n][e] = 0;
+    fetch(0);
+    for (int s = 0; s < count; s++) {
+        fetch(s + 1);
+        copy_wait<1>();
+        __syncthreads();
+        const real* b = slices + s % 2 * length * shape::matrix_pitch + at.q * shape::matrix_pitch + at.column - 2 * at.q + at.g;
+        typename shape::sum part;
+        if (exact) {
+            PARDS_UNROLL for (int m = 0; m < shape::mt; m++)
+                PARDS_UNROLL for (int n = 0; n < shape::nt; n++)
+                    PARDS_UNROLL for (int e = 0; e < fr::c; e++) part[m][n][e] = 0;
+        }
+        PARDS_UNROLL for (int k = 0; k < length; k += fr::steps) {
+            real a[shape::mt][fr::a];
+            const real* from = rows + at.row * shape::pitch + s * length + k + at.q;
+            PARDS_UNROLL for (int m = 0; m < shape::mt; m++) {
+                PARDS_UNROLL for (int i = 0; i < fr::a; i++) a[m][i] = from[(m * fr::rows + 8 * (i % 2)) * shape::pitch + 4 * (i / 2)];
+            }
+            if (shift) {
+                PARDS_UNROLL for (int i = 0; i < (fr::a + 1) / 2; i++) {
+                    real v = shift[s * length + k + at.q + 4 * i];
+                    PARDS_UNROLL for (int m = 0; m < shape::mt; m++) {
+                        a[m][2 * i] -= v;
+                        if constexpr (fr::a > 1) a[m][2 * i + 1] -= v;
+                    }
+                }
+            }
+            multiply<shape>(exact ? part : sum, a, b, k, shape::matrix_pitch);
+        }
+        if (exact) {
+            PARDS_UNROLL for (int m = 0; m < shape::mt; m++)
+                PARDS_UNROLL for (int n = 0; n < shape::nt; n++)
+                    PARDS_UNROLL for (int e = 0; e < fr::c; e++) sum[m][n][e] += part[m][n][e];
+        }
+        __syncthreads();
+    }
+}

@@ -1,0 +1,160 @@
+//go:build cuda
+
+package gpu
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"pards/core"
+	"pards/core/cell"
+	"pards/core/method"
+	"pards/core/num"
+	"pards/core/param"
+	"pards/gpu/driver"
+)
+
+// chainsOf is the backend whose only engine is langevin.
+type chainsOf[T num.Float] struct{ *backend[T] }
+
+func (g chainsOf[T]) Solve(p *core.Plan[T], members []int, results []method.Result) error {
+	leave, err := g.device.Enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if !(langevin[T]{}).fits(p) {
+		return fmt.Errorf("langevin does not fit %s with D = %d", p.Name, p.Problem.Dim)
+	}
+	w := &work[T]{Plan: p, device: g.device, members: members, results: results}
+	defer w.release()
+	return g.run(langevin[T]{}, w)
+}
+
+// mixtureProblem draws a chain on some wells, as the paper's: precisions 2 Z'Z, the wells at 1, at 0 and at random.
+func mixtureProblem[T num.Float](t *testing.T, d, k, batch, steps int, eps float64, guess bool) *core.Problem[T] {
+	rng := rand.New(rand.NewPCG(uint64(d), uint64(k)))
+	draw := func(n int) []T {
+		x := make([]T, n)
+		for i := range x {
+			x[i] = T(float32(rng.NormFloat64()))
+		}
+		return x
+	}
+	means, precisions, weights := draw(k*d), make([]T, k*d*d), make([]T, k)
+	for i := range min(2, k) * d {
+		means[i] = T(1 - i/d)
+	}
+	for c := range k {
+		z := draw((d + 1) * d)
+		for i := range d {
+			for j := range i + 1 {
+				sum := 0.0
+				for l := range d + 1 {
+					sum += float64(z[l*d+i]) * float64(z[l*d+j])
+				}
+				precisions[(c*d+i)*d+j], precisions[(c*d+j)*d+i] = T(float32(2*sum)), T(float32(2*sum))
+			}
+		}
+	}
+	values := param.Values[T]{"means": {Data: means, Shape: []int{k, d}}, "precisions": {Data: precisions, Shape: []int{k, d, d}},
+		"log_weights": {Data: weights, Shape: []int{k}}, "step_size": {Number: eps}}
+	c, err := cell.New("langevin", values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &core.Problem[T]{Cell: c, Name: "langevin", Params: values, Batch: batch, Length: steps,
+		X0: core.Host(make([]T, d), d), Inputs: core.Host(draw(batch*steps*d), batch, steps, d)}
+	if guess {
+		p.Guess = core.Host(draw(steps*d), steps, d)
+	}
+	return p
+}
+
+// The engine stops where the CPU stops, at the same states.
+func TestLangevin(t *testing.T) {
+	t.Run("float32", langevinAgainstCPU[float32])
+	t.Run("float64", langevinAgainstCPU[float64])
+}
+
+// The loop gives the CPU's states, whichever way its precisions are kept.
+func TestLangevinLoop(t *testing.T) {
+	t.Run("float32", langevinLoops[float32])
+	t.Run("float64", langevinLoops[float64])
+}
+
+func langevinLoops[T num.Float](t *testing.T) {
+	device, err := driver.Open(0)
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, shape := range [][4]int{{16, 1, 2, 1}, {17, 2, 3, 33}, {32, 2, 16, 257}, {33, 8, 2, 128}, {64, 2, 2, 300}, {100, 2, 2, 129}, {128, 2, 2, 65}, {256, 2, 2, 131}, {24, 2, 2, 40000}} {
+		p := mixtureProblem[T](t, shape[0], shape[1], shape[2], shape[3], 1e-5, false)
+		o := core.Defaults[T]()
+		o.Method = "sequential"
+		n := shape[0] * shape[2] * shape[3]
+		got, want := make([]T, n), make([]T, n)
+		g, err := core.Solve[T](chainsOf[T]{&backend[T]{device}}, p, &o, core.Host(got))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := core.Solve(core.CPU[T]{}, p, &o, core.Host(want))
+		if err != nil {
+			t.Fatal(err)
+		}
+		compare(t, fmt.Sprint(shape), g, c, got, want)
+	}
+}
+
+func langevinAgainstCPU[T num.Float](t *testing.T) {
+	device, err := driver.Open(0)
+	if err != nil {
+		t.Skip(err)
+	}
+	gpu := chainsOf[T]{&backend[T]{device}}
+	for _, shape := range [][5]int{{16, 1, 2, 1, 0}, {16, 2, 3, 2, 1}, {17, 2, 2, 127, 1}, {32, 2, 16, 257, 1}, {33, 8, 2, 128, 0}, {64, 2, 2, 300, 1},
+		{100, 2, 2, 129, 1}, {128, 1, 2, 65, 0}, {160, 2, 1, 33, 1}, {256, 2, 2, 131, 1}} {
+		d, k, batch, steps := shape[0], shape[1], shape[2], shape[3]
+		p := mixtureProblem[T](t, d, k, batch, steps, 1e-5, shape[4] == 1)
+		for _, name := range []string{"rotated_quasi_newton", "quasi_newton", "picard", "jacobi", "scaled_identity"} {
+			for i, change := range []func(o *core.Options[T]){
+				func(o *core.Options[T]) { o.MeritTol = 5e-4 },
+				func(*core.Options[T]) {},
+				func(o *core.Options[T]) { o.Window, o.MeritTol = 50, 5e-4 },
+				func(o *core.Options[T]) { o.Clip, o.Damping, o.Trace = true, 0.25, true },
+				func(o *core.Options[T]) { o.MaxIterations = 1 },
+			} {
+				o := core.Defaults[T]()
+				o.Method = name
+				if change(&o); name == "jacobi" {
+					o.MaxIterations = 5
+				}
+				what := fmt.Sprintf("D %d K %d T %d %s case %d", d, k, steps, name, i)
+				got, want, again := make([]T, batch*steps*d), make([]T, batch*steps*d), make([]T, batch*steps*d)
+				g, err := core.Solve[T](gpu, p, &o, core.Host(got))
+				if err != nil {
+					t.Fatalf("%s: %v", what, err)
+				}
+				c, err := core.Solve(core.CPU[T]{}, p, &o, core.Host(want))
+				if err != nil {
+					t.Fatal(err)
+				}
+				compare(t, what, g, c, got, want)
+				if _, err := core.Solve[T](gpu, p, &o, core.Host(again)); err != nil {
+					t.Fatal(err)
+				}
+				for j, v := range got {
+					if math.Float64bits(float64(v)) != math.Float64bits(float64(again[j])) {
+						t.Fatalf("%s: two runs differ at %d: %v and %v", what, j, v, again[j])
+					}
+				}
+				if r, e := g.Results[0], c.Results[0]; name == "rotated_quasi_newton" && i < 3 {
+					t.Logf("%s: %s %d updates, merit %.3g, residual %.3g, update %.3g, error %.3g; CPU %s %d, %.3g, %.3g, %.3g, %.3g", what,
+						r.Status, r.Iterations, r.Merit, r.Residual, r.Update, r.Error, e.Status, e.Iterations, e.Merit, e.Residual, e.Update, e.Error)
+				}
+			}
+		}
+	}
+}

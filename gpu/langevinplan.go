@@ -1,0 +1,229 @@
+package gpu
+
+import (
+	"slices"
+
+	"gonum.org/v1/gonum/mat"
+
+	"pards/core/method"
+	"pards/core/num"
+)
+
+// The dimensions of kernels/langevin.cu, and the most components that it takes.
+const (
+	langevinLeast, langevinMost = 16, 256
+	mixtureMost                 = 16
+)
+
+// langevinPlan is a variant of kernels/langevin.cu and what follows from it.
+type langevinPlan struct {
+	variant
+	dim, pad, components, bytes int
+	rows, threads, shared       int
+}
+
+// The codes of langevin.cu for how A is made.
+var langevinA = map[string]int{"jacobi": 0, "picard": 1, "scaled_identity": 2, "quasi_newton": 3, "rotated_quasi_newton": 3}
+
+// langevinDown is how many warps stand down a tile at most: 32 steps each, as many as fill a block of 256 or 512 threads.
+func langevinDown(pad, bytes, dense int) int {
+	switch {
+	case bytes == 8:
+		return max(128/pad, 1)
+	case pad > 128 && dense > 1: // three sums of a product each in registers
+		return 1
+	case pad > 64:
+		return 2
+	}
+	return 256 / pad
+}
+
+// planLangevin chooses the variant for a batch: tiles are made shorter where there would be too few for the multiprocessors of a large GPU.
+func planLangevin(bytes, dim, components, dense, a, batch, steps int) langevinPlan {
+	const multiprocessors = 132
+	pad := (dim + 31) / 32 * 32
+	if dim <= 16 {
+		pad = 16
+	}
+	columns, slice := 32, 32
+	if pad == 16 || bytes == 8 {
+		columns, slice = 16, 16
+	}
+	across, down := pad/columns, langevinDown(pad, bytes, dense)
+	for down > 1 && batch*((steps+32*down-1)/(32*down)) < multiprocessors {
+		down /= 2
+	}
+	p := langevinPlan{dim: dim, pad: pad, components: components, bytes: bytes, rows: 32 * down, threads: 32 * across * down}
+	tile, warps := p.rows*(pad+4), p.threads/32
+	numbers := 2*tile + pad + 4 + max(tile, 2*slice*(pad+8)) + 2*pad + across*p.rows + 3*p.threads // as memory of langevin.cu
+	p.shared = numbers*bytes + warps*8 + components*(p.rows+warps)*4 + 16
+	p.variant = variant{"langevin.cu", []string{define("REAL", realName(bytes)), define("DIM", dim), define("PAD", pad), define("DOWN", down),
+		define("COMPONENTS", components), define("DENSE", dense), define("A", a)}}
+	return p
+}
+
+// langevinLoop is a variant of kernels/langevin_loop.cu.
+type langevinLoop struct {
+	variant
+	threads, blocks int // blocks: of a sequence
+}
+
+// planLoop chooses the variant: precisions stay in registers where a block, or a cluster of blocks from architecture 90 on, has room for
+// them. ok is false where not even the vectors fit in shared memory.
+func planLoop(bytes, dim, components, arch int) (p langevinLoop, ok bool) {
+	lanes, held := 2, 1
+	if dim > 64 {
+		lanes = 4
+	}
+	most := 1024 // threads, by the registers that each takes
+	if own := (dim + lanes - 1) / lanes * bytes / 4; own > 32 {
+		most = 512
+	}
+	total := components * dim * lanes
+	for p.blocks = 1; p.blocks < 8 && total > most*p.blocks; {
+		p.blocks, most = 2*p.blocks, 512
+	}
+	p.threads = ((components*dim+p.blocks-1)/p.blocks*lanes + 31) / 32 * 32
+	if total > most*p.blocks || p.blocks > 1 && arch < 90 || (dim+lanes-1)/lanes*bytes > 64*4 {
+		lanes, held, p.threads, p.blocks = 32, 0, 512, 1
+	}
+	chunk := 8
+	if dim <= 64 {
+		chunk = 32
+	}
+	shared := bytes * (3*components*dim + 2*chunk*dim + 2*components*p.blocks*p.threads/32)
+	p.variant = variant{"langevin_loop.cu", []string{define("REAL", realName(bytes)), define("DIM", dim), define("COMPONENTS", components),
+		define("LANES", lanes), define("THREADS", p.threads), define("BLOCKS", p.blocks), define("HELD", held)}}
+	return p, shared <= 48<<10
+}
+
+// mixtureOf is a mixture's parameters, as the caller gave them.
+type mixtureOf[T num.Float] struct {
+	means, precisions []T // (K, D), and (K, D, D) or (K, D)
+	k, d              int
+}
+
+// full returns the precisions as matrices.
+func (m mixtureOf[T]) full() []T {
+	if !m.diagonal() {
+		return m.precisions
+	}
+	all := make([]T, m.k*m.d*m.d)
+	for i, v := range m.precisions {
+		all[i*m.d+i%m.d] = v
+	}
+	return all
+}
+
+// diagonal tells whether the precisions are given as diagonals.
+func (m mixtureOf[T]) diagonal() bool { return len(m.precisions) == m.k*m.d }
+
+func (m mixtureOf[T]) precision(k int) *mat.Dense {
+	p := mat.NewDense(m.d, m.d, nil)
+	for i := range m.d {
+		if m.diagonal() {
+			p.Set(i, i, float64(m.precisions[k*m.d+i]))
+			continue
+		}
+		for j := range m.d { // the symmetric part: what is not is rounding
+			p.Set(i, j, (float64(m.precisions[(k*m.d+i)*m.d+j])+float64(m.precisions[(k*m.d+j)*m.d+i]))/2)
+		}
+	}
+	return p
+}
+
+// tableSize is the numbers of one table.
+func tableSize(k, pad int) int { return (2+k)*pad*pad + 2*k*pad }
+
+// table writes the numbers of the mixture in a basis: Q, Q', the precisions Q'P_k Q, their diagonals and the means Q'm_k; zeros pad them.
+func (m mixtureOf[T]) table(dst []T, q *mat.Dense, pad int) {
+	put := func(at int, a mat.Matrix) {
+		for i := range m.d {
+			for j := range m.d {
+				dst[at+i*pad+j] = T(a.At(i, j))
+			}
+		}
+	}
+	put(0, q)
+	put(pad*pad, q.T())
+	vectors := (2 + m.k) * pad * pad
+	var pq, turned mat.Dense
+	for k := range m.k {
+		pq.Mul(m.precision(k), q)
+		turned.Mul(q.T(), &pq)
+		put((2+k)*pad*pad, &turned)
+		for i := range m.d {
+			dst[vectors+k*pad+i] = T(turned.At(i, i))
+			mean := 0.0
+			for j := range m.d {
+				mean += q.At(j, i) * float64(m.means[k*m.d+j])
+			}
+			dst[vectors+(m.k+k)*pad+i] = T(mean)
+		}
+	}
+}
+
+// tables returns the mixture in the eigenbasis of each precision, if turned, and at last in the caller's coordinates.
+func (m mixtureOf[T]) tables(pad int, turned bool) []T {
+	size := tableSize(m.k, pad)
+	all := make([]T, (m.k+1)*size)
+	for k := 0; k < m.k && turned; k++ {
+		var eig mat.EigenSym
+		var q mat.Dense
+		p := m.precision(k)
+		if !eig.Factorize(mat.NewSymDense(m.d, p.RawMatrix().Data), true) {
+			return nil
+		}
+		eig.VectorsTo(&q)
+		m.table(all[k*size:], &q, pad)
+	}
+	m.table(all[m.k*size:], unit(m.d), pad)
+	return all
+}
+
+func unit(d int) *mat.Dense {
+	q := mat.NewDense(d, d, nil)
+	for i := range d {
+		q.Set(i, i, 1)
+	}
+	return q
+}
+
+// given is the mixture in a basis of the caller's.
+func (m mixtureOf[T]) given(pad int, basis []T) []T {
+	q := mat.NewDense(m.d, m.d, nil)
+	for i, v := range basis {
+		q.Set(i/m.d, i%m.d, float64(v))
+	}
+	all := make([]T, tableSize(m.k, pad))
+	m.table(all, q, pad)
+	return all
+}
+
+func (m mixtureOf[T]) equal(o mixtureOf[T]) bool {
+	return m.k == o.k && m.d == o.d && slices.Equal(m.means, o.means) && slices.Equal(m.precisions, o.precisions)
+}
+
+// basisOf says how a solve turns: not at all, by a basis of the caller's, or by that of the component that weighs most.
+type basisOf int
+
+const (
+	basisNone basisOf = iota
+	basisGiven
+	basisFound
+)
+
+// langevinBasis returns how a method turns, and how many components need a product.
+func langevinBasis[T num.Float](d method.Declaration[T], m mixtureOf[T]) (basis basisOf, dense int) {
+	switch {
+	case d.Derivative != "rotated_diagonal":
+	case d.Basis != nil:
+		return basisGiven, m.k
+	case !m.diagonal():
+		return basisFound, m.k - 1
+	}
+	if m.diagonal() { // whose eigenvectors are the axes
+		return basisNone, 0
+	}
+	return basisNone, m.k
+}
