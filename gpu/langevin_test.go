@@ -118,7 +118,11 @@ func langevinAgainstCPU[T num.Float](t *testing.T) {
 		{100, 2, 2, 129, 1}, {128, 1, 2, 65, 0}, {160, 2, 1, 33, 1}, {256, 2, 2, 131, 1}} {
 		d, k, batch, steps := shape[0], shape[1], shape[2], shape[3]
 		p := mixtureProblem[T](t, d, k, batch, steps, 1e-5, shape[4] == 1)
-		for _, name := range []string{"rotated_quasi_newton", "quasi_newton", "picard", "jacobi", "scaled_identity"} {
+		names := []string{"rotated_quasi_newton", "quasi_newton", "picard", "jacobi", "scaled_identity"}
+		if d != 32 { // a variant of the kernels each
+			names = names[:1+d%2]
+		}
+		for _, name := range names {
 			for i, change := range []func(o *core.Options[T]){
 				func(o *core.Options[T]) { o.MeritTol = 5e-4 },
 				func(*core.Options[T]) {},
@@ -141,7 +145,9 @@ func langevinAgainstCPU[T num.Float](t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				compare(t, what, g, c, got, want)
+				if compare[T](t, what, g, c, nil, nil); c.Worst().Success() {
+					near(t, what, g, c, got, want, p)
+				}
 				if _, err := core.Solve[T](gpu, p, &o, core.Host(again)); err != nil {
 					t.Fatal(err)
 				}
@@ -155,6 +161,21 @@ func langevinAgainstCPU[T num.Float](t *testing.T) {
 						r.Status, r.Iterations, r.Merit, r.Residual, r.Update, r.Error, e.Status, e.Iterations, e.Merit, e.Residual, e.Update, e.Error)
 				}
 			}
+		}
+	}
+}
+
+// near wants the states of two solutions to be as close as their residuals promise on a model that contracts: errors add up at most.
+func near[T num.Float](t *testing.T, what string, g, c *core.Solution, got, want []T, p *core.Problem[T]) {
+	n := p.Length * p.Cell.Dim()
+	for i, r := range g.Results {
+		top, off := 0.0, 0.0
+		for j, v := range want[i*n : (i+1)*n] {
+			top, off = max(top, math.Abs(float64(v))), num.Max(off, math.Abs(float64(v-got[i*n+j])))
+		}
+		root := math.Sqrt(2 * float64(p.Length) * max(r.Merit, c.Results[i].Merit)) // T times the mean residual
+		if !(off <= 2*root+1e3*num.Eps[T]()*top) {
+			t.Errorf("%s, sequence %d: states are %.2g apart, of size %.2g, residuals allow %.2g", what, i, off, top, 2*root)
 		}
 	}
 }
