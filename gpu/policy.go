@@ -15,7 +15,6 @@ var stagedPolicy = [2]map[int]onePass{
 		1: {true, 1, 1, 256, 16, 3},
 		2: {true, 1, 2, 128, 16, 2},
 		4: {true, 1, 4, 64, 16, 2},
-		8: {true, 1, 8, 32, 16, 2},
 	},
 	{
 		1: {true, 1, 1, 256, 8, 2},
@@ -23,10 +22,17 @@ var stagedPolicy = [2]map[int]onePass{
 	},
 }
 
-// directPolicy is by how many words of 4 bytes a thread moves at once; v and c follow from the dimension, j counts all threads.
-var directPolicy = map[int]onePass{
-	2: {j: 256, k: 16, resident: 2},
-	1: {j: 256, k: 16, resident: 2},
+// directPolicy is by how many words of 4 bytes a thread moves at once, for few lanes over components and for a warp of them; v and c
+// follow from the dimension, j counts all threads.
+var directPolicy = [2]map[int]onePass{
+	{
+		2: {j: 256, k: 8, resident: 3},
+		1: {j: 256, k: 8, resident: 3},
+	},
+	{
+		2: {j: 256, k: 16, resident: 2},
+		1: {j: 256, k: 16, resident: 2},
+	},
 }
 
 // leveled is a variant of kernels/levels.cu.

@@ -99,8 +99,9 @@ func directVariant(s scanShape) onePass {
 	if s.dim%v != 0 || !s.aligned {
 		v = 1
 	}
-	row := directPolicy[v*s.bytes/4]
-	row.v, row.c = v, lanesFor((s.dim+v-1)/v)
+	c := lanesFor((s.dim + v - 1) / v)
+	row := directPolicy[c/32][v*s.bytes/4]
+	row.v, row.c = v, c
 	row.j /= row.c
 	return row
 }
@@ -186,7 +187,7 @@ type cut []int
 var lengths = []int{2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 384, 512, 768, 1024, 2048, 4096}
 
 // barrier is what it costs, in microseconds, to go up one level and down again.
-const barrier = 2.5
+const barrier = 7.5
 
 // levelsMost is levels_most of levels.cuh.
 const levelsMost = 6
@@ -206,9 +207,10 @@ func cutTime(steps, sequences, teams int, policy leveled) cut {
 			return b
 		}
 		b := best{waves(sequences) * float64(k.steps) * policy.apply, cut{k.steps}}
-		for _, c := range lengths {
-			if c >= k.steps || k.depth+1 == levelsMost || policy.reduce == 0 {
-				break
+		each := max(teams/sequences, 1)
+		for _, c := range append([]int{(k.steps + each - 1) / each}, lengths...) { // the first gives every team one chunk
+			if c < 2 || c >= k.steps || k.depth+1 == levelsMost || policy.reduce == 0 {
+				continue
 			}
 			chunks := (k.steps + c - 1) / c
 			up := find(key{chunks - 1, k.depth + 1})

@@ -35,7 +35,8 @@ template <int bytes> PARDS_FN void copy_async(void* dst, const void* src) {
 PARDS_FN void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int pending> PARDS_FN void copy_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory"); }
 
-PARDS_FN void spin() {}
+// spin waits between two looks: looking all the time takes from others what they need to get ready.
+PARDS_FN void spin() { __nanosleep(100); }
 PARDS_FN char* dynamic_shared() {
     extern __shared__ __align__(16) char memory[];
     return memory;
