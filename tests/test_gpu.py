@@ -91,7 +91,11 @@ def mapped(tmp_path):
         pytest.skip("no C compiler to make a driver with")
     source = tmp_path / "driver.c"
     source.write_text("""
-int cuInit(unsigned flags) { return 100; }
+#include <stdlib.h>
+static int told(const char *name, int otherwise) { return getenv(name) ? atoi(getenv(name)) : otherwise; }
+int cuInit(unsigned flags) { return told("START", 100); }
+int cuDriverGetVersion(int *version) { *version = told("VERSION", 12000); return 0; }
+int cuDeviceGetCount(int *count) { *count = 0; return 0; }
 int cuGetErrorName(int error, const char **name) { *name = "NAME"; return 0; }
 int cuGetErrorString(int error, const char **text) { *text = error == 100 ? "nothing here" : "?"; return 0; }
 """)
@@ -130,12 +134,22 @@ assert sol.device == "cpu" and "GPU" not in sol.reason, sol.explain()
     assert not mapped(large.replace("<< 21, 1)))", '<< 21, 1)), device="cpu")'))
 
 
-def test_a_driver_that_does_not_start_says_why_in_its_words(mapped) -> None:
-    code = """
+@pytest.mark.parametrize(
+    ("start", "version", "words"),
+    [
+        ("100", "12000", "the NVIDIA driver does not start: nothing here (NAME)"),
+        ("0", "11080", "the NVIDIA driver is for CUDA 11.8, want 12.0 or newer"),
+        ("0", "12000", "there is no device 0: the driver shows 0"),
+    ],
+)
+def test_a_driver_that_does_not_serve_says_why(mapped, monkeypatch, start: str, version: str, words: str) -> None:
+    monkeypatch.setenv("START", start)
+    monkeypatch.setenv("VERSION", version)
+    code = f"""
 try:
     pards.lds.scan(pards.lds.Identity(), np.zeros((5, 2)), device="cuda")
 except RuntimeError as error:
-    assert "the NVIDIA driver does not start: nothing here (NAME)" in str(error), error
+    assert {words!r} in str(error), error
 else:
     assert False
 """
