@@ -68,9 +68,9 @@ func langevinVariants(all bool) (vs []variant) {
 				if !all && (k != 2 || bytes == 8 && d == 256) {
 					continue
 				}
-				vs = append(vs, planLangevin(bytes, d, k, k-1, 3, 16, 30000).variant)
+				vs = append(vs, planLangevin(bytes, d, k, k-1, 3, 30000, 227<<10).variant)
 				if all {
-					vs = append(vs, planLangevin(bytes, d, k, k, 2, 16, 30000).variant)
+					vs = append(vs, planLangevin(bytes, d, k, k, 2, 30000, 227<<10).variant)
 				}
 				loop, _ := planLoop(bytes, d, k, 80) // the clusters of later architectures do not compile for this one
 				vs = append(vs, loop.variant)

@@ -49,6 +49,9 @@ func (langevin[T]) solve(w *work[T]) error {
 		return err
 	}
 	defer c.release()
+	if c.plan.shared > w.device.SharedMax {
+		return general[T]{}.solve(w)
+	}
 	poll := func() bool {
 		c.stopped = c.stopped || w.Poll != nil && w.Poll()
 		return c.stopped
@@ -163,7 +166,7 @@ func newChains[T num.Float](w *work[T]) (*chains[T], error) {
 	c := &chains[T]{work: w, mixture: m, declared: method.Declare(w.Name, w.Method)}
 	basis, dense := langevinBasis(c.declared, m)
 	c.how = basis
-	c.plan = planLangevin(num.Size[T](), d, m.k, dense, langevinA[w.Name], len(w.members), w.Options.Window)
+	c.plan = planLangevin(num.Size[T](), d, m.k, dense, langevinA[w.Name], w.Options.Window, w.device.SharedMax)
 	c.args.stepSize, c.args.noiseScale = stepIn(w)
 	c.args.keep = T(1 - w.Options.Damping)
 	c.args.clip = int32(b2i(w.Options.Clip))
