@@ -1,5 +1,5 @@
 // exp, tanh and the logistic function. float64 takes the library's. float32 takes the hardware's 2^x and 1/x, with the argument's rounding
-// put right: exp, the logistic function and tanh are within 4 ulp (gpu/kernels tests measure it).
+// put right: what is left is the error of those two instructions (PTX manual: about 2 and 1 ulp) and a few roundings.
 #pragma once
 #include "portable.cuh"
 
