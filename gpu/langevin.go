@@ -732,3 +732,27 @@ func loopChains[T num.Float](w *work[T]) (err error) {
 func windowsOf[T num.Float](w *work[T]) int {
 	return (w.Problem.Steps + w.Options.Window - 1) / w.Options.Window
 }
+
+// basisOf says how a solve turns: not at all, by a basis of the caller's, or by that of the component that weighs most.
+type basisOf int
+
+const (
+	basisNone basisOf = iota
+	basisGiven
+	basisFound
+)
+
+// langevinBasis returns how a method turns, and how many components need a product.
+func langevinBasis[T num.Float](d method.Declaration[T], m mixtureOf[T]) (basis basisOf, dense int) {
+	switch {
+	case d.Derivative != "rotated_diagonal":
+	case d.Basis != nil:
+		return basisGiven, m.k
+	case !m.diagonal():
+		return basisFound, m.k - 1
+	}
+	if m.diagonal() { // whose eigenvectors are the axes
+		return basisNone, 0
+	}
+	return basisNone, m.k
+}

@@ -5,7 +5,6 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
-	"pards/core/method"
 	"pards/core/num"
 )
 
@@ -209,28 +208,4 @@ func (m mixtureOf[T]) given(pad int, basis []T) []T {
 
 func (m mixtureOf[T]) equal(o mixtureOf[T]) bool {
 	return m.k == o.k && m.d == o.d && slices.Equal(m.means, o.means) && slices.Equal(m.precisions, o.precisions)
-}
-
-// basisOf says how a solve turns: not at all, by a basis of the caller's, or by that of the component that weighs most.
-type basisOf int
-
-const (
-	basisNone basisOf = iota
-	basisGiven
-	basisFound
-)
-
-// langevinBasis returns how a method turns, and how many components need a product.
-func langevinBasis[T num.Float](d method.Declaration[T], m mixtureOf[T]) (basis basisOf, dense int) {
-	switch {
-	case d.Derivative != "rotated_diagonal":
-	case d.Basis != nil:
-		return basisGiven, m.k
-	case !m.diagonal():
-		return basisFound, m.k - 1
-	}
-	if m.diagonal() { // whose eigenvectors are the axes
-		return basisNone, 0
-	}
-	return basisNone, m.k
 }
