@@ -49,6 +49,7 @@ func (CPU[T]) Fits(p *Plan[T]) error { return checkMemory(p) }
 
 // Solve runs the plan on a team of goroutines.
 func (CPU[T]) Solve(p *Plan[T], members []int, results []method.Result) error {
+	defer lean(need(p))()
 	job := method.Job[T]{Problem: p.Problem, Options: p.Options, Method: p.Method, Worker: par.New(p.NumThreads, p.Poll), States: p.States.Data, Results: results}
 	return job.Run(members)
 }

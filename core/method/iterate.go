@@ -52,6 +52,7 @@ type group[T num.Float] struct {
 type buffers[T num.Float] struct {
 	a, f, b, prev []T
 	next          []T
+	measures      []measure
 }
 
 // Blocks are sized for a core's cache; panels are the unit in which a sequence is spread over workers, and only where the batch alone
@@ -91,8 +92,9 @@ func layout[T num.Float](p *Problem[T], length, window int) (rows, panel int) {
 // Need returns the bytes that solving a problem allocates beside the caller's arrays, by some workers at windows of w steps.
 //
 // A native cell needs for each sequence in work a second iterate and what the method keeps of the window, a panel, and scratch for its
-// blocks. A Caller needs, for the window of the whole batch, a second iterate, f, the states before each step, the right-hand side, A,
-// what the method keeps, and on its own side the Jacobian where that is asked for.
+// blocks. A Caller needs, for the window of the whole batch, a second iterate, f, the states before each step, A, what the method keeps,
+// and on its own side a copy of the states and what it returns: f, or the Jacobian where that is asked for, which is held here too unless
+// it is A itself.
 func Need[T num.Float](p *Problem[T], m Method[T], full bool, workers, w int) float64 {
 	d, size := float64(p.Dim), float64(num.Size[T]())
 	structure := m.Structure()
@@ -108,7 +110,11 @@ func Need[T num.Float](p *Problem[T], m Method[T], full bool, workers, w int) fl
 		keeps = float64(o.Keeps(p.Dim))
 	}
 	if cell.IsCaller(p.Cell) {
-		return float64(p.Batch) * float64(w) * (4*d + length + keeps + 2*jacobian) * size
+		held := 0.0
+		if length != d*d {
+			held = jacobian
+		}
+		return float64(p.Batch) * float64(w) * (4*d + length + keeps + held + max(d, jacobian)) * size
 	}
 	rows, panel := layout(p, structure.Len(p.Dim), w)
 	evaluating := min(workers, max(p.Batch, panel))
@@ -133,7 +139,7 @@ func (j *Job[T]) solveGroup(w *par.Worker, members []int) error {
 		return nil
 	}
 	g.take(len(members))
-	defer j.buffers.Put(g.buf)
+	defer g.giveBack()
 	for first := 0; first < j.Steps && len(seqs) > 0; first += j.Window {
 		g.steps = min(j.Window, j.Steps-first)
 		for i, s := range seqs {
@@ -159,8 +165,10 @@ func (g *group[T]) take(members int) {
 	if g.whole {
 		rows = members * g.Window
 	}
-	if b, ok := g.buffers.Get().(*buffers[T]); ok {
-		g.buf = b
+	g.spare.Lock()
+	defer g.spare.Unlock()
+	if last := len(g.spare.buffers) - 1; last >= 0 {
+		g.buf, g.spare.buffers = g.spare.buffers[last], g.spare.buffers[:last]
 		return
 	}
 	d := g.Dim
@@ -168,6 +176,13 @@ func (g *group[T]) take(members int) {
 	if g.whole {
 		g.buf.prev = make([]T, rows*d)
 	}
+}
+
+// giveBack keeps the buffers for the next group.
+func (g *group[T]) giveBack() {
+	g.spare.Lock()
+	defer g.spare.Unlock()
+	g.spare.buffers = append(g.spare.buffers, g.buf)
 }
 
 // begin makes a sequence ready for the window in hand.
@@ -329,16 +344,16 @@ func (s *state[T]) begin(evaluate, update bool) {
 // sweepPanels sweeps one sequence of a native cell. The blocks of a panel are evaluated by all workers, then scanned in order.
 func (g *group[T]) sweepPanels(s *Sequence[T], evaluate, update bool) error {
 	rows := g.rows * g.panel
-	measures := make([]measure, g.panel)
+	measures := g.measures()
 	for from := 0; from < g.steps; from += rows {
 		to := min(from+rows, g.steps)
 		count := (to - from + g.rows - 1) / g.rows
 		g.w.For(count, 4, func(w *par.Worker, i int) {
 			scratch := g.arena()
-			defer g.arenas.Put(scratch)
+			defer g.putArena(scratch)
 			lo := from + i*g.rows
 			hi := min(lo+g.rows, to)
-			measures[i] = g.block(w, s, scratch, from, lo, hi, evaluate, update)
+			g.block(w, s, scratch, from, lo, hi, evaluate, update, &measures[i])
 		})
 		if g.interrupted() {
 			return nil
@@ -366,8 +381,19 @@ type measure struct {
 	err     error
 }
 
+// measures returns one for each block of a panel, made once for the whole solve.
+func (g *group[T]) measures() []measure {
+	if g.buf.measures == nil {
+		g.buf.measures = make([]measure, g.panel)
+		for i := range g.buf.measures {
+			g.buf.measures[i].res = make(extent, g.Dim)
+		}
+	}
+	return g.buf.measures
+}
+
 // block evaluates steps [lo, hi) of a sequence into the panel that begins at step from.
-func (g *group[T]) block(w *par.Worker, s *Sequence[T], scratch *cell.Arena[T], from, lo, hi int, evaluate, update bool) (m measure) {
+func (g *group[T]) block(w *par.Worker, s *Sequence[T], scratch *cell.Arena[T], from, lo, hi int, evaluate, update bool, m *measure) {
 	d, n, length := g.Dim, hi-lo, g.structure.Len(g.Dim)
 	prev := scratch.Take(n * d)
 	s.before(prev, lo, hi)
@@ -384,10 +410,9 @@ func (g *group[T]) block(w *par.Worker, s *Sequence[T], scratch *cell.Arena[T], 
 		}
 	}
 	if evaluate {
-		m.res = make(extent, d)
+		clear(m.res)
 		m.squares = residual(m.res, s.x[lo*d:hi*d], f)
 	}
-	return m
 }
 
 // before writes the states before steps [lo, hi): x0 or the iterate, one step back.
@@ -501,7 +526,7 @@ func (g *group[T]) scan(s *Sequence[T], span lds.Span[T], first bool) {
 func (g *group[T]) outOfBasis(s *Sequence[T], span lds.Span[T], f, before []T, first bool) {
 	d, n := g.Dim, span.Steps()
 	scratch := g.arena()
-	defer g.arenas.Put(scratch)
+	defer g.putArena(scratch)
 	w := scratch.Take(n * d)
 	g.structure.Mul(w[d:], span.A[g.structure.Len(d):], span.X[:(n-1)*d], d)
 	if g.structure.Mul(w[:d], span.A[:g.structure.Len(d)], before, d); first {

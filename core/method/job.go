@@ -105,17 +105,32 @@ type Job[T num.Float] struct {
 	States  []T // (B, T, D)
 	Results []Result
 
-	arenas  sync.Pool
-	buffers sync.Pool
+	// What is lent and comes back. Not a sync.Pool, which loses what it holds: then the garbage would be as large as what is in use.
+	spare struct {
+		sync.Mutex
+		buffers []*buffers[T]
+		arenas  []*vec.Arena[T]
+	}
 }
 
-// arena lends scratch memory; the caller gives it back with arenas.Put.
+// arena lends scratch memory; the caller gives it back with putArena.
 func (j *Job[T]) arena() *vec.Arena[T] {
-	if a, ok := j.arenas.Get().(*vec.Arena[T]); ok {
-		a.Release(0)
-		return a
+	j.spare.Lock()
+	defer j.spare.Unlock()
+	last := len(j.spare.arenas) - 1
+	if last < 0 {
+		return &vec.Arena[T]{}
 	}
-	return &vec.Arena[T]{}
+	a := j.spare.arenas[last]
+	j.spare.arenas = j.spare.arenas[:last]
+	a.Release(0)
+	return a
+}
+
+func (j *Job[T]) putArena(a *vec.Arena[T]) {
+	j.spare.Lock()
+	defer j.spare.Unlock()
+	j.spare.arenas = append(j.spare.arenas, a)
 }
 
 // Run solves the sequences of the batch named by members. Those of a native cell know nothing of each other and are spread over

@@ -190,7 +190,7 @@ func (p *Pass[T]) MeanJacobian(f func(s *Sequence[T], mean []float64)) error {
 	g, d := p.g, p.g.Dim
 	if g.whole {
 		scratch := g.arena()
-		defer g.arenas.Put(scratch)
+		defer g.putArena(scratch)
 		b := g.wholeBlock(scratch)
 		b.Known = true
 		j := make([]T, b.N*d*d)
@@ -224,16 +224,29 @@ func (g *group[T]) meanOfBlocks(s *Sequence[T]) ([]float64, error) {
 	errs := make([]error, count)
 	mean, added := make([]float64, d*d), 0
 	var mu sync.Mutex
+	var spare [][]float64 // parts that were added
+	take := func() []float64 {
+		mu.Lock()
+		defer mu.Unlock()
+		last := len(spare) - 1
+		if last < 0 {
+			return make([]float64, d*d)
+		}
+		part := spare[last]
+		spare = spare[:last]
+		clear(part)
+		return part
+	}
 	g.w.For(count, 4, func(_ *par.Worker, i int) {
 		scratch := g.arena()
-		defer g.arenas.Put(scratch)
+		defer g.putArena(scratch)
 		lo, hi := i*rows, min((i+1)*rows, g.steps)
 		prev, j := scratch.Take((hi-lo)*d), scratch.Take((hi-lo)*d*d)
 		s.before(prev, lo, hi)
 		b := Block[T]{Cell: g.Cell}
 		b.N, b.X, b.U, b.Scratch = hi-lo, prev, g.inputs(s.Index, s.First+lo, s.First+hi), scratch
 		errs[i] = g.Cell.Jacobian(b.Block, j)
-		part := make([]float64, d*d)
+		part := take()
 		addMatrices(part, j, 1/float64(g.steps))
 		mu.Lock()
 		defer mu.Unlock()
@@ -241,7 +254,7 @@ func (g *group[T]) meanOfBlocks(s *Sequence[T]) ([]float64, error) {
 			for k, v := range parts[added] {
 				mean[k] += v
 			}
-			parts[added] = nil
+			spare, parts[added] = append(spare, parts[added]), nil
 		}
 	})
 	for _, err := range errs {

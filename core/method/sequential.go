@@ -63,7 +63,7 @@ func (j *Job[T]) progress(step, sequences int) {
 func (j *Job[T]) loop(w *par.Worker, members []int) error {
 	d, m, n := j.Dim, j.Inputs, len(members)
 	scratch := j.arena()
-	defer j.arenas.Put(scratch)
+	defer j.putArena(scratch)
 	x, u, y := make([]T, n*d), make([]T, n*m), make([]T, n*d)
 	index := make([]int64, n)
 	for i, s := range members {

@@ -8,7 +8,7 @@ import (
 // sweepWhole sweeps the windows of all active sequences of a Caller: one call for f, and one for the derivative once the test has been.
 func (g *group[T]) sweepWhole(evaluate, update bool) error {
 	scratch := g.arena()
-	defer g.arenas.Put(scratch)
+	defer g.putArena(scratch)
 	b := g.wholeBlock(scratch)
 	d, n := g.Dim, g.steps
 	if evaluate {
@@ -34,7 +34,7 @@ func (g *group[T]) sweepWhole(evaluate, update bool) error {
 	length := g.structure.Len(d)
 	g.w.For(len(g.active), 1+(1<<16)/(n*(d+length)), func(_ *par.Worker, i int) {
 		scratch := g.arena()
-		defer g.arenas.Put(scratch)
+		defer g.putArena(scratch)
 		s, rows := g.active[i], b
 		rows.A, rows.Scratch = b.A[i*n*length:(i+1)*n*length], scratch
 		f, rhs := b.Y[i*n*d:(i+1)*n*d], g.buf.b[i*n*d:(i+1)*n*d]
