@@ -72,7 +72,14 @@ type callerCell struct {
 }
 
 // shaped is either of them.
-type shaped interface{ shape() (dim, inputs int) }
+type shaped interface {
+	shape() (dim, inputs int)
+	precision() int32 // enum pards_dtype
+}
+
+func (c *nativeCell[T]) precision() int32 { return dtypeOf[T]() }
+
+func (c *callerCell) precision() int32 { return c.dtype }
 
 func (c *nativeCell[T]) shape() (dim, inputs int) { return c.cell.Dim(), c.cell.Inputs() }
 

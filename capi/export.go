@@ -366,6 +366,42 @@ func pards_solve(args *C.pards_solve_args, msg *C.char, cap C.int64_t) C.int32_t
 	})
 }
 
+//export pards_memory
+func pards_memory(args *C.pards_solve_args, bytes *C.double, msg *C.char, cap C.int64_t) C.int32_t {
+	return guard(msg, cap, func() error {
+		switch {
+		case args == nil || args.size != C.int64_t(unsafe.Sizeof(*args)):
+			return check.Valuef("memory", "args", "is null or of another size", fmt.Sprintf("size = %d", unsafe.Sizeof(*args)), "is the header of this version?")
+		case bytes == nil:
+			return check.Valuef("memory", "bytes", "is null", "a pointer", "")
+		}
+		if c, err := lookup[shaped]("memory", "cell", int64(args.cell)); err != nil {
+			return err
+		} else if c.precision() == float32Type {
+			return memory[float32](args, bytes)
+		}
+		return memory[float64](args, bytes)
+	})
+}
+
+func memory[T num.Float](args *C.pards_solve_args, bytes *C.double) error {
+	c, err := cellOf[T]("memory", int64(args.cell), nil)
+	if err != nil {
+		return err
+	}
+	o, err := options[T](args)
+	if err != nil {
+		return err
+	}
+	name, window, need, err := core.Memory(&core.Problem[T]{Cell: c, Batch: int(args.batch), Length: int(args.length)}, o)
+	if err != nil {
+		return err
+	}
+	*bytes, args.window_used = C.double(need), C.int64_t(window)
+	write(&args.method_used[0], C.int64_t(len(args.method_used)), name)
+	return nil
+}
+
 // columns is PARDS_COLUMNS.
 const columns = 8
 

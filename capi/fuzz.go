@@ -110,6 +110,7 @@ var exports = map[string]func(*hostile) C.int32_t{
 	"pards_param_vjp":     (*hostile).paramVJP,
 	"pards_scan":          func(h *hostile) C.int32_t { return h.scan(false) },
 	"pards_solve":         func(h *hostile) C.int32_t { return h.solve(false) },
+	"pards_memory":        (*hostile).memory,
 	"pards_history_shape": (*hostile).historyShape,
 	"pards_history_copy":  (*hostile).historyCopy,
 	"pards_python_solve":  func(h *hostile) C.int32_t { return h.solve(true) },
@@ -127,7 +128,7 @@ var exports = map[string]func(*hostile) C.int32_t{
 var order = strings.Fields(`pards_cell pards_solve pards_evaluate pards_scan pards_cell pards_callable pards_solve pards_history_shape
 	pards_history_copy pards_python_solve pards_param_jvp pards_param_vjp pards_solve pards_scan pards_python_scan pards_release pards_retain
 	pards_cell_shape pards_describe pards_abi pards_handles pards_python_eval pards_search
-	pards_device_alloc pards_device_copy pards_device_of pards_device_wait pards_device_dlpack`)
+	pards_device_alloc pards_device_copy pards_device_of pards_device_wait pards_device_dlpack pards_memory`)
 
 // Run makes the calls that data says, and returns what went wrong.
 func (h *hostile) Run(data []byte) (err error) {
@@ -668,6 +669,29 @@ func (h *hostile) interpreter() *C.pards_python {
 		(*[7]unsafe.Pointer)(unsafe.Pointer(api))[h.pick(7)] = nil
 	}
 	return api
+}
+
+// memory asks what solves of many shapes would need.
+func (h *hostile) memory() C.int32_t {
+	handle := h.handle()
+	args := (*C.pards_solve_args)(h.alloc(int(unsafe.Sizeof(C.pards_solve_args{})), 0))
+	args.size, args.cell = h.number(int64(unsafe.Sizeof(*args))), handle
+	entries := method.Entries()
+	args.method = h.text(entries[h.pick(len(entries))].Name, "auto", "newton")
+	args.batch, args.length = h.number(3), h.number(1000)
+	nan := C.double(math.NaN())
+	args.rtol, args.atol, args.merit_tol = nan, nan, nan
+	args.max_iterations, args.window, args.num_threads = h.number(-1), h.number(int64(h.pick(6)-1)), h.number(int64(h.pick(3)))
+	args.nonfinite = h.text("stop", "continue", "reset")
+	var bytes *C.double
+	if h.pick(8) > 0 {
+		bytes = (*C.double)(h.alloc(8, 0))
+	}
+	if h.pick(16) == 0 {
+		args = nil
+	}
+	msg, cap := h.msg()
+	return C.pards_memory(args, bytes, msg, cap)
 }
 
 func (h *hostile) solve(python bool) C.int32_t {

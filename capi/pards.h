@@ -212,6 +212,10 @@ int32_t pards_scan(const pards_scan_args *args, char *msg, int64_t cap);
 
 int32_t pards_solve(pards_solve_args *args, char *msg, int64_t cap);
 
+/* Writes the bytes that a solve by these args on this machine's cores would allocate beside the caller's arrays, which are not looked
+ * at, and to args method_used and window_used. For a callable, what its eval needs for a Jacobian is counted, its temporaries are not. */
+int32_t pards_memory(pards_solve_args *args, double *bytes, char *msg, int64_t cap);
+
 /* shape: room for 3 numbers. */
 int32_t pards_history_shape(int64_t history, int32_t part, int64_t *shape, char *msg, int64_t cap);
 int32_t pards_history_copy(int64_t history, int32_t part, const pards_array *out, char *msg, int64_t cap);

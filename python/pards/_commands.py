@@ -11,7 +11,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from . import __version__, _demo, _lib
+from . import __version__, _demo, _lib, _memory
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -31,15 +31,39 @@ def demo(
 
 
 @app.command()
-def info(as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
-    """Say which versions run, where the library is, and what it found on this machine."""
-    found = _info()
+def info(
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    problem: Annotated[
+        str | None, typer.Option(help=f"Tell the memory of a solve: {', '.join(_memory.PROBLEMS)}.")
+    ] = None,
+    dim: Annotated[int, typer.Option(help="D, components of the state.")] = 8,
+    length: Annotated[int, typer.Option(help="T, steps.")] = 10_000,
+    batch: Annotated[int, typer.Option(help="B, sequences.")] = 1,
+    method: Annotated[str, typer.Option(help="As in pards.solve.")] = "auto",
+    window: Annotated[int, typer.Option(help="Steps of a window; 0: none, -1: chosen.")] = 0,
+    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    threads: Annotated[int, typer.Option(help="Workers; 0: as many as the process may use.")] = 0,
+) -> None:
+    """Say which versions run, where the library is, and what it found on this machine; or what a solve will need."""
+    if problem is None:
+        found = _info()
+    else:
+        try:
+            found = _needs(_memory.predict(problem, dim, length, batch, method, window, dtype, threads))
+        except (TypeError, ValueError) as error:
+            raise typer.BadParameter(str(error)) from None
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
     width = max(map(len, found))
     for name, value in found.items():
         typer.echo(f"{name:{width}}  {value}")
+
+
+def _needs(memory: _memory.Memory) -> dict[str, str | int]:
+    arrays = {f"{name} (bytes)": size for name, size in memory.arrays.items()}
+    beside = {"beside them (bytes)": memory.beside, "in all (bytes)": memory.total}
+    return {"method": memory.method, "window": memory.window or "none", **arrays, **beside}
 
 
 def _info() -> dict[str, str | int]:
