@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import pards
 from pards import lds
+from pards._memory import PROBLEMS
 
 settings.register_profile("pards", max_examples=60, deadline=None, derandomize=True)
 settings.load_profile("pards")
@@ -79,6 +80,80 @@ def test_scan_in_two_parts_is_the_scan(T, split, D, seed) -> None:
     first = lds.scan(lds.Diagonal(a[:split]), b[:split])
     second = lds.scan(lds.Diagonal(a[split:]), b[split:], first[-1] if split else None)
     assert np.array_equal(np.concatenate([first, second]), whole)
+
+
+@given(
+    name=st.sampled_from(STRUCTURES),
+    T=st.integers(1, 40),
+    D=st.integers(1, 6),
+    first=st.integers(0, 40),
+    last=st.integers(0, 40),
+    stride=st.integers(1, 3),
+    reverse=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_a_piece_goes_on_from_the_state_beside_it(name, T, D, first, last, stride, reverse, seed) -> None:
+    """Any part of a scan, taken out of larger arrays as a view with an offset and a stride, follows from the state beside it."""
+    rng = np.random.default_rng(seed)
+    A, _ = draw_structure(rng, name, T, D)
+    room = rng.standard_normal((T + 3, stride * D + 2))
+    b = room[2 : T + 2, 1 : 1 + stride * D : stride]
+    lo, hi = sorted((first % T, last % (T + 1)))
+    whole = lds.scan(A, b, np.ones(D), reverse=reverse)
+    beside = hi if reverse else lo - 1
+    start = whole[beside] if 0 <= beside < T else np.ones(D)
+    part = A if A.array is None else type(A)(A.array[lo:hi])
+    got = lds.scan(part, b[lo:hi], start, reverse=reverse)
+    assert np.array_equal(got, whole[lo:hi])  # so short a scan is not cut, whichever part of it is asked for
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+@pytest.mark.parametrize("name", ["diagonal", "scaled", "identity", "dense"])
+def test_a_scan_cut_over_time_is_the_loop(name: str, more: int) -> None:
+    """Of one long sequence: chunks of 2**14 steps, each begun from what the ones before it come to, which nothing damps."""
+    rng, T, D = np.random.default_rng(5), 4 * 2**14 + more, 17
+    D = 3 if name == "dense" else D
+    T = T if D * T >= 2**20 else 2**20 // D // 2**14 * 2**14 + 2**14 + more
+    A, b = (
+        {
+            "diagonal": lambda: lds.Diagonal(rng.choice([-1.0, 1.0], (T, D))),
+            "scaled": lambda: lds.ScaledIdentity(rng.choice([-1.0, 1.0], T)),
+            "identity": lds.Identity,
+            "dense": lambda: lds.Dense(np.eye(D)[np.array([rng.permutation(D) for _ in range(T)])]),
+        }[name](),
+        rng.standard_normal((T, D)),
+    )
+    got = lds.scan(A, b)
+    times = {"diagonal": lambda t, x: A.a[t] * x, "scaled": lambda t, x: A.a[t] * x, "identity": lambda t, x: x}
+    product = times.get(name, lambda t, x: A.A[t] @ x)
+    x, top, apart = np.zeros(D), 1.0, 0.0
+    for t in range(T):
+        x = b[t] + (product(t, x) if t else 0)
+        top, apart = max(top, np.abs(x).max()), max(apart, np.abs(got[t] - x).max())
+    assert apart <= 4 * T**0.5 * np.finfo(float).eps * top  # roundings of T sums, at random, none amplified
+
+
+@given(
+    method=st.sampled_from(["picard", "jacobi", "scaled_identity", "quasi_newton"]),
+    T=st.integers(1, 20),
+    D=st.integers(1, 4),
+    seed=st.integers(0, 1000),
+)
+def test_methods_are_exact_after_T_updates(method, T, D, seed) -> None:
+    """Propositions 1 and 2 of the methods themselves: iterate T is the trajectory."""
+    rng = np.random.default_rng(seed)
+    W, x0, u = rng.uniform(-1, 1, (D, D)), rng.standard_normal(D), rng.standard_normal((T, D))
+
+    def f(x, u):
+        return np.tanh(x @ W.T + u)
+
+    options = {"merit_tol": 0.0, "max_iterations": T, "raise_on_failure": False, "nonfinite": "continue"}
+    sol = pards.solve(f, x0, u, method=method, **options)
+    x = x0
+    for t in range(T):
+        x = f(x, u[t])
+        # step t is made in update t + 1 from states that are exact, so it adds one rounding of f, which D products amplify from step to step
+        assert np.abs(sol.states[t] - x).max() <= 1e-15 * (1 + D) ** (t + 1)
 
 
 @given(
@@ -153,6 +228,27 @@ def test_cells_survive_pickling(D, seed) -> None:
     cell = pards.cells.Linear(rng.uniform(-1, 1, (D, D)), rng.uniform(-1, 1, (D, 2)))
     x, u = rng.standard_normal((3, D)), rng.standard_normal((3, 2))
     assert np.array_equal(pickle.loads(pickle.dumps(cell))(x, u), cell(x, u))
+
+
+@pytest.mark.parametrize("name", [name for name, make in PROBLEMS.items() if make is not None])
+def test_every_cell_and_its_solutions_survive_pickling(name: str) -> None:
+    cell, rng = PROBLEMS[name](4), np.random.default_rng(2)
+    u = (
+        rng.integers(0, 1, (2, 30))
+        if cell.words
+        else rng.standard_normal((2, 30, cell.inputs))
+        if cell.inputs
+        else None
+    )
+    x0 = rng.standard_normal((2, cell.dim))
+    sol = pards.solve(cell, x0, u, length=30, method="newton", trace=True)
+    again = pickle.loads(pickle.dumps(sol))
+    for field in ("states", "iterations", "merit", "residual", "error", "update", "success"):
+        assert np.array_equal(getattr(again, field), getattr(sol, field), equal_nan=True)
+    assert list(again.status) == list(sol.status)
+    assert (again.method, again.explain()) == (sol.method, sol.explain())
+    back = pickle.loads(pickle.dumps(cell))
+    assert np.array_equal(pards.solve(back, x0, u, length=30, method="newton").states, sol.states)
 
 
 @pytest.mark.parametrize("method", ["newton", "quasi_newton", "picard", "sequential"])
