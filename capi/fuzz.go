@@ -7,6 +7,12 @@ package main
 #include <stdlib.h>
 #include <string.h>
 #include "pards.h"
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(at, bytes) ((void)(at), (void)(bytes))
+#define ASAN_UNPOISON_MEMORY_REGION(at, bytes) ((void)(at), (void)(bytes))
+#endif
 
 // What the callbacks below do; one caller at a time.
 static int64_t fuzz_mode, fuzz_left, fuzz_polls;
@@ -40,6 +46,16 @@ static void fuzz_python(pards_python *api, pards_poll *poll) {
     if (poll) *poll = fuzz_poll;
 }
 static int32_t fuzz_python_eval_null(const pards_request *r) { return pards_python_eval(NULL, r); }
+
+// Any address, which Go's own arithmetic on pointers may not make.
+static void *fuzz_shift(void *p, int64_t n) { return (void *)((uintptr_t)p + n); }
+
+// Under the address sanitizer a guard may not be read either.
+static void fuzz_close(void *at, size_t bytes) {
+    memset(at, 0xA5, bytes);
+    ASAN_POISON_MEMORY_REGION(at, bytes);
+}
+static void fuzz_open(void *at, size_t bytes) { ASAN_UNPOISON_MEMORY_REGION(at, bytes); }
 
 // The first of n bytes that is not a guard's, -1 if all are.
 static int64_t fuzz_broken(const unsigned char *at, int64_t n) {
@@ -91,7 +107,7 @@ type hostile struct {
 
 func newHostile() *hostile {
 	h := &hostile{slab: C.malloc(slabSize), Calls: map[string]int{}, Right: map[string]int{}}
-	C.memset(h.slab, 0xA5, slabSize)
+	C.fuzz_close(h.slab, slabSize)
 	return h
 }
 
@@ -179,6 +195,7 @@ func (h *hostile) check(code C.int32_t) error {
 	if code < 0 || code >= bug {
 		return fmt.Errorf("code %d: %s", code, h.message())
 	}
+	C.fuzz_open(h.slab, C.size_t(h.top+guardSize))
 	at := 0
 	for _, s := range append(h.spans, [2]int{h.top + guardSize, 0}) {
 		if i := C.fuzz_broken((*C.uchar)(unsafe.Add(h.slab, at)), C.int64_t(s[0]-at)); i >= 0 {
@@ -189,7 +206,7 @@ func (h *hostile) check(code C.int32_t) error {
 	if code != 0 && h.msgCap > 0 && C.memchr(h.msgAt, 0, C.size_t(h.msgCap)) == nil {
 		return fmt.Errorf("code %d with a message that does not end", code)
 	}
-	C.memset(h.slab, 0xA5, C.size_t(h.top+guardSize))
+	C.fuzz_close(h.slab, C.size_t(h.top+guardSize))
 	h.top, h.spans, h.msgCap = 0, h.spans[:0], 0
 	return nil
 }
@@ -224,6 +241,7 @@ func (h *hostile) alloc(bytes, fill int) unsafe.Pointer {
 	}
 	h.spans = append(h.spans, [2]int{at, at + bytes})
 	p := unsafe.Add(h.slab, at)
+	C.fuzz_open(p, C.size_t(bytes))
 	C.memset(p, C.int(fill), C.size_t(bytes))
 	return p
 }
@@ -344,16 +362,23 @@ func (h *hostile) fill(a *C.pards_array, dtype C.int32_t, shape ...int) {
 	case total > 1<<16:
 		a.data = h.alloc(8, 0)
 	default:
-		a.data = h.numbers(dtype, int(total))
+		a.data = h.numbers(a.dtype, int(total))
 	}
 	if kind == 9 {
-		a.data = unsafe.Add(a.data, 1+h.pick(3))
+		a.data = C.fuzz_shift(a.data, C.int64_t(1+h.pick(3)))
 	}
 }
 
-// numbers is memory for n numbers of any type and one more, filled with small ones and, one time in 8, an odd one.
+// numbers is memory for n numbers of a type and not one more, filled with small ones and, one time in 8, an odd one.
 func (h *hostile) numbers(dtype C.int32_t, n int) unsafe.Pointer {
-	p := h.alloc(8*n+8, 0)
+	size := 8
+	switch dtype {
+	case float32Type:
+		size = 4
+	case textType:
+		return h.alloc(n+3, 'a') // it has no alignment that could be wrong
+	}
+	p := h.alloc(size*n, 0)
 	v, w, odd := h.real(), h.pick(2) == 1, -1
 	if h.fault(8) {
 		odd = h.pick(n + 1)
@@ -417,7 +442,7 @@ func (h *hostile) params(fields []param.Field, dtype C.int32_t) (*C.pards_param,
 			}
 		case f.Shape == "":
 			h.fill(&p.value, float64Type)
-			if d := (*float64)(p.value.data); d != nil && uintptr(p.value.data)%8 == 0 && h.pick(4) > 0 {
+			if d := (*float64)(p.value.data); d != nil && p.value.dtype == float64Type && uintptr(p.value.data)%8 == 0 && h.pick(4) > 0 {
 				*d = float64([...]int{4, 1, 2, 0}[h.pick(4)])
 			}
 		default:
