@@ -110,7 +110,7 @@ func hostLibrary(t *testing.T, v variant) uintptr {
 	}
 	path := filepath.Join(t.TempDir(), "solve.so")
 	args := append([]string{"-std=c++17", "-O1", "-Wall", "-Werror", "-Wno-unknown-pragmas", "-Wno-maybe-uninitialized", "-shared", "-fPIC", "-o", path}, v.options...)
-	if out, err := exec.Command(compiler, append(args, filepath.Join("kernels", "host", "solve.cc"))...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(compiler, append(args, filepath.Join("kernels", "host", strings.TrimSuffix(v.source, ".cu")+".cc"))...).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", v, err, out)
 	}
 	library, err := purego.Dlopen(path, purego.RTLD_NOW)

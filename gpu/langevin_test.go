@@ -5,14 +5,11 @@ package gpu
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"testing"
 
 	"pards/core"
-	"pards/core/cell"
 	"pards/core/method"
 	"pards/core/num"
-	"pards/core/param"
 	"pards/gpu/driver"
 )
 
@@ -31,46 +28,6 @@ func (g chainsOf[T]) Solve(p *core.Plan[T], members []int, results []method.Resu
 	w := &work[T]{Plan: p, device: g.device, members: members, results: results}
 	defer w.release()
 	return g.run(langevin[T]{}, w)
-}
-
-// mixtureProblem draws a chain on some wells, as the paper's: precisions 2 Z'Z, the wells at 1, at 0 and at random.
-func mixtureProblem[T num.Float](t *testing.T, d, k, batch, steps int, eps float64, guess bool) *core.Problem[T] {
-	rng := rand.New(rand.NewPCG(uint64(d), uint64(k)))
-	draw := func(n int) []T {
-		x := make([]T, n)
-		for i := range x {
-			x[i] = T(float32(rng.NormFloat64()))
-		}
-		return x
-	}
-	means, precisions, weights := draw(k*d), make([]T, k*d*d), make([]T, k)
-	for i := range min(2, k) * d {
-		means[i] = T(1 - i/d)
-	}
-	for c := range k {
-		z := draw((d + 1) * d)
-		for i := range d {
-			for j := range i + 1 {
-				sum := 0.0
-				for l := range d + 1 {
-					sum += float64(z[l*d+i]) * float64(z[l*d+j])
-				}
-				precisions[(c*d+i)*d+j], precisions[(c*d+j)*d+i] = T(float32(2*sum)), T(float32(2*sum))
-			}
-		}
-	}
-	values := param.Values[T]{"means": {Data: means, Shape: []int{k, d}}, "precisions": {Data: precisions, Shape: []int{k, d, d}},
-		"log_weights": {Data: weights, Shape: []int{k}}, "step_size": {Number: eps}}
-	c, err := cell.New("langevin", values)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &core.Problem[T]{Cell: c, Name: "langevin", Params: values, Batch: batch, Length: steps,
-		X0: core.Host(make([]T, d), d), Inputs: core.Host(draw(batch*steps*d), batch, steps, d)}
-	if guess {
-		p.Guess = core.Host(draw(steps*d), steps, d)
-	}
-	return p
 }
 
 // The engine stops where the CPU stops, at the same states.

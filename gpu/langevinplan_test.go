@@ -1,9 +1,19 @@
 package gpu
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
+	"unsafe"
+
+	"github.com/ebitengine/purego"
+	"gonum.org/v1/gonum/mat"
+
+	"pards/core"
+	"pards/core/cell"
+	"pards/core/num"
+	"pards/core/param"
 )
 
 // Shared memory is what memory::bytes of kernels/langevin.cu comes to, compiled; tiles shrink for few steps and for little of it.
@@ -62,4 +72,134 @@ func TestMixtureTables(t *testing.T) {
 			}
 		}
 	}
+}
+
+// mixtureProblem draws a chain on some wells, as the paper's: precisions 2 Z'Z, the wells at 1, at 0 and at random.
+func mixtureProblem[T num.Float](t *testing.T, d, k, batch, steps int, eps float64, guess bool) *core.Problem[T] {
+	rng := rand.New(rand.NewPCG(uint64(d), uint64(k)))
+	draw := func(n int) []T {
+		x := make([]T, n)
+		for i := range x {
+			x[i] = T(float32(rng.NormFloat64()))
+		}
+		return x
+	}
+	means, precisions, weights := draw(k*d), make([]T, k*d*d), make([]T, k)
+	for i := range min(2, k) * d {
+		means[i] = T(1 - i/d)
+	}
+	for c := range k {
+		z := draw((d + 1) * d)
+		for i := range d {
+			for j := range i + 1 {
+				sum := 0.0
+				for l := range d + 1 {
+					sum += float64(z[l*d+i]) * float64(z[l*d+j])
+				}
+				precisions[(c*d+i)*d+j], precisions[(c*d+j)*d+i] = T(float32(2*sum)), T(float32(2*sum))
+			}
+		}
+	}
+	values := param.Values[T]{"means": {Data: means, Shape: []int{k, d}}, "precisions": {Data: precisions, Shape: []int{k, d, d}},
+		"log_weights": {Data: weights, Shape: []int{k}}, "step_size": {Number: eps}}
+	c, err := cell.New("langevin", values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &core.Problem[T]{Cell: c, Name: "langevin", Params: values, Batch: batch, Length: steps,
+		X0: core.Host(make([]T, d), d), Inputs: core.Host(draw(batch*steps*d), batch, steps, d)}
+	if guess {
+		p.Guess = core.Host(draw(steps*d), steps, d)
+	}
+	return p
+}
+
+// The kernels, on the host, make the CPU's iterates, residuals and extents: every way to make A, a basis of one well, batches, tiles that
+// are not full, a pitch wider than the state. Each iterate is the CPU's to rounding.
+func TestChainsOnTheHost(t *testing.T) {
+	t.Run("float32", chainsOnTheHost[float32])
+	t.Run("float64", chainsOnTheHost[float64])
+}
+
+func chainsOnTheHost[T num.Float](t *testing.T) {
+	for _, c := range []struct {
+		dim, wells, batch, steps, updates int
+		method                            string
+		step, damping, ulps               float64 // ulps: what rounding may come to, sums over D, and over T where A is near 1
+	}{
+		{16, 2, 2, 260, 2, "rotated_quasi_newton", 1e-4, 0, 2000},
+		{19, 3, 1, 140, 3, "rotated_quasi_newton", 1e-4, 0.25, 1000},
+		{16, 1, 3, 33, 2, "quasi_newton", 1e-3, 0, 100},
+		{16, 2, 1, 1, 1, "picard", 1e-3, 0, 100},
+		{19, 2, 2, 165, 3, "scaled_identity", 1e-3, 0.5, 100},
+		{16, 2, 1, 64, 1, "jacobi", 0.5, 0, 20}, // nothing but products: one pass of tf32 is 100 times worse
+	} {
+		p := mixtureProblem[T](t, c.dim, c.wells, c.batch, c.steps, c.step, true)
+		m := mixtureOf[T]{p.Params["means"].Data, p.Params["precisions"].Data, c.wells, c.dim}
+		o := core.Defaults[T]()
+		o.Method, o.Damping, o.MaxIterations = c.method, c.damping, c.updates
+		turn, dense, basis := 0, c.wells, c.wells
+		if c.method == "rotated_quasi_newton" { // in that of the first well
+			turn, dense, basis = 1, c.wells-1, 0
+			o.Settings = param.Values[T]{"basis": {Data: eigenbasis(t, m), Shape: []int{c.dim, c.dim}}}
+		}
+		plan := planLangevin(num.Size[T](), c.dim, c.wells, dense, langevinA[c.method], c.steps, 227<<10)
+		tables, got, squares, extents := m.tables(plan.pad, true), make([]T, c.batch*c.steps*c.dim), make([]float64, c.batch), make([]float64, c.batch*3*c.dim)
+		starts := make([]T, 0, c.batch*c.dim)
+		for range c.batch {
+			starts = append(starts, p.X0.Data...)
+		}
+		var run func(tables, logWeights unsafe.Pointer, basis int32, noise, guess, start unsafe.Pointer, batch, steps int32, stepSize, damping float64,
+			turn, updates int32, states, squares, extents unsafe.Pointer)
+		purego.RegisterLibFunc(&run, hostLibrary(t, plan.variant), "pards_chains")
+		at := func(v []T) unsafe.Pointer { return unsafe.Pointer(&v[0]) }
+		run(at(tables), at(p.Params["log_weights"].Data), int32(basis), at(p.Inputs.Data), at(p.Guess.Data), at(starts), int32(c.batch), int32(c.steps),
+			p.Params["step_size"].Number, c.damping, int32(turn), int32(c.updates), at(got), unsafe.Pointer(&squares[0]), unsafe.Pointer(&extents[0]))
+
+		want := make([]T, len(got))
+		s, err := core.Solve(core.CPU[T]{}, p, &o, core.Host(want))
+		if err != nil {
+			t.Fatal(err)
+		}
+		what, tol := fmt.Sprintf("%s, D = %d, %d wells, T = %d", c.method, c.dim, c.wells, c.steps), c.ulps*num.Eps[T]()
+		for b, r := range s.Results {
+			if r.Iterations != c.updates {
+				t.Fatalf("%s: the CPU stopped after %d updates, which is no test", what, r.Iterations)
+			}
+			top, off, n := 0.0, 0.0, c.steps*c.dim
+			for i, v := range want[b*n : (b+1)*n] {
+				top, off = max(top, math.Abs(float64(v))), num.Max(off, math.Abs(float64(v-got[b*n+i])))
+			}
+			if !(off <= tol*top) {
+				t.Errorf("%s, sequence %d: states are %.2g apart, of size %.2g", what, b, off, top)
+			}
+			var largest [3]float64
+			for i := range largest {
+				for _, v := range extents[(3*b+i)*c.dim : (3*b+i+1)*c.dim] {
+					largest[i] = max(largest[i], v)
+				}
+			}
+			for i, v := range []struct{ got, want, tol float64 }{{squares[b] / 2, r.Merit, tol * (top*top + r.Merit)}, {largest[0], top, tol * top},
+				{largest[1], r.Update, tol * top}, {largest[2], r.Residual, tol * top}} {
+				if !(math.Abs(v.got-v.want) <= v.tol) {
+					t.Errorf("%s, sequence %d: %s is %v, the CPU's %v", what, b, []string{"merit", "largest state", "update", "residual"}[i], v.got, v.want)
+				}
+			}
+		}
+	}
+}
+
+// eigenbasis is that of the first component's precision, as tables has it.
+func eigenbasis[T num.Float](t *testing.T, m mixtureOf[T]) []T {
+	var eig mat.EigenSym
+	var q mat.Dense
+	if !eig.Factorize(mat.NewSymDense(m.d, m.precision(0).RawMatrix().Data), true) {
+		t.Fatal("no eigenvectors")
+	}
+	eig.VectorsTo(&q)
+	out := make([]T, m.d*m.d)
+	for i := range out {
+		out[i] = T(q.At(i/m.d, i%m.d))
+	}
+	return out
 }

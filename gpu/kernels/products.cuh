@@ -27,9 +27,9 @@ PARDS_FN void tensor_product(double (&c)[2], const double (&a)[1], const double 
     asm("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%0, %1}, {%2}, {%3}, {%0, %1};"
         : "+d"(c[0]), "+d"(c[1]) : "d"(a[0]), "d"(b[0]));
 }
+#endif
 // The nearest tf32, 11 bits of the 24. Integer operations: the device's own conversion runs at an eighth of their rate.
 PARDS_FN float leading(float v) { return __uint_as_float((__float_as_uint(v) + 0x1000u) & 0xffffe000u); }
-#endif
 
 template <class real, int dim, int down> struct tile {
     using fr = fragment<real>;
