@@ -22,7 +22,8 @@ func init() { register(rankGeneral, general[float32]{}, general[float64]{}) }
 type general[T num.Float] struct{}
 
 func (general[T]) fits(p *core.Plan[T]) bool {
-	return p.Method.Structure() != nil && rowsOf[p.Given.Name] != nil
+	_, scanned := structureCodes[method.Declare(p.Name, p.Method).Structure] // which a trust region's smoother is not
+	return scanned && rowsOf[p.Given.Name] != nil
 }
 
 // The codes of general.cu.

@@ -76,6 +76,9 @@ func (j *Job[T]) newGroup(w *par.Worker) *group[T] {
 	_, prepares := j.Method.(Preparer[T])
 	g.fused = !g.whole && !prepares
 	g.rows, g.panel = layout(j.Problem, g.structure.Len(j.Dim), j.Window)
+	if _, ok := j.Method.(smoother[T]); ok {
+		g.affine, g.panel = false, panelOfWindow(g.rows, j.Window)
+	}
 	return g
 }
 
@@ -88,6 +91,9 @@ func layout[T num.Float](p *Problem[T], length, window int) (rows, panel int) {
 	}
 	return rows, min(max(panelNumbers/(rows*row), 1), panelBlocks)
 }
+
+// panelOfWindow returns the blocks of a panel that holds a whole window.
+func panelOfWindow(rows, window int) int { return (window + rows - 1) / rows }
 
 // Need returns the bytes that solving a problem allocates beside the caller's arrays, by some workers at windows of w steps.
 //
@@ -117,6 +123,9 @@ func Need[T num.Float](p *Problem[T], m Method[T], full bool, workers, w int) fl
 		return float64(p.Batch) * float64(w) * (4*d + length + keeps + held + max(d, jacobian)) * size
 	}
 	rows, panel := layout(p, structure.Len(p.Dim), w)
+	if _, ok := m.(smoother[T]); ok {
+		panel = panelOfWindow(rows, w)
+	}
 	evaluating := min(workers, max(p.Batch, panel))
 	return size * (float64(min(workers, p.Batch))*(float64(w)*(d+keeps)+float64(rows*panel)*(length+2*d)) +
 		float64(evaluating*rows)*(12*d+jacobian))
@@ -487,6 +496,11 @@ func (g *group[T]) rightHandSide(s *Sequence[T], b *Block[T], f, prev, rhs []T) 
 func (g *group[T]) advance(s *Sequence[T], a, f, rhs []T, from, to int) {
 	d, n := g.Dim, to-from
 	x, next := s.x[from*d:to*d], s.next[from*d:to*d]
+	if m, ok := g.Method.(smoother[T]); ok {
+		m.smooth(g.w, s, a[:n*g.structure.Len(d)], f[:n*d])
+		measureUpdate(s, x, next, from)
+		return
+	}
 	span := lds.Span[T]{D: d, A: a[:n*g.structure.Len(d)], B: f[:n*d], Ref: x, X: next}
 	if s.Basis != nil || g.affine {
 		span.B, span.Ref = rhs[:n*d], nil
@@ -574,6 +588,9 @@ func (g *group[T]) test(s *Sequence[T]) {
 	before := s.settled
 	s.error = s.sizes.estimate()
 	s.settled = g.size(s.res, s.scale) <= rounding*num.Eps[T]()
+	if _, ok := g.Method.(smoother[T]); ok && s.error == 0 && !s.settled { // what a trust region holds back below rounding has not come to rest
+		s.error = math.NaN()
+	}
 	s.done = true
 	switch byMerit := !math.IsNaN(g.MeritTol); {
 	case !byMerit && s.res.top() == 0: // no residual at all: the iterate is the trajectory, to the bit
@@ -591,11 +608,16 @@ func (g *group[T]) test(s *Sequence[T]) {
 	}
 }
 
-// cap returns the largest number of updates of the window in hand.
+// cap returns the largest number of updates of the window in hand. Methods that hold updates back take no fewer on short windows.
 func (g *group[T]) cap() int {
+	_, holds := g.Method.(smoother[T])
 	switch {
 	case g.Cap >= 0:
 		return g.Cap
+	case holds && !math.IsNaN(g.MeritTol):
+		return max(g.steps, 1000)
+	case holds:
+		return 1000
 	case !math.IsNaN(g.MeritTol):
 		return g.steps
 	}

@@ -2,6 +2,7 @@ package method
 
 import (
 	"pards/core/cell"
+	"pards/core/internal/par"
 	"pards/core/lds"
 	"pards/core/num"
 	"pards/core/param"
@@ -26,6 +27,11 @@ type Opener[T num.Float] interface {
 	Open(s *Sequence[T], steps int)
 	// Keeps returns how many numbers a step it keeps, for the estimate of memory.
 	Keeps(d int) int
+}
+
+// smoother is a method that makes the successor of a whole window from A and f all along it; f may be overwritten.
+type smoother[T num.Float] interface {
+	smooth(w *par.Worker, s *Sequence[T], a, f []T)
 }
 
 // Direct is a method that does not iterate.
@@ -69,7 +75,7 @@ type Sequence[T num.Float] struct {
 type Entry struct {
 	Name, Class string // "quasi_newton", "QuasiNewton"
 	Doc         string
-	Structure   string // name of the structure, "none" for a method that does not iterate
+	Structure   string // name of the structure, "none" for a method that does not iterate, "kalman" and "kalman_diagonal" for a trust region
 	Derivative  string // what is asked of the cell: "full", "held", "block_diagonal", "rotated_diagonal", "diagonal", "mean_diagonal", "none"
 	Fields      []param.Field
 }

@@ -24,6 +24,12 @@ var Lengths = []int{0, 1, 2, 7, 8, 9, 67}
 // settings of the methods that cannot do without, as numbers.
 var settings = map[string]map[string]float64{"block_newton": {"block": 2}}
 
+// approaches are the methods that hold their updates back, so that T of them need not give the trajectory exactly.
+var approaches = map[string]bool{"elk": true, "quasi_elk": true}
+
+// surely are those that reach the trajectory of every example.
+var surely = map[string]bool{"newton": true, "sequential": true, "elk": true}
+
 // variant is a way to set a method: every method is taken as it is, and restrained; some have settings of their own.
 type variant struct {
 	of, name string // of: one method; empty: all
@@ -42,6 +48,10 @@ var variants = []variant{
 	{of: "rotated_quasi_newton", name: "never", texts: map[string]string{"refresh": "never"}},
 	{of: "rotated_quasi_newton", name: "window", texts: map[string]string{"refresh": "window"}},
 	{of: "chord", name: "period 1", numbers: map[string]float64{"period": 1}},
+	{of: "elk", name: "fixed", numbers: map[string]float64{"adaptive": 0, "trust": 100}},
+	{of: "elk", name: "filter", numbers: map[string]float64{"smoother": 0}},
+	{of: "quasi_elk", name: "fixed", numbers: map[string]float64{"adaptive": 0, "trust": 100}},
+	{of: "quasi_elk", name: "filter", numbers: map[string]float64{"smoother": 0}},
 }
 
 // options returns the defaults for a method.
@@ -97,12 +107,16 @@ func Run[T num.Float](t *testing.T, solve Solver[T]) {
 					p := Problem[T](t, e, 3, length)
 					want := Loop(t, p)
 					for _, v := range variants {
-						if v.of == "" || v.of == m.Name {
+						switch {
+						case v.of != "" && v.of != m.Name:
+						case !approaches[m.Name]:
 							exact(t, solve, p, m.Name, v, want)
+						case v.name != "plain":
+							promised(t, solve, p, m.Name, v, want)
 						}
 					}
-					promised(t, solve, p, m.Name, want)
-					promised(t, solve, called(p), m.Name, want)
+					promised(t, solve, p, m.Name, variant{name: "plain"}, want)
+					promised(t, solve, called(p), m.Name, variant{name: "plain"}, want)
 				})
 			}
 		}
@@ -131,10 +145,15 @@ func exact[T num.Float](t *testing.T, solve Solver[T], p *core.Problem[T], name 
 }
 
 // promised: where the status says converged, the states are within rtol of the loop's, in the measure of the stopping rule; the
-// estimate is not a bound, so three times it is allowed, and the rounding floor beside.
-func promised[T num.Float](t *testing.T, solve Solver[T], p *core.Problem[T], name string, want []T) {
+// estimate is not a bound, so three times it is allowed, and the rounding floor beside; ten times for methods that hold updates back, which
+// shrink unevenly while the trust region changes.
+func promised[T num.Float](t *testing.T, solve Solver[T], p *core.Problem[T], name string, v variant, want []T) {
+	slack := 3.0
+	if approaches[name] {
+		slack = 10
+	}
 	for _, window := range []int{0, 16} {
-		o := options[T](name, variant{})
+		o := options[T](name, v)
 		o.Window, o.Trace = window, true
 		got := make([]T, len(want))
 		s, err := solve(p, &o, got)
@@ -145,8 +164,8 @@ func promised[T num.Float](t *testing.T, solve Solver[T], p *core.Problem[T], na
 		n := p.Length * p.Cell.Dim()
 		for b, r := range s.Results {
 			if !r.Status.Success() {
-				if name == "newton" || name == "sequential" {
-					t.Errorf("%s ended as %s", name, r.Status)
+				if surely[name] && v.name == "plain" {
+					t.Errorf("%s ended as %s after %d updates: %+v", name, r.Status, r.Iterations, r.Trace[max(len(r.Trace)-6, 0):])
 				}
 				continue
 			}
@@ -157,8 +176,8 @@ func promised[T num.Float](t *testing.T, solve Solver[T], p *core.Problem[T], na
 			if windows != r.Iterations {
 				t.Errorf("windows %v do not add up to %d", r.Windows, r.Iterations)
 			}
-			if d := distance(got[b*n:(b+1)*n], want[b*n:(b+1)*n], p.Cell.Dim()); !(d <= 3*rtol) {
-				t.Errorf("%s, window %d, sequence %d: %s with error %v, but %v from the loop", name, window, b, r.Status, r.Error, d)
+			if d := distance(got[b*n:(b+1)*n], want[b*n:(b+1)*n], p.Cell.Dim()); !(d <= slack*rtol) {
+				t.Errorf("%s, %s, window %d, sequence %d: %s with error %v, but %v from the loop", name, v.name, window, b, r.Status, r.Error, d)
 			}
 		}
 	}
