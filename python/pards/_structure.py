@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from . import _array, _device
 from ._array import Array
@@ -24,12 +25,25 @@ class Structure:
     whole: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        chars = _array.INTEGERS if self.whole else _array.FLOATS + _array.INTEGERS
         for field in fields(self):
-            array = _device.take(type(self).__name__, field.name, getattr(self, field.name), chars)
-            object.__setattr__(self, field.name, array)
+            value = getattr(self, field.name)
+            if not _of_jax(value):  # which may be a tracer
+                object.__setattr__(self, field.name, self._take(field.name, value))
 
     @property
-    def array(self) -> Array | _device.DeviceArray | None:
+    def array(self) -> Any:
         """The array, None for a structure without numbers."""
         return next(iter(vars(self).values()), None)
+
+    def taken(self) -> Array | _device.DeviceArray | None:
+        """The array in NumPy or on a GPU."""
+        return next((self._take(name, value) for name, value in vars(self).items()), None)
+
+    def _take(self, name: str, value: Any) -> Array | _device.DeviceArray:
+        chars = _array.INTEGERS if self.whole else _array.FLOATS + _array.INTEGERS
+        return _device.take(type(self).__name__, name, value, chars)
+
+
+def _of_jax(value: Any) -> bool:
+    jax = sys.modules.get("jax")
+    return jax is not None and isinstance(value, jax.Array)

@@ -57,7 +57,7 @@ def scan(
         array([1.  , 1.5 , 1.75])
     """
     structure = A if isinstance(A, Structure) else _catalog_structures.Dense(A)
-    arrays: dict[str, Any] = {"A": structure.array, "b": _device.take("scan", "b", b), "x0": None}
+    arrays: dict[str, Any] = {"A": structure.taken(), "b": _device.take("scan", "b", b), "x0": None}
     if x0 is not None:
         arrays["x0"] = _device.take("scan", "x0", x0)
     axes = {"A": structure.axes + 1, "b": 2, "x0": 1}
