@@ -113,38 +113,41 @@ func newHostile() *hostile {
 
 // exports has a row for each function of pards.h.
 var exports = map[string]func(*hostile) C.int32_t{
-	"pards_abi":           func(*hostile) C.int32_t { return C.pards_abi() - abi },
-	"pards_handles":       (*hostile).countHandles,
-	"pards_describe":      (*hostile).describe,
-	"pards_cell":          (*hostile).cell,
-	"pards_cell_shape":    (*hostile).cellShape,
-	"pards_callable":      (*hostile).callable,
-	"pards_retain":        func(h *hostile) C.int32_t { return h.count(1) },
-	"pards_release":       func(h *hostile) C.int32_t { return h.count(-1) },
-	"pards_evaluate":      (*hostile).evaluate,
-	"pards_param_jvp":     (*hostile).paramJVP,
-	"pards_param_vjp":     (*hostile).paramVJP,
-	"pards_scan":          func(h *hostile) C.int32_t { return h.scan(false) },
-	"pards_solve":         func(h *hostile) C.int32_t { return h.solve(false) },
-	"pards_memory":        (*hostile).memory,
-	"pards_history_shape": (*hostile).historyShape,
-	"pards_history_copy":  (*hostile).historyCopy,
-	"pards_python_solve":  func(h *hostile) C.int32_t { return h.solve(true) },
-	"pards_python_scan":   func(h *hostile) C.int32_t { return h.scan(true) },
-	"pards_python_eval":   (*hostile).pythonEval,
-	"pards_search":        (*hostile).search,
-	"pards_device_alloc":  (*hostile).deviceAlloc,
-	"pards_device_copy":   (*hostile).deviceCopy,
-	"pards_device_of":     (*hostile).deviceOf,
-	"pards_device_wait":   (*hostile).deviceWait,
-	"pards_device_dlpack": (*hostile).deviceDLPack,
+	"pards_abi":            func(*hostile) C.int32_t { return C.pards_abi() - abi },
+	"pards_handles":        (*hostile).countHandles,
+	"pards_describe":       (*hostile).describe,
+	"pards_cell":           (*hostile).cell,
+	"pards_cell_shape":     (*hostile).cellShape,
+	"pards_callable":       (*hostile).callable,
+	"pards_retain":         func(h *hostile) C.int32_t { return h.count(1) },
+	"pards_release":        func(h *hostile) C.int32_t { return h.count(-1) },
+	"pards_evaluate":       (*hostile).evaluate,
+	"pards_param_jvp":      (*hostile).paramJVP,
+	"pards_param_vjp":      (*hostile).paramVJP,
+	"pards_scan":           func(h *hostile) C.int32_t { return h.scan(false) },
+	"pards_solve":          func(h *hostile) C.int32_t { return h.solve(false) },
+	"pards_memory":         (*hostile).memory,
+	"pards_analyse":        func(h *hostile) C.int32_t { return h.analyse(false) },
+	"pards_python_analyse": func(h *hostile) C.int32_t { return h.analyse(true) },
+	"pards_history_shape":  (*hostile).historyShape,
+	"pards_history_copy":   (*hostile).historyCopy,
+	"pards_python_solve":   func(h *hostile) C.int32_t { return h.solve(true) },
+	"pards_python_scan":    func(h *hostile) C.int32_t { return h.scan(true) },
+	"pards_python_eval":    (*hostile).pythonEval,
+	"pards_search":         (*hostile).search,
+	"pards_device_alloc":   (*hostile).deviceAlloc,
+	"pards_device_copy":    (*hostile).deviceCopy,
+	"pards_device_of":      (*hostile).deviceOf,
+	"pards_device_wait":    (*hostile).deviceWait,
+	"pards_device_dlpack":  (*hostile).deviceDLPack,
 }
 
 // order repeats those that make what others need, and those with the most to go wrong.
 var order = strings.Fields(`pards_cell pards_solve pards_evaluate pards_scan pards_cell pards_callable pards_solve pards_history_shape
 	pards_history_copy pards_python_solve pards_param_jvp pards_param_vjp pards_solve pards_scan pards_python_scan pards_release pards_retain
 	pards_cell_shape pards_describe pards_abi pards_handles pards_python_eval pards_search
-	pards_device_alloc pards_device_copy pards_device_of pards_device_wait pards_device_dlpack pards_memory`)
+	pards_device_alloc pards_device_copy pards_device_of pards_device_wait pards_device_dlpack pards_memory
+	pards_analyse pards_python_analyse`)
 
 // Run makes the calls that data says, and returns what went wrong.
 func (h *hostile) Run(data []byte) (err error) {
@@ -719,7 +722,8 @@ func (h *hostile) memory() C.int32_t {
 	return C.pards_memory(args, bytes, msg, cap)
 }
 
-func (h *hostile) solve(python bool) C.int32_t {
+// solveArgs are those of a solve.
+func (h *hostile) solveArgs() *C.pards_solve_args {
 	handle := h.handle()
 	dtype := h.fit(handle)
 	args := (*C.pards_solve_args)(h.alloc(int(unsafe.Sizeof(C.pards_solve_args{})), 0))
@@ -764,6 +768,11 @@ func (h *hostile) solve(python bool) C.int32_t {
 	if h.fault(32) {
 		args = nil
 	}
+	return args
+}
+
+func (h *hostile) solve(python bool) C.int32_t {
+	args := h.solveArgs()
 	msg, cap := h.msg()
 	var code C.int32_t
 	if python {
@@ -783,6 +792,21 @@ func (h *hostile) solve(python bool) C.int32_t {
 		h.made(args.history)
 	}
 	return code
+}
+
+// analyse looks at states that are whatever they are.
+func (h *hostile) analyse(python bool) C.int32_t {
+	args := h.solveArgs()
+	report, decay := h.array(float64Type, h.dims["B"], theoryColumns), h.array(float64Type, h.dims["B"], 1+h.pick(4), 2)
+	msg, cap := h.msg()
+	if python {
+		var eval unsafe.Pointer
+		if !h.fault(16) {
+			eval = h.bytes("f")
+		}
+		return C.pards_python_analyse(h.interpreter(), eval, args, report, decay, msg, cap)
+	}
+	return C.pards_analyse(args, report, decay, msg, cap)
 }
 
 func (h *hostile) isCallable(handle C.int64_t) bool {

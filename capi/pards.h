@@ -190,6 +190,11 @@ typedef struct pards_solve_args {
     char reason[512];           /* why auto chose the method, and the device if that is a GPU */
 } pards_solve_args;
 
+/* The columns of the report of pards_analyse, one row a sequence: max over t of |J[t] - A[t]|, |Jt^-1|, the Lipschitz constant of J near the
+ * trajectory, the largest Lyapunov exponent a step and its standard error, the distance of the guess; norms are spectral, of all steps. */
+enum pards_theory { PARDS_DIFFERENCE = 0, PARDS_INVERSE = 1, PARDS_LIPSCHITZ = 2, PARDS_LYAPUNOV = 3, PARDS_LYAPUNOV_ERROR = 4,
+                    PARDS_START = 5, PARDS_THEORY_COLUMNS = 6 };
+
 /* What a history holds: float64 (rows, B, 3): merit, residual, update, NaN after a sequence's end; int64 (B, n): updates of each window. */
 enum pards_history_part { PARDS_TRACE = 0, PARDS_WINDOWS = 1 };
 /* For Python alone: the interpreter's own functions, passed by address so that the library needs no libpython. The calls below are
@@ -216,6 +221,12 @@ int32_t pards_solve(pards_solve_args *args, char *msg, int64_t cap);
  * at, and to args method_used and window_used. For a callable, what its eval needs for a Jacobian is counted, its temporaries are not. */
 int32_t pards_memory(pards_solve_args *args, double *bytes, char *msg, int64_t cap);
 
+/* What theory says of a method along trajectories, on this machine's cores. args is as for pards_solve, but states are read: the trajectories
+ * (B, T, D), or iterates; its report, history, device and the fields of results are not used. report is float64 (B, PARDS_THEORY_COLUMNS).
+ * decay is float64 (B, K + 1, 2): how far the guess and each of K iterates are, with A held as it is along the trajectory: the largest error
+ * of a component, relative as in rtol, and the merit. */
+int32_t pards_analyse(const pards_solve_args *args, const pards_array *report, const pards_array *decay, char *msg, int64_t cap);
+
 /* shape: room for 3 numbers. */
 int32_t pards_history_shape(int64_t history, int32_t part, int64_t *shape, char *msg, int64_t cap);
 int32_t pards_history_copy(int64_t history, int32_t part, const pards_array *out, char *msg, int64_t cap);
@@ -225,6 +236,9 @@ int32_t pards_python_solve(const pards_python *api, void *eval, void *progress, 
 /* The eval to give to pards_callable for a model written in Python: it calls the eval of the pards_python_solve in progress,
  * and fails without one. */
 int32_t pards_python_eval(void *context, const pards_request *request);
+/* eval as for pards_python_solve. */
+int32_t pards_python_analyse(const pards_python *api, void *eval, pards_solve_args *args, const pards_array *report, const pards_array *decay,
+                             char *msg, int64_t cap);
 int32_t pards_python_scan(const pards_python *api, pards_scan_args *args, char *msg, int64_t cap);
 
 #endif

@@ -61,7 +61,7 @@ static int32_t python_poll(void *context, const pards_progress *p) {
     return stop;
 }
 
-/* Whether a call from Python can begin; if not, pards_solve or pards_scan says what is wrong with args. */
+/* Whether a call from Python can begin; if not, pards_solve, pards_analyse or pards_scan says what is wrong with args. */
 static int usable(const pards_python *api, const void *args) {
     return args && api && api->save_thread && api->restore_thread && api->check_signals && api->call_object && api->build_value &&
            api->memoryview && api->dec_ref;
@@ -74,6 +74,18 @@ EXPORT int32_t pards_python_solve(const pards_python *api, void *eval, void *pro
     args->context = &s;
     leave(&s);
     int32_t code = pards_solve(args, msg, cap);
+    enter(&s);
+    return code;
+}
+
+EXPORT int32_t pards_python_analyse(const pards_python *api, void *eval, pards_solve_args *args, const pards_array *report,
+                                    const pards_array *decay, char *msg, int64_t cap) {
+    if (!usable(api, args)) return pards_analyse(NULL, NULL, NULL, msg, cap);
+    session s = {api, NULL, eval, NULL, 0};
+    args->poll = python_poll;
+    args->context = &s;
+    leave(&s);
+    int32_t code = pards_analyse(args, report, decay, msg, cap);
     enter(&s);
     return code;
 }

@@ -144,6 +144,14 @@ func ForArray[T num.Float](fn, name string, shape []int) (Structure[T], error) {
 	return s, err
 }
 
+// Double returns a structure in double precision.
+func Double[T num.Float](s Structure[T]) (Structure[float64], error) {
+	if b, ok := s.(BlockDiagonal[T]); ok {
+		return BlockDiagonal[float64](b), nil
+	}
+	return ByName[float64]("lds", s.Name())
+}
+
 // ByName returns a structure.
 func ByName[T num.Float](fn, name string) (Structure[T], error) {
 	if err := check.Choice(fn, "structure", name, Names()); err != nil {

@@ -3,6 +3,7 @@
 from . import cells as cells
 from . import lds as lds
 from . import problems as problems
+from . import theory as theory
 from ._catalog import *  # noqa: F403 - the methods, one class each
 from ._device import DeviceArray as DeviceArray
 from ._method import Method as Method

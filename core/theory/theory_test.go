@@ -1,0 +1,142 @@
+package theory
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"gonum.org/v1/gonum/mat"
+
+	"pards/core/internal/par"
+	"pards/core/lds"
+)
+
+// dense is Jt in full.
+func dense(s lds.Structure[float64], a []float64, d, steps int) *mat.Dense {
+	m, full := mat.NewDense(steps*d, steps*d, nil), make([]float64, d*d)
+	for t := range steps {
+		if t > 0 {
+			s.Dense(full, a[t*s.Len(d):(t+1)*s.Len(d)], d)
+		}
+		for i := range d {
+			m.Set(t*d+i, t*d+i, 1)
+			for j := 0; t > 0 && j < d; j++ {
+				m.Set(t*d+i, (t-1)*d+j, -full[i*d+j])
+			}
+		}
+	}
+	return m
+}
+
+// TestInverseNorm against the singular values of the whole matrix, for every structure.
+func TestInverseNorm(t *testing.T) {
+	for _, name := range lds.Names() {
+		s, _ := lds.ByName[float64]("test", name)
+		for _, d := range []int{1, 2, 4} {
+			for _, steps := range []int{1, 2, 3, 40} {
+				for _, size := range []float64{0.3, 1, 1.5} {
+					rng := rand.New(rand.NewPCG(uint64(steps), uint64(d)))
+					a := make([]float64, steps*s.Len(d))
+					for i := range a {
+						a[i] = size * rng.NormFloat64()
+					}
+					if name == "permutation" {
+						for i := range a {
+							a[i] = float64(d - 1 - i%d)
+						}
+					}
+					for i := range s.Len(d) {
+						if name != "permutation" {
+							a[i] = math.NaN() // not to be read
+						}
+					}
+					w := par.New(1, nil)
+					got := NewChain(s, a, d, steps).InverseNorm(w, steps)
+					var svd mat.SVD
+					svd.Factorize(dense(s, a, d, steps), mat.SVDNone)
+					values := svd.Values(nil)
+					want := 1 / values[len(values)-1]
+					// dense algebra knows the smallest singular value to eps times the largest; Lanczos stops 1e-7 below at most by its test
+					tolerance := 1e-5 + 1e-15*want*values[0]
+					if math.Abs(got/want-1) > tolerance {
+						t.Errorf("%s d %d steps %d size %v: %v, want %v", name, d, steps, size, got, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestInverseNormOverflows(t *testing.T) {
+	a := make([]float64, 2000)
+	for i := range a {
+		a[i] = 3
+	}
+	if got := NewChain(lds.Diagonal[float64]{}, a, 1, 2000).InverseNorm(par.New(1, nil), 2000); !math.IsInf(got, 1) {
+		t.Errorf("3^2000 gives %v", got)
+	}
+}
+
+func TestLargest(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	m := make([]float64, 200*9)
+	for i := range m {
+		m[i] = rng.NormFloat64()
+	}
+	var all Largest
+	all.See(m, 3)
+	want := 0.0
+	for i := 0; i < len(m); i += 9 {
+		var square mat.SymDense
+		square.SymOuterK(1, mat.NewDense(3, 3, m[i:i+9]))
+		var eig mat.EigenSym
+		eig.Factorize(&square, false)
+		want = max(want, math.Sqrt(eig.Values(nil)[2]))
+	}
+	if math.Abs(all.Norm-want) > 1e-12*want {
+		t.Errorf("%v, want %v", all.Norm, want)
+	}
+	all.See([]float64{math.NaN(), 0, 0, 0, 0, 0, 0, 0, 0}, 3)
+	if !math.IsNaN(all.Norm) {
+		t.Errorf("NaN was overlooked: %v", all.Norm)
+	}
+}
+
+// TestLyapunov: a constant rotation that grows by e^0.1, and multiplications by 2 and 1/2 at random, whose exponent is 0.
+func TestLyapunov(t *testing.T) {
+	var turning, drawn Lyapunov
+	c, s, g := math.Cos(1), math.Sin(1), math.Exp(0.1)
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range 4000 {
+		turning.Step([]float64{g * c, -g * s, g * s, g * c}, 2)
+		drawn.Step([]float64{math.Exp2(float64(2*rng.IntN(2) - 1))}, 1)
+	}
+	if mean, err := turning.Exponent(); math.Abs(mean-0.1) > 1e-12 || err > 1e-12 {
+		t.Errorf("%v +- %v, want 0.1", mean, err)
+	}
+	mean, err := drawn.Exponent()
+	want := math.Ln2 / math.Sqrt(3600) // of the mean of 3600 independent signs times log 2
+	if math.Abs(mean) > 4*err || err < want/2 || err > 2*want {
+		t.Errorf("%v +- %v, want 0 +- %v", mean, err, want)
+	}
+	if mean, err := new(Lyapunov).Exponent(); !math.IsNaN(mean) || !math.IsNaN(err) {
+		t.Errorf("nothing gives %v +- %v", mean, err)
+	}
+}
+
+func TestConstants(t *testing.T) {
+	c := Constants{Difference: 0.1, Inverse: 2, Lipschitz: 0.5}
+	if c.Rate() != 0.2 || math.Abs(c.Radius()-1.6) > 1e-15 {
+		t.Errorf("rate %v, radius %v", c.Rate(), c.Radius())
+	}
+	// e' = 0.2 e + 0.5 e^2 from 1: 0.7, 0.385, 0.151..., 0.0416...
+	if k := c.Bound(1, 0.05, 100); k != 4 {
+		t.Errorf("%d updates, want 4", k)
+	}
+	if k := c.Bound(1.7, 0.05, 100); k != 100 {
+		t.Errorf("%d updates outside the radius, want the cap", k)
+	}
+	if c := (Constants{Difference: 0, Inverse: math.Inf(1), Lipschitz: 0}); c.Rate() != 0 || !math.IsInf(c.Radius(), 1) {
+		t.Errorf("rate %v, radius %v of what is exact", c.Rate(), c.Radius())
+	}
+}

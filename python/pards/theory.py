@@ -1,0 +1,521 @@
+"""Why a method converges, and how fast: the numbers of the theory along a trajectory, and what they predict.
+
+With J[t] = df/dx along the trajectory, A[t] what a method takes for it, and Jt the block bidiagonal matrix that has I
+on its diagonal and -A[t] below, Proposition 3 says of the error e of an iterate
+
+    |e'| <= |Jt^-1| ( max over t of |J[t] - A[t]| |e| + L/2 |e|^2 ),    L the Lipschitz constant of J.
+
+Reference:
+    Gonzalez et al., "A Unifying Framework for Parallelizing Sequential Models with Linear Dynamical Systems" (2025),
+    Proposition 3.
+"""
+
+# pyright: reportPrivateUsage=false
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from . import _array, _catalog, _lib, _solve
+from ._array import Array
+from ._cell import Cell, handle
+from ._method import Method
+
+__all__ = ["Analysis", "Comparison", "Prediction", "analyse", "compare"]
+
+_TAIL = 8  # the last iterates of a decay, from which it is continued
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Analysis:
+    """What theory says of a method along a trajectory. Numbers are float, or (B,) where there is a batch axis; norms
+    are spectral, over all steps and components, in the units of the state.
+
+    Attributes:
+        method: the name.
+        difference: max over t of |J[t] - A[t]|.
+        inverse_norm: |Jt^-1|, an estimate from below by the method of Golub and Kahan; inf where products of A
+            overflow.
+        lipschitz: L near the trajectory, an estimate from below by differences along three directions at each step.
+        lyapunov: the largest Lyapunov exponent a step: above 0 the model is chaotic or expanding, and forgets nothing.
+        lyapunov_error: its standard error, from the means of 16 blocks of time; NaN for fewer than 36 steps.
+        start: |e| of the guess.
+        error: (K + 1,) or (B, K + 1), how the error of the guess decays with A held as it is along the trajectory: the
+            largest of a component, in the measure of rtol; inf once it has overflowed.
+        merit: likewise, 0.5 * sum of squared residuals.
+        steps, dim: T and D.
+        rtol: what `predicted_iterations` takes by default.
+    """
+
+    method: str
+    difference: Any
+    inverse_norm: Any
+    lipschitz: Any
+    lyapunov: Any
+    lyapunov_error: Any
+    start: Any
+    error: Array
+    merit: Array
+    steps: int
+    dim: int
+    rtol: float
+
+    @property
+    def rate(self) -> Any:
+        """Proposition 3's factor by which a small error shrinks at least; of 1 or more it promises nothing."""
+        return _product(self.inverse_norm, self.difference)
+
+    @property
+    def radius(self) -> Any:
+        """The size |e| of errors below which Proposition 3 shrinks them: 2 (1 - rate) / (|Jt^-1| L), 0 where the rate
+        is 1 or more."""
+        curvature = _product(self.inverse_norm, self.lipschitz)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            radius = 2 * (1 - np.asarray(self.rate)) / curvature
+        return _plain(np.where(np.less(self.rate, 1), np.where(np.equal(curvature, 0), np.inf, radius), 0.0))
+
+    def predicted_iterations(self, rtol: float | None = None, *, merit_tol: float | None = None) -> Any:
+        """How many updates a solve from the guess is expected to take: those after which the decay meets the stopping
+        test, continued geometrically where it was not followed so far, and at most T.
+
+        Args:
+            rtol: as in `solve`; by default its own for the dtype.
+            merit_tol: as in `solve`, instead.
+
+        Returns:
+            int, or (B,) int.
+
+        Raises:
+            ValueError: both were given, or one is not above 0.
+        """
+        tolerance, by_merit = _chosen(self.rtol, rtol, merit_tol)
+        curves = np.atleast_2d(self.merit if by_merit else self.error)
+        counts = np.array([_count(c, tolerance, self.steps, by_merit) for c in curves])
+        return counts if self.error.ndim == 2 else int(counts[0])
+
+    def bound_iterations(self, tolerance: float) -> Any:
+        """After how many updates the bound of Proposition 3 falls from |e| of the guess to a tolerance for |e|; T where
+        it does not, since T updates are always enough in exact arithmetic."""
+        given = (self.inverse_norm, self.difference, self.lipschitz, self.start, self.radius)
+        columns = np.broadcast_arrays(*(np.atleast_1d(v) for v in given))
+        counts = np.array(
+            [_bound([float(v) for v in row], tolerance, self.steps) for row in zip(*columns, strict=True)]
+        )
+        return counts if self.error.ndim == 2 else int(counts[0])
+
+    def explain(self) -> str:
+        """The numbers in words, of the first sequence."""
+        return "\n".join(self._told())
+
+    def _told(self) -> list[str]:
+        of, rate, radius, lyapunov, error = (
+            float(np.atleast_1d(v)[0]) if np.size(v) else math.nan
+            for v in (self.difference, self.rate, self.radius, self.lyapunov, self.lyapunov_error)
+        )
+        inverse = float(np.atleast_1d(self.inverse_norm)[0]) if np.size(self.inverse_norm) else math.nan
+        lines = [
+            f"A differs from the Jacobian by at most {of:.3g}, and errors of a step add up to at most "
+            f"{inverse:.3g} times themselves (|Jt^-1|)."
+        ]
+        if rate < 1:
+            size = "from any guess" if math.isinf(radius) else f"once the error |e| is below {radius:.3g}"
+            lines.append(f"Proposition 3: an update shrinks a small error to at most {rate:.3g} of it, {size}.")
+        else:
+            lines.append(
+                f"Proposition 3's rate is {rate:.3g}, which promises nothing; A is exact for few steps at a time, and "
+                "convergence comes from the start on."
+            )
+        bar = "" if math.isnan(error) else f" ± {error:.2g}"
+        kind = (
+            "errors grow along the trajectory: the model is chaotic or expanding"
+            if lyapunov > 2 * (0 if math.isnan(error) else error) and lyapunov > 1e-6
+            else "the model forgets its past"
+            if lyapunov < 0
+            else "errors neither grow nor shrink"
+        )
+        lines.append(f"Largest Lyapunov exponent {lyapunov:.3g}{bar} a step: {kind}.")
+        return lines
+
+    def __repr__(self) -> str:
+        shown = ("difference", "inverse_norm", "rate", "radius", "lyapunov")
+        told = ", ".join(f"{name}={_short(getattr(self, name))}" for name in shown)
+        return f"Analysis({self.method}, T={self.steps}, D={self.dim}, {told})"
+
+
+def analyse(
+    f: Cell | Callable[[Any, Any], Any],
+    x0: ArrayLike,
+    inputs: ArrayLike | None = None,
+    states: ArrayLike | None = None,
+    method: str | Method = "newton",
+    *,
+    length: int | None = None,
+    guess: ArrayLike | None = None,
+    updates: int = 64,
+    damping: float = 0.0,
+    clip: bool = False,
+    dtype: DTypeLike | None = None,
+    jac: Callable[[Any, Any], Any] | None = None,
+    diag: Callable[[Any, Any], Any] | None = None,
+    num_threads: int | None = None,
+    seed: int = 0,
+) -> Analysis:
+    """Analyse a method along a trajectory: how well A follows J, how errors add up, and how fast it converges there.
+
+    Costs T D^2 for the Jacobians and their norms, up to 300 scans forwards and as many back, and `updates` evaluations
+    and scans; holds three times A, and for a function its Jacobians. Nothing of size T D by T D is formed.
+
+    Args:
+        f: as in `solve`; so are x0, inputs, length, guess, damping, clip, dtype, jac, diag, num_threads and seed.
+        states: (T, D) or (B, T, D), where to linearise: the trajectory, or an iterate. By default the trajectory, by
+            the plain loop.
+        method: a name or an object, one that iterates.
+        updates: how many updates the error of the guess is followed for.
+
+    Returns:
+        An `Analysis`.
+
+    Raises:
+        ValueError: an argument has a wrong value or shape or is not finite, or the method does not iterate.
+        TypeError: an argument has a wrong type.
+        MemoryError: it does not fit; analyse a part of the trajectory.
+
+    Reference:
+        Gonzalez et al. (2025), Proposition 3.
+
+    Example:
+        >>> import numpy as np, pards
+        >>> u = np.random.default_rng(0).standard_normal((1000, 4))
+        >>> found = pards.theory.analyse(lambda x, u: np.tanh(0.5 * x + u), np.zeros(4), u, method="jacobi")
+        >>> found.rate < 1, found.lyapunov < 0
+        (True, True)
+    """
+    problem = _solve._problem(f, x0, inputs, guess, length, dtype, jac, diag)
+    if problem.ordinal is not None:
+        raise ValueError("analyse: an array is on a GPU, want arrays on the host; theory is computed on its cores")
+    name, settings = _solve._method(method)
+    updates = _array.whole("analyse", "updates", updates, 0, "a whole number of at least 0")
+    if states is None:
+        own: dict[str, Any] = {"jac": jac, "diag": diag} if problem.cell is None else {}
+        own |= {"length": length, "guess": guess, "dtype": dtype, "device": "cpu"}
+        states = _solve.solve(f, x0, inputs, method="sequential", **own).states
+    along = np.ascontiguousarray(states, problem.dtype)
+    shape = (problem.size, problem.steps, problem.dim)
+    if along.shape not in (shape, shape[1:]) or along.size != math.prod(shape):
+        want = "(T, D)" if problem.batch is None else "(B, T, D)"
+        wanted = shape[1:] if problem.batch is None else shape
+        raise ValueError(f"analyse: states has shape {along.shape}, want {want} = {wanted}")
+    params, count, _alive = _array.parameters(settings, problem.dtype)
+    library = _lib.get()
+    report = np.zeros((problem.size, library.PARDS_THEORY_COLUMNS))
+    decay = np.zeros((problem.size, updates + 1, 2))
+    args = library.pards_solve_args(
+        size=ctypes.sizeof(library.pards_solve_args),
+        method=name.encode(),
+        settings=params,
+        settings_count=count,
+        x0=_array.describe(problem.x0),
+        inputs=_array.describe(problem.inputs),
+        guess=_array.describe(problem.guess),
+        batch=problem.size,
+        length=problem.steps,
+        rtol=math.nan,
+        atol=math.nan,
+        merit_tol=math.nan,
+        max_iterations=-1,
+        damping=_array.number("analyse", "damping", damping),
+        clip=bool(clip),
+        nonfinite=b"stop",
+        device=b"cpu",
+        num_threads=0 if num_threads is None else _solve._whole("num_threads", num_threads, 1),
+        seed=_solve._whole("seed", seed, 0),
+        states=_array.describe(along.reshape(shape)),
+    )
+    _call(problem, args, report, decay)
+    names = ("difference", "inverse_norm", "lipschitz", "lyapunov", "lyapunov_error", "start")
+    columns = dict(zip(names, report.T, strict=True))
+    many = problem.batch is not None
+    return Analysis(
+        method=name,
+        **{key: value.copy() if many else float(value[0]) for key, value in columns.items()},
+        error=decay[:, :, 0] if many else decay[0, :, 0],
+        merit=decay[:, :, 1] if many else decay[0, :, 1],
+        steps=problem.steps,
+        dim=problem.dim,
+        rtol=1e-4 if problem.dtype == np.float32 else 1e-8,
+    )
+
+
+def _call(problem: Any, args: Any, report: Array, decay: Array) -> None:
+    """Call the library, for a function with its own eval."""
+    library, made = _lib.get(), ctypes.c_int64()
+    if problem.cell is not None:
+        args.cell = handle(problem.cell, problem.dtype)
+    else:
+        evaluate = _lib.address(library.pards_python_eval)
+        _lib.call("pards_callable", problem.dim, _array.code(problem.dtype), evaluate, made)
+        args.cell = made.value
+    try:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            model = None if problem.model is None else id(problem.model)
+            tables = (_array.describe(report), _array.describe(decay))
+            _lib.call("pards_python_analyse", library.interpreter, model, args, *tables)
+    finally:
+        if made.value:
+            _lib.release(made.value)
+
+
+def _product(a: Any, b: Any) -> Any:
+    """a b, where nothing times infinity is nothing."""
+    with np.errstate(invalid="ignore"):
+        return _plain(np.where(np.equal(a, 0) | np.equal(b, 0), 0.0, np.multiply(a, b)))
+
+
+def _plain(value: Array) -> Any:
+    return float(value) if value.ndim == 0 else value
+
+
+def _short(value: Any) -> str:
+    values = np.atleast_1d(value)
+    return f"{values[0]:.3g}" + (", …" if values.size > 1 else "") if values.size else "-"
+
+
+def _chosen(default: float, rtol: float | None, merit_tol: float | None) -> tuple[float, bool]:
+    if rtol is not None and merit_tol is not None:
+        raise ValueError("predicted_iterations: merit_tol came with rtol, want one stopping rule")
+    name, value = ("merit_tol", merit_tol) if merit_tol is not None else ("rtol", default if rtol is None else rtol)
+    number = _array.number("predicted_iterations", name, value)
+    if not 0 < number < math.inf:
+        raise ValueError(f"predicted_iterations: {name} is {value}, want a finite number above 0")
+    return number, merit_tol is not None
+
+
+def _count(curve: Array, tolerance: float, steps: int, by_merit: bool) -> int:
+    """The first update after which a curve meets the test; beyond its end it goes on as its last iterates went."""
+    test = curve if by_merit else _estimated(curve)
+    with np.errstate(invalid="ignore"):
+        met = np.flatnonzero(test <= tolerance)
+    if met.size:
+        return min(int(met[0]), steps)
+    last, before = curve[-1], curve[-1 - min(_TAIL, len(curve) - 1)]
+    if not (math.isfinite(last) and 0 < last < before):
+        return steps
+    factor = (last / before) ** (1 / min(_TAIL, len(curve) - 1))
+    more = math.log(tolerance / last) / math.log(factor) if factor < 1 else math.inf
+    return int(min(len(curve) - 1 + math.ceil(min(more, steps)), steps))
+
+
+def _estimated(error: Array) -> Array:
+    """What the stopping test estimates at each iterate, an update being as large as the error before it."""
+    size = np.concatenate([[math.nan], error[:-1]])
+    estimate = np.full(len(error), math.nan)
+    with np.errstate(all="ignore"):
+        q = size[1:] / size[:-1]
+        for k in range(2, len(error)):
+            if size[k] == 0:
+                estimate[k] = 0
+            elif k == 2:
+                estimate[k] = size[k] / (1 - q[1]) if q[1] < 1 else math.inf
+            else:
+                worst = max(q[k - 1], q[k - 2])
+                estimate[k] = size[k] * worst / (1 - worst) if worst < 1 else math.inf
+    return estimate
+
+
+def _bound(numbers: list[float], tolerance: float, cap: int) -> int:
+    """How long the bound of Proposition 3 takes to fall to a tolerance."""
+    inverse, difference, lipschitz, e, radius = numbers
+    for k in range(cap):
+        if e <= tolerance:
+            return k
+        if not e < radius:
+            break
+        e = _product(inverse, difference) * e + _product(inverse, lipschitz) / 2 * e * e
+    return cap
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is expected of one method: a row of a `Comparison`.
+
+    Attributes:
+        method: the name.
+        iterations: updates until the stopping test is met; 0 for the plain loop.
+        seconds: of the whole solve; inf where the iterates overflow.
+        rate: Proposition 3's, on the pilot; NaN for the plain loop.
+        seconds_per_iteration: measured on the pilot, for the whole length; of the plain loop, of all of it.
+    """
+
+    method: str
+    iterations: int
+    seconds: float
+    rate: float
+    seconds_per_iteration: float
+
+
+class Comparison(Sequence[Prediction]):
+    """Methods from the one expected to be fastest to the slowest; `best` is the first, `pilot` how many steps were
+    looked at."""
+
+    def __init__(self, rows: list[Prediction], pilot: int, steps: int, lyapunov: float) -> None:
+        self.rows, self.pilot, self.steps, self.lyapunov = rows, pilot, steps, lyapunov
+
+    @property
+    def best(self) -> Prediction:
+        """The first."""
+        return self.rows[0]
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.rows[index]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        lines = [
+            f"{'method':<22}{'updates':>9}{'seconds':>11}{'rate':>11}",
+            *(f"{r.method:<22}{r.iterations:>9,}{r.seconds:>11.3g}{r.rate:>11.3g}" for r in self.rows),
+            f"predicted for {self.steps:,} steps from {self.pilot:,}; Lyapunov exponent {self.lyapunov:.3g} a step",
+        ]
+        return "\n".join(lines)
+
+
+def compare(
+    f: Cell | Callable[[Any, Any], Any],
+    x0: ArrayLike,
+    inputs: ArrayLike | None = None,
+    *,
+    methods: Sequence[str | Method] | None = None,
+    length: int | None = None,
+    guess: ArrayLike | None = None,
+    pilot: int = 512,
+    rtol: float | None = None,
+    merit_tol: float | None = None,
+    dtype: DTypeLike | None = None,
+    jac: Callable[[Any, Any], Any] | None = None,
+    diag: Callable[[Any, Any], Any] | None = None,
+    num_threads: int | None = None,
+) -> Comparison:
+    """Rank methods for a problem from a short pilot: the first steps of the first sequence.
+
+    Each method is analysed along the pilot's trajectory, and along its first quarter: how the predicted count grows
+    from that to the whole pilot is continued to T. Two updates of the pilot are timed. A prediction, not a promise:
+    what happens after the pilot is not seen.
+
+    Args:
+        f: as in `solve`; so are x0, inputs, length, guess, rtol, merit_tol, dtype, jac, diag and num_threads.
+        methods: names or objects; by default all that need no setting, those with full Jacobians for D up to 64.
+        pilot: how many steps to look at, at least 1.
+
+    Returns:
+        A `Comparison`, the fastest first.
+
+    Raises:
+        ValueError, TypeError: as `solve`.
+
+    Example:
+        >>> import pards
+        >>> p = pards.problems.gru(T=10000, D=4)
+        >>> ranked = pards.theory.compare(p.cell, p.x0, p.inputs, methods=["newton", "jacobi", "sequential"])
+        >>> len(ranked), ranked.best.seconds <= ranked[-1].seconds
+        (3, True)
+    """
+    pilot = _array.whole("compare", "pilot", pilot, 1, "a whole number of at least 1")
+    problem = _solve._problem(f, x0, inputs, guess, length, dtype, jac, diag)
+    T, W = problem.steps, min(problem.steps, pilot)
+    part = _Part(f, x0, inputs, guess, problem, {"jac": jac, "diag": diag} if problem.cell is None else {})
+    if methods is None:
+        dense = problem.dim <= 64
+        methods = [
+            name
+            for name, kind in _catalog.METHODS.items()
+            if name not in ("block_newton", "chord") and (dense or kind.derivative not in ("full", "rotated_diagonal"))
+        ]
+    loop = part.solve(W, "sequential", num_threads)
+    states, rows, lyapunov = loop.states, [], math.nan
+    for method in methods:
+        name = _solve._method(method)[0]
+        share = T / max(W, 1) * problem.size
+        if name == "sequential":
+            seconds = min(loop.seconds, part.solve(W, method, num_threads).seconds) * share
+            rows.append(Prediction(name, 0, seconds, math.nan, seconds))
+            continue
+        found = part.analyse(W, states, method)
+        lyapunov = found.lyapunov if W else math.nan
+        count = part.predicted(found, W, states, method, T, rtol, merit_tol)
+        once = min(part.solve(W, method, num_threads, max_iterations=2).seconds / 2 for _ in range(2)) * share
+        overflows = not np.isfinite(found.error).all()
+        rows.append(Prediction(name, count, math.inf if overflows else once * max(count, 1), found.rate, once))
+    return Comparison(sorted(rows, key=lambda r: r.seconds), W, T, lyapunov)
+
+
+class _Part:
+    """The first steps of the first sequence of a problem."""
+
+    def __init__(self, f: Any, x0: Any, inputs: Any, guess: Any, problem: Any, derivatives: dict[str, Any]) -> None:
+        self.f, self.derivatives, self.dtype = f, derivatives, problem.dtype
+        drive = 1 if problem.cell is not None and problem.cell.words else 2
+        self.x0 = _first(np.asarray(x0), 1)
+        self.inputs = None if inputs is None else _first(np.asarray(inputs), drive)
+        self.guess = None if guess is None else _first(np.asarray(guess), 2)
+        if self.x0.ndim == 0:
+            self.x0 = self.x0[None]
+
+    def cut(self, n: int) -> dict[str, Any]:
+        """The arguments of solve and analyse."""
+        return {
+            "inputs": None if self.inputs is None else self.inputs[:n],
+            "guess": None if self.guess is None else self.guess[:n],
+            "length": n if self.inputs is None else None,
+            "dtype": self.dtype,
+            **self.derivatives,
+        }
+
+    def solve(self, n: int, method: str | Method, num_threads: int | None = None, **options: Any) -> Any:
+        return _solve.solve(
+            self.f,
+            self.x0,
+            method=method,
+            device="cpu",
+            raise_on_failure=False,
+            num_threads=num_threads,
+            **self.cut(n),
+            **options,
+        )
+
+    def analyse(self, n: int, states: Array, method: str | Method) -> Analysis:
+        return analyse(self.f, self.x0, states=states[:n], method=method, **self.cut(n))
+
+    def predicted(
+        self,
+        found: Analysis,
+        n: int,
+        states: Array,
+        method: str | Method,
+        T: int,
+        rtol: float | None,
+        merit_tol: float | None,
+    ) -> int:
+        """The count for T steps from those for n and a quarter of them; of a merit, each has its share."""
+
+        def count(a: Analysis, steps: int) -> int:
+            own = None if merit_tol is None else merit_tol * steps / T
+            return cast(int, a.predicted_iterations(rtol, merit_tol=own))
+
+        whole, quarter = count(found, n), n // 4
+        if n == T or quarter < 1:
+            return whole
+        less = count(self.analyse(quarter, states, method), quarter)
+        power = min(max(math.log(max(whole, 1) / max(less, 1)) / math.log(n / quarter), 0.0), 1.0)
+        return min(math.ceil(whole * (T / n) ** power), T)
+
+
+def _first(array: Array, axes: int) -> Array:
+    """The first sequence of an array that may have a batch axis."""
+    return array[0] if array.ndim == axes + 1 else array
