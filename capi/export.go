@@ -403,7 +403,7 @@ func memory[T num.Float](args *C.pards_solve_args, bytes *C.double) error {
 }
 
 // columns is PARDS_COLUMNS.
-const columns = 8
+const columns = 9
 
 func solve[T num.Float](args *C.pards_solve_args) error {
 	const fn = "solve"
@@ -509,7 +509,7 @@ func options[T num.Float](args *C.pards_solve_args) (*core.Options[T], error) {
 func encode(args *C.pards_solve_args, s *core.Solution, report []float64) {
 	for i, r := range s.Results {
 		copy(report[i*columns:], []float64{float64(r.Iterations), float64(r.Status), r.Error, r.Merit, r.Residual, r.Update,
-			float64(r.Resets), float64(r.BadStep)})
+			float64(r.Resets), float64(r.BadStep), float64(r.Looped)})
 	}
 	args.window_used, args.seconds = C.int64_t(s.Window), C.double(s.Seconds)
 	write(&args.method_used[0], C.int64_t(len(args.method_used)), s.Method)
@@ -557,7 +557,7 @@ func pards_history_copy(h C.int64_t, part C.int32_t, out *C.pards_array, msg *C.
 			return check.Valuef(fn, "out", "is null", "an array", "")
 		}
 		dtype := int32(float64Type)
-		if part == partWindows {
+		if part != partTrace {
 			dtype = int64Type
 		}
 		shape, total, err := shapeOf(fn, "out", out, dtype, 8)
@@ -567,10 +567,10 @@ func pards_history_copy(h C.int64_t, part C.int32_t, out *C.pards_array, msg *C.
 		if !slices.Equal(shape, want) {
 			return check.Valuef(fn, "out", "has shape "+check.ShapeText(shape), check.ShapeText(want), "")
 		}
-		if part == partWindows {
-			history.copyWindows(elements[int64](out.data, total))
-		} else {
+		if part == partTrace {
 			history.copyTrace(elements[float64](out.data, total))
+		} else {
+			history.copyWindows(int(part), elements[int64](out.data, total))
 		}
 		return nil
 	})

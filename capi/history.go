@@ -10,11 +10,12 @@ import (
 
 // parts of enum pards_history_part.
 const (
-	partTrace   = 0
-	partWindows = 1
+	partTrace    = 0
+	partWindows  = 1
+	partAdvances = 2
 )
 
-// history is what a solve with trace leaves behind: the iterates' measures and the updates of each window, for each sequence.
+// history is what a solve with trace leaves behind: the iterates' measures and what each window did, for each sequence.
 type history struct {
 	results []method.Result
 	rows    int
@@ -32,14 +33,22 @@ func (h *history) shape(part int) ([]int, error) {
 	switch part {
 	case partTrace:
 		return []int{h.rows, len(h.results), 3}, nil
-	case partWindows:
+	case partWindows, partAdvances:
 		n := 0
-		if len(h.results) > 0 {
-			n = len(h.results[0].Windows)
+		for _, r := range h.results {
+			n = max(n, len(windowsOf(part, r)))
 		}
 		return []int{len(h.results), n}, nil
 	}
-	return nil, check.Valuef("history", "part", fmt.Sprintf("is %d", part), "0 (trace) or 1 (windows)", "")
+	return nil, check.Valuef("history", "part", fmt.Sprintf("is %d", part), "0 (trace), 1 (windows) or 2 (advances)", "")
+}
+
+// windowsOf returns the numbers of a part that has one for each window.
+func windowsOf(part int, r method.Result) []int {
+	if part == partAdvances {
+		return r.Advances
+	}
+	return r.Windows
 }
 
 // copyTrace writes (rows, B, 3), NaN after a sequence's end.
@@ -54,11 +63,12 @@ func (h *history) copyTrace(out []float64) {
 	}
 }
 
-// copyWindows writes (B, n).
-func (h *history) copyWindows(out []int64) {
+// copyWindows writes (B, n), 0 after a sequence's end.
+func (h *history) copyWindows(part int, out []int64) {
+	clear(out)
 	for b, r := range h.results {
-		for i, n := range r.Windows {
-			out[b*len(r.Windows)+i] = int64(n)
+		for i, v := range windowsOf(part, r) {
+			out[b*(len(out)/len(h.results))+i] = int64(v)
 		}
 	}
 }

@@ -150,9 +150,9 @@ typedef struct pards_scan_args {
     void *context;
 } pards_scan_args;
 
-/* The columns of pards_solve_args.report, one row a sequence. */
+/* The columns of pards_solve_args.report, one row a sequence; PARDS_LOOPED: how many of the last steps the plain loop made. */
 enum pards_report { PARDS_ITERATIONS = 0, PARDS_STATUS = 1, PARDS_ERROR = 2, PARDS_MERIT = 3, PARDS_RESIDUAL = 4, PARDS_UPDATE = 5,
-                    PARDS_RESETS = 6, PARDS_BAD_STEP = 7, PARDS_COLUMNS = 8 };
+                    PARDS_RESETS = 6, PARDS_BAD_STEP = 7, PARDS_LOOPED = 8, PARDS_COLUMNS = 9 };
 
 typedef struct pards_solve_args {
     int64_t size;               /* sizeof(pards_solve_args) */
@@ -169,21 +169,21 @@ typedef struct pards_solve_args {
     double atol;                /* NaN: not given */
     double merit_tol;           /* NaN: not given */
     int64_t max_iterations;     /* -1: not given */
-    int64_t window;             /* 0: none; -1: chosen */
-    double damping;
+    int64_t window;             /* 0: none; -1: windows that adapt */
+    double damping;             /* from 0 to 1; -1: as much as it takes */
     int64_t clip;
     const char *nonfinite;      /* "stop", "continue", "reset" */
     const char *device;         /* "auto", "cpu", "cuda", "cuda:N" */
     int64_t num_threads;        /* 0: as many as the process may use */
     int64_t seed;
-    int64_t trace;              /* 0: keep no history; 1: keep all of it; 2: the updates of each window alone */
+    int64_t trace;              /* 0: keep no history; 1: keep all of it; 2: that of the windows alone */
     pards_poll poll;            /* or NULL */
     void *context;              /* for poll and for a callable's eval */
     /* results */
     const pards_array *states;  /* (B, T, D) */
     const pards_array *report;  /* float64 (B, PARDS_COLUMNS); see enum pards_report */
     int64_t history;            /* handle, 0 without trace; released by the caller, also after PARDS_STOPPED */
-    int64_t window_used;        /* W; 0: none */
+    int64_t window_used;        /* W, the longest where windows adapt; 0: none */
     double seconds;
     char method_used[64];
     char device_used[64];
@@ -195,8 +195,10 @@ typedef struct pards_solve_args {
 enum pards_theory { PARDS_DIFFERENCE = 0, PARDS_INVERSE = 1, PARDS_LIPSCHITZ = 2, PARDS_LYAPUNOV = 3, PARDS_LYAPUNOV_ERROR = 4,
                     PARDS_START = 5, PARDS_THEORY_COLUMNS = 6 };
 
-/* What a history holds: float64 (rows, B, 3): merit, residual, update, NaN after a sequence's end; int64 (B, n): updates of each window. */
-enum pards_history_part { PARDS_TRACE = 0, PARDS_WINDOWS = 1 };
+/* What a history holds: float64 (rows, B, 3): merit, residual, update, NaN after a sequence's end; int64 (B, n): updates of each window,
+ * 0 after a sequence's end; int64 (B, n), where windows adapt: the steps that each took its sequence on, 0 where it was given up. */
+enum pards_history_part { PARDS_TRACE = 0, PARDS_WINDOWS = 1, PARDS_ADVANCES = 2 };
+
 /* For Python alone: the interpreter's own functions, passed by address so that the library needs no libpython. The calls below are
  * made with the GIL held, release it while pards works, and take it back to poll for signals and to call eval and progress.
  * A result of PARDS_CALLBACK or PARDS_STOPPED leaves the Python exception set. */

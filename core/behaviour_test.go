@@ -9,6 +9,8 @@ import (
 	"pards/core/cell"
 	"pards/core/check"
 	"pards/core/method"
+	"pards/core/method/methodtest"
+	"pards/core/num"
 	"pards/core/param"
 )
 
@@ -184,4 +186,59 @@ func TestScan(t *testing.T) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
+}
+
+// crossing is a chain of a double well, driven hard, from a guess that lies uphill: whole, its iterates overflow.
+func crossing[T num.Float](t *testing.T, steps int) (p *core.Problem[T], want []T) {
+	c, err := cell.New("langevin", param.Values[T]{"means": {Shape: []int{2, 1}, Data: []T{-1, 1}},
+		"precisions": {Shape: []int{2, 1, 1}, Data: []T{6, 6}}, "log_weights": {Shape: []int{2}, Data: make([]T, 2)}, "step_size": {Number: 0.02}})
+	must(t, err)
+	u, guess := make([]T, steps), make([]T, steps)
+	for i := range u {
+		u[i] = T(math.Sin(float64(i*i%97)) * 1.5)
+	}
+	p = &core.Problem[T]{Cell: c, Batch: 1, Length: steps, X0: core.Host([]T{0}), Inputs: core.Host(u, steps, 1), Guess: core.Host(guess, steps, 1)}
+	return p, methodtest.Loop(t, p)
+}
+
+// A solve that overflows whole converges in windows that adapt, and by damping that adapts; what was given up is told.
+func TestGlobalised(t *testing.T) { globalised[float32](t); globalised[float64](t) }
+
+func globalised[T num.Float](t *testing.T) {
+	p, want := crossing[T](t, 4000)
+	for _, c := range []struct {
+		window  int
+		damping float64
+		ok      bool
+	}{{0, 0, false}, {core.Auto, 0, true}, {0, core.Auto, true}, {core.Auto, core.Auto, true}} {
+		o, states := core.Defaults[T](), make([]T, len(want))
+		o.Method, o.Window, o.Damping, o.Trace = "quasi_newton", c.window, c.damping, true
+		s, err := core.Solve(core.CPU[T]{}, p, &o, core.Host(states))
+		must(t, err)
+		r := s.Results[0]
+		if r.Status.Success() != c.ok {
+			t.Errorf("window %d, damping %v: %s after %d updates", c.window, c.damping, r.Status, r.Iterations)
+		}
+		if d := apart(states, want); c.ok && !(d < 1e-3) {
+			t.Errorf("window %d, damping %v: %v from the loop", c.window, c.damping, d)
+		}
+		updates, on := 0, 0
+		for i, k := range r.Windows {
+			updates += k
+			if c.window == core.Auto {
+				on += r.Advances[i]
+			}
+		}
+		if updates != r.Iterations || len(r.Trace) != updates+len(r.Windows) || c.window == core.Auto && on != p.Length {
+			t.Errorf("%d updates in windows of %v, which advance by %v, %d rows of trace", r.Iterations, r.Windows, r.Advances, len(r.Trace))
+		}
+	}
+}
+
+// apart is the largest difference.
+func apart[T num.Float](a, b []T) (most float64) {
+	for i, v := range a {
+		most = num.Max(most, math.Abs(float64(v-b[i])))
+	}
+	return most
 }

@@ -46,6 +46,9 @@ type Problem[T num.Float] struct {
 	Batch, Length int
 }
 
+// Auto is a window or a damping that adapts to how the iteration goes.
+const Auto = -1
+
 // Options are the settings of Solve. NaN and -1 mean that a number was not given.
 type Options[T num.Float] struct {
 	Method        string // a registered name, or "auto"
@@ -53,8 +56,8 @@ type Options[T num.Float] struct {
 	Rtol, Atol    float64
 	MeritTol      float64
 	MaxIterations int
-	Window        int // 0: none; -1: chosen
-	Damping       float64
+	Window        int     // 0: none; Auto: windows that adapt
+	Damping       float64 // Auto: as much as it takes
 	Clip          bool
 	Nonfinite     string
 	NumThreads    int // 0: as many as the process may use
@@ -164,7 +167,11 @@ func (p *Problem[T]) inputs(dims *check.Dims) ([]T, int, error) {
 // check turns options into those that methods work with.
 func (o *Options[T]) check(p *method.Problem[T]) (method.Options, error) {
 	const fn = "solve"
-	m := method.Options{Damping: o.Damping, Clip: o.Clip, Nonfinite: method.Policy(o.Nonfinite), Seed: o.Seed, Trace: o.Trace, Progress: o.Progress}
+	m := method.Options{Damping: o.Damping, Clip: o.Clip, Nonfinite: method.Policy(o.Nonfinite), Seed: o.Seed, Trace: o.Trace, Progress: o.Progress,
+		AutoWindow: o.Window == Auto, AutoDamping: o.Damping == Auto}
+	if m.AutoDamping {
+		m.Damping = 0
+	}
 	merit := !math.IsNaN(o.MeritTol)
 	switch {
 	case merit && !(math.IsNaN(o.Rtol) && math.IsNaN(o.Atol)):
@@ -177,10 +184,10 @@ func (o *Options[T]) check(p *method.Problem[T]) (method.Options, error) {
 		return m, check.Valuef(fn, "atol", fmt.Sprintf("is %v", o.Atol), "a finite number of at least 0", "")
 	case o.MaxIterations < -1:
 		return m, check.Valuef(fn, "max_iterations", fmt.Sprintf("is %d", o.MaxIterations), "at least 0", "")
-	case o.Window < -1:
+	case o.Window < Auto:
 		return m, check.Valuef(fn, "window", fmt.Sprintf("is %d", o.Window), `at least 1, "auto", or None`, "")
-	case !(o.Damping >= 0 && o.Damping <= 1):
-		return m, check.Valuef(fn, "damping", fmt.Sprintf("is %v", o.Damping), "a number from 0 to 1", "A is scaled by 1 - damping")
+	case !(o.Damping >= 0 && o.Damping <= 1 || o.Damping == Auto):
+		return m, check.Valuef(fn, "damping", fmt.Sprintf("is %v", o.Damping), `a number from 0 to 1, or "adaptive"`, "A is scaled by 1 - damping")
 	case o.NumThreads < 0:
 		return m, check.Valuef(fn, "num_threads", fmt.Sprintf("is %d", o.NumThreads), "at least 1, or None", "")
 	}
@@ -201,20 +208,20 @@ func (o *Options[T]) check(p *method.Problem[T]) (method.Options, error) {
 	return m, nil
 }
 
-// The windows that window="auto" takes: long enough to fill the blocks of a native cell or to pay for a call into the caller's
+// The longest windows that window="auto" takes: long enough to fill the blocks of a native cell or to pay for a call into the caller's
 // language, short enough that a window's iterates stay in cache.
 const (
 	nativeWindow = 1024
 	callerWindow = 8192
 )
 
-// window returns the length of the windows, at least 1.
+// window returns the length of the windows, of the longest where they adapt; at least 1.
 func (o *Options[T]) window(p *method.Problem[T]) int {
 	w := o.Window
 	switch {
-	case w == -1 && cell.IsCaller(p.Cell):
+	case w == Auto && cell.IsCaller(p.Cell):
 		w = callerWindow
-	case w == -1 && !cell.IsAffine(p.Cell):
+	case w == Auto && !cell.IsAffine(p.Cell):
 		w = nativeWindow
 	case w <= 0:
 		w = p.Steps

@@ -2,6 +2,7 @@ package method
 
 import (
 	"math"
+	"slices"
 
 	"pards/core/cell"
 	"pards/core/internal/par"
@@ -28,6 +29,7 @@ type state[T num.Float] struct {
 	status       Status
 	result       *Result
 	windowUpdate float64
+	globalised
 }
 
 // group is the sequences iterated together, through one window after another.
@@ -42,6 +44,7 @@ type group[T num.Float] struct {
 	rows      int // rows of a block
 	panel     int // blocks of a panel
 	steps     int // of the window in hand
+	pace      pace
 	active    []*Sequence[T]
 	buf       *buffers[T]
 	kept      []T // see Block.Kept
@@ -70,11 +73,12 @@ const (
 func (j *Job[T]) newGroup(w *par.Worker) *group[T] {
 	g := &group[T]{Job: j, w: w, declared: j.Method.Structure(), whole: cell.IsCaller(j.Cell), affine: cell.IsAffine(j.Cell)}
 	g.structure = g.declared
-	if r, ok := g.declared.(lds.Restrainable[T]); ok && j.Damping != 0 {
+	if r, ok := g.declared.(lds.Restrainable[T]); ok && (j.Damping != 0 || j.AutoDamping) {
 		g.structure = r.Damped()
 	}
 	_, prepares := j.Method.(Preparer[T])
-	g.fused = !g.whole && !prepares
+	g.fused = !g.whole && !prepares && !j.AutoDamping
+	g.pace = newPace(j.Options)
 	g.rows, g.panel = layout(j.Problem, g.structure.Len(j.Dim), j.Window)
 	if _, ok := j.Method.(smoother[T]); ok {
 		g.affine, g.panel = false, panelOfWindow(g.rows, j.Window)
@@ -131,41 +135,63 @@ func Need[T num.Float](p *Problem[T], m Method[T], full bool, workers, w int) fl
 		float64(evaluating*rows)*(12*d+jacobian))
 }
 
-// solveGroup takes its members through the windows, each from the converged end of the last.
+// solveGroup takes its members through the windows.
 func (j *Job[T]) solveGroup(w *par.Worker, members []int) error {
 	g := j.newGroup(w)
 	seqs := make([]*Sequence[T], len(members))
 	for i, m := range members {
 		r := &j.Results[m]
-		*r = Result{BadStep: -1, Update: math.NaN(), Windows: make([]int, j.windows())}
-		if j.Steps == 0 {
-			continue
+		*r = j.begun()
+		if j.Steps > 0 {
+			seqs[i] = &Sequence[T]{Index: m, state: state[T]{result: r, start: j.x0(m)}}
 		}
-		r.Residual = math.Inf(-1)
-		seqs[i] = &Sequence[T]{Index: m, state: state[T]{result: r, start: j.x0(m)}}
 	}
 	if j.Steps == 0 {
 		return nil
 	}
 	g.take(len(members))
 	defer g.giveBack()
-	for first := 0; first < j.Steps && len(seqs) > 0; first += j.Window {
-		g.steps = min(j.Window, j.Steps-first)
-		for i, s := range seqs {
-			g.open(s, first, g.buf.next[i*g.Window*g.Dim:][:g.steps*g.Dim])
+	_, err := g.through(seqs, 0, j.Steps)
+	return err
+}
+
+// through takes sequences from one step to another, window after window, each from the converged end of the last, and returns those that
+// got there. Those that gave a window up go through it in shorter ones and join the others at its end.
+func (g *group[T]) through(seqs []*Sequence[T], first, to int) ([]*Sequence[T], error) {
+	for first < to && len(seqs) > 0 {
+		steps := min(g.pace.length, to-first)
+		g.steps = steps
+		if err := g.open(seqs, first); err != nil {
+			return nil, err
 		}
 		if err := g.window(seqs); err != nil {
-			return err
+			return nil, err
 		}
-		still := seqs[:0]
+		var on, behind []*Sequence[T]
 		for _, s := range seqs {
-			if g.close(s, first); s.status.Success() {
-				still = append(still, s)
+			switch err := g.close(s, first); {
+			case err != nil:
+				return nil, err
+			case s.short:
+				behind = append(behind, s)
+			case s.status.Success():
+				on = append(on, s)
 			}
 		}
-		seqs = still
+		if g.AutoWindow {
+			g.pacing(steps, seqs, behind)
+		}
+		if len(behind) > 0 {
+			caught, err := g.through(behind, first, first+steps)
+			if err != nil {
+				return nil, err
+			}
+			on = append(on, caught...)
+			slices.SortFunc(on, func(a, b *Sequence[T]) int { return a.Index - b.Index })
+		}
+		first, seqs = first+steps, on
 	}
-	return nil
+	return seqs, nil
 }
 
 // take gets the group's buffers.
@@ -198,53 +224,90 @@ func (g *group[T]) giveBack() {
 func (g *group[T]) begin(s *Sequence[T], first int) {
 	d := g.Dim
 	s.First, s.Window, s.K = first, first/g.Window, 0
+	if g.AutoWindow {
+		s.Window = len(s.result.Windows)
+	}
 	s.scale, s.res, s.move = make(extent, d), make(extent, d), make(extent, d)
 	s.nextScale, s.nextMove = make(extent, d), make(extent, d)
 	s.carry = make([]T, d)
-	s.finite, s.done, s.settled, s.sizes = true, false, false, updates{}
+	s.finite, s.done, s.settled, s.short, s.sizes, s.damping = true, false, false, false, updates{}, 0
 	s.windowUpdate = math.NaN()
 }
 
-// open starts a sequence's window at its guess.
-func (g *group[T]) open(s *Sequence[T], first int, next []T) {
+// open starts a window at its guess.
+func (g *group[T]) open(seqs []*Sequence[T], first int) error {
+	for i, s := range seqs {
+		if g.begin(s, first); g.remote == nil {
+			g.fill(s, g.buf.next[i*g.Window*g.Dim:][:g.steps*g.Dim])
+		}
+	}
+	if g.remote != nil {
+		return g.remote.Open(seqs, first, g.steps)
+	}
+	return nil
+}
+
+// home returns where the states of the window in hand belong.
+func (g *group[T]) home(s *Sequence[T]) []T {
+	return g.States[s.Index*g.Steps*g.Dim:][s.First*g.Dim : (s.First+g.steps)*g.Dim]
+}
+
+// fill writes a sequence's guess: what is left of a longer window, the given one, or the first state.
+func (g *group[T]) fill(s *Sequence[T], next []T) {
 	d := g.Dim
-	g.begin(s, first)
-	s.x, s.next = g.States[s.Index*g.Steps*d:][first*d:(first+g.steps)*d], next
+	s.x, s.next = g.home(s), next
 	for lo := 0; lo < g.steps && !g.w.Stopped(); lo += openRows { // in pieces: first touching much memory takes long
 		hi := min(lo+openRows, g.steps)
 		x := s.x[lo*d : hi*d]
-		if g.Guess != nil {
-			copy(x, g.guess(s.Index, first+lo, first+hi))
-		} else {
+		switch {
+		case s.left:
+		case g.Guess != nil && !s.misled:
+			copy(x, g.guess(s.Index, s.First+lo, s.First+hi))
+		default:
 			repeat(x, s.start[:d])
 		}
 		widen(s.scale, x)
 	}
+	s.left = false
 	if o, ok := g.Method.(Opener[T]); ok {
 		o.Open(s, g.steps)
 	}
 }
 
-// close files a sequence's window in its result.
-func (g *group[T]) close(s *Sequence[T], first int) {
-	d := g.Dim
-	if home := g.States[s.Index*g.Steps*d:][first*d : (first+g.steps)*d]; &home[0] != &s.x[0] {
+// close files a sequence's window in its result, or gives it up.
+func (g *group[T]) close(s *Sequence[T], first int) error {
+	g.file(s)
+	fill := !s.short && !s.status.Success() && s.status != Interrupted && first+g.steps < g.Steps
+	switch {
+	case g.remote != nil && s.short:
+		return nil
+	case g.remote != nil:
+		return g.remote.Close(s, fill)
+	case s.short:
+		g.leave(s)
+		return nil
+	}
+	if home := g.home(s); &home[0] != &s.x[0] {
 		copy(home, s.x)
 		s.x = home
 	}
-	g.file(s)
-	s.start = s.x[(g.steps-1)*d:]
-	if !s.status.Success() && s.status != Interrupted && first+g.steps < g.Steps {
+	if s.start = s.x[(g.steps-1)*g.Dim:]; fill {
 		g.fillGuess(s.Index, first+g.steps)
 	}
+	return nil
 }
 
 // file adds what became of a window to the sequence's result.
 func (g *group[T]) file(s *Sequence[T]) {
 	r := s.result
-	r.Status = max(r.Status, s.status)
 	r.Iterations += s.K
-	r.Windows[s.Window] = s.K
+	if g.AutoWindow {
+		r.Windows, r.Advances = append(r.Windows, 0), append(r.Advances, 0)
+	}
+	if r.Windows[s.Window] = s.K; s.short {
+		return
+	}
+	r.Status = max(r.Status, s.status)
 	r.Merit += s.merit
 	r.Error += s.error
 	r.Residual = num.Max(r.Residual, s.res.top())
@@ -252,6 +315,14 @@ func (g *group[T]) file(s *Sequence[T]) {
 		r.Update = s.windowUpdate
 	} else {
 		r.Update = num.Max(r.Update, s.windowUpdate)
+	}
+	if !s.status.Success() {
+		return
+	}
+	r.Done = s.First + g.steps
+	r.solved.Error, r.solved.Merit, r.solved.Residual, r.solved.Update = r.Error, r.Merit, r.Residual, r.Update
+	if g.AutoWindow {
+		r.Advances[s.Window] = g.steps
 	}
 }
 
@@ -262,11 +333,14 @@ func (g *group[T]) window(seqs []*Sequence[T]) error {
 		if err := g.sweep(true, g.fused); err != nil {
 			return err
 		}
+		back := false
 		for _, s := range g.active {
 			g.test(s)
+			back = g.AutoDamping && g.takeBack(s) || back
 		}
+		g.giveUp()
 		if g.drop(); len(g.active) > 0 && !g.fused {
-			if err := g.update(); err != nil {
+			if err := g.update(back); err != nil {
 				return err
 			}
 		}
@@ -292,14 +366,43 @@ func (g *group[T]) interrupted() bool {
 	return true
 }
 
-// update makes the next iterates where evaluating has not made them already.
-func (g *group[T]) update() error {
+// giveUp ends all sequences where the solve is to end.
+func (g *group[T]) giveUp() {
+	if g.GiveUp == nil || len(g.active) == 0 || !g.GiveUp(g.active[0].First) {
+		return
+	}
+	for _, s := range g.active {
+		if !s.done {
+			s.done, s.status = true, MaxIterations
+		}
+	}
+}
+
+// update makes the next iterates where evaluating has not made them already. Where some sequences went back to the iterate before, what is
+// kept of f is of another.
+func (g *group[T]) update(back bool) error {
+	if back && g.whole {
+		if err := g.sweep(true, false); err != nil {
+			return err
+		}
+	}
 	if p, ok := g.Method.(Preparer[T]); ok && g.remote == nil {
 		if err := p.Prepare(&Pass[T]{g: g}); err != nil || g.interrupted() {
 			return err
 		}
 	}
-	return g.sweep(false, true)
+	for {
+		if err := g.sweep(false, true); err != nil || !g.AutoDamping || g.interrupted() {
+			return err
+		}
+		again := false
+		for _, s := range g.active {
+			again = s.badRow >= 0 && s.dampMore() || again
+		}
+		if !again {
+			return nil
+		}
+	}
 }
 
 // drop removes the sequences that are done. Where f of all of them is kept for the update, it moves up.
@@ -340,7 +443,7 @@ func (g *group[T]) sweep(evaluate, update bool) error {
 
 func (s *state[T]) begin(evaluate, update bool) {
 	if evaluate {
-		s.sumSquares = 0
+		s.sumSquares, s.exact = 0, 0
 		clear(s.res)
 	}
 	if update {
@@ -367,13 +470,16 @@ func (g *group[T]) sweepPanels(s *Sequence[T], evaluate, update bool) error {
 		if g.interrupted() {
 			return nil
 		}
-		for _, m := range measures[:count] {
+		for i, m := range measures[:count] {
 			if m.err != nil {
 				return m.err
 			}
 			if evaluate {
 				s.sumSquares += m.squares
 				s.res.merge(m.res)
+				if s.exact == from+i*g.rows {
+					s.exact += m.exact
+				}
 			}
 		}
 		if update {
@@ -387,6 +493,7 @@ func (g *group[T]) sweepPanels(s *Sequence[T], evaluate, update bool) error {
 type measure struct {
 	squares float64
 	res     extent
+	exact   int // rows at its beginning that satisfy the model to rounding
 	err     error
 }
 
@@ -420,7 +527,10 @@ func (g *group[T]) block(w *par.Worker, s *Sequence[T], scratch *cell.Arena[T], 
 	}
 	if evaluate {
 		clear(m.res)
-		m.squares = residual(m.res, s.x[lo*d:hi*d], f)
+		m.squares, m.exact = residual(m.res, s.x[lo*d:hi*d], f), 0
+		if g.AutoWindow || g.AutoDamping {
+			m.exact = exact(s.x[lo*d:hi*d], f, d, g.Atol/g.Rtol)
+		}
 	}
 }
 
@@ -465,7 +575,11 @@ func (g *group[T]) linearise(w *par.Worker, b *Block[T]) error {
 			r.Clip(b.A[at:at+n], g.Dim)
 		}
 	}
-	if g.Damping != 0 {
+	switch {
+	case g.AutoDamping:
+		n := g.structure.Len(g.Dim)
+		b.Each(func(s *Sequence[T], from, to int) { r.Scale(b.A[from*n:to*n], b.A[from*n:to*n], T(1-s.damping)) })
+	case g.Damping != 0:
 		r.Scale(b.A, b.A, T(1-g.Damping))
 	}
 	return nil
@@ -599,6 +713,8 @@ func (g *group[T]) test(s *Sequence[T]) {
 		s.status = Converged
 	case math.IsInf(s.error, 1) && before && s.settled: // updates grow, and two iterates satisfy the model to rounding
 		s.status, s.error = Floor, s.sizes.last[2]
+	case g.AutoWindow && g.steps > 1 && s.K >= min(g.cap(), patience):
+		s.short = true
 	case s.K >= g.cap() && s.finite:
 		s.status = MaxIterations
 	case s.K >= g.cap():
@@ -635,7 +751,7 @@ func (g *group[T]) accept(s *Sequence[T]) error {
 		}
 		switch g.Nonfinite {
 		case Stop:
-			s.done, s.status = true, Nonfinite
+			s.done, s.status, s.short = true, Nonfinite, g.AutoWindow && g.steps > 1
 			return nil
 		case Reset:
 			if err := g.reset(s); err != nil {
@@ -644,6 +760,7 @@ func (g *group[T]) accept(s *Sequence[T]) error {
 		}
 	}
 	s.finite = s.badRow < 0
+	s.former = record{s.merit, s.exact}
 	s.x, s.next = s.next, s.x
 	if g.remote != nil {
 		if err := g.remote.Accept(s); err != nil {
@@ -686,6 +803,6 @@ func (g *group[T]) reset(s *Sequence[T]) error {
 // report keeps the progress up to date.
 func (g *group[T]) report(s *Sequence[T]) {
 	if g.Progress != nil {
-		g.Progress.set(Report{Iteration: s.K, Window: s.Window, Windows: g.windows(), Sequences: len(g.active), Merit: s.merit})
+		g.Progress.set(Report{Iteration: s.K, Window: s.Window, Windows: max(g.windows(), s.Window+1), Sequences: len(g.active), Merit: s.merit})
 	}
 }

@@ -1,6 +1,7 @@
 package method
 
 import (
+	"math"
 	"sync"
 
 	"pards/core/cell"
@@ -48,14 +49,18 @@ var Policies = []string{string(Stop), string(Continue), string(Reset)}
 // Options are the settings of a solve that do not depend on the method.
 type Options struct {
 	Tolerances
-	Window    int // steps; at least 1
-	Damping   float64
-	Clip      bool
-	Nonfinite Policy
-	Seed      uint64
-	Trace     bool
+	Window  int // steps; at least 1
+	Damping float64
+	// AutoWindow: Window is the longest; windows that fail are solved in shorter ones. AutoDamping: A is damped where iterates get worse.
+	AutoWindow, AutoDamping bool
+	Clip                    bool
+	Nonfinite               Policy
+	Seed                    uint64
+	Trace                   bool
 	// Progress, if not nil, is kept up to date.
 	Progress *Progress
+	// GiveUp, if not nil, is asked between updates of a Caller, with the steps that are done: true ends the solve where it is.
+	GiveUp func(done int) bool
 }
 
 // Progress is how far a solve has come, as the last sequence to report has it.
@@ -88,9 +93,13 @@ type Result struct {
 	Status                         Status
 	Iterations                     int
 	Windows                        []int // updates of each window
+	Advances                       []int // with AutoWindow: the steps that each window took the sequence on, 0 where it was given up
+	Done                           int   // the steps that are solved: where the plain loop may take over
+	Looped                         int   // the steps that the plain loop made
 	Error, Merit, Residual, Update float64
 	Resets, BadStep                int
 	Trace                          []Row
+	solved                         struct{ Error, Merit, Residual, Update float64 } // of the steps that are done
 }
 
 // Row is one iterate: its merit, largest residual and the largest element of the update that led to it (NaN for a guess).
@@ -163,7 +172,19 @@ func (j *Job[T]) abandon(m int) {
 	j.Results[m] = Result{Status: Interrupted, BadStep: -1, Windows: make([]int, j.windows())}
 }
 
-// windows returns how many windows a sequence has.
+// begun is the result of a sequence that an iteration is about to solve.
+func (j *Job[T]) begun() Result {
+	r := Result{BadStep: -1, Update: math.NaN(), Windows: []int{}}
+	if !j.AutoWindow {
+		r.Windows = make([]int, j.windows())
+	}
+	if j.Steps > 0 {
+		r.Residual = math.Inf(-1)
+	}
+	return r
+}
+
+// windows returns how many windows a sequence has, where none is given up.
 func (j *Job[T]) windows() int { return (j.Steps + j.Window - 1) / j.Window }
 
 // fillGuess writes the guess to the states from a step on: what stays there if no window gets that far.

@@ -1,8 +1,6 @@
 package method
 
 import (
-	"math"
-
 	"pards/core/internal/par"
 	"pards/core/num"
 )
@@ -44,41 +42,15 @@ func (s *Sequence[T]) SetUpdate(scale, move []float64, badRow int) {
 // RunRemote solves the sequences of the batch named by members by the arithmetic of a Remote, all of them together.
 func RunRemote[T num.Float](p *Problem[T], o Options, m Method[T], remote Remote[T], poll func() bool, results []Result, members []int) error {
 	j := &Job[T]{Problem: p, Options: o, Method: m, Worker: par.New(1, poll), Results: results}
-	g := &group[T]{Job: j, w: j.Worker, remote: remote}
+	g := &group[T]{Job: j, w: j.Worker, remote: remote, pace: newPace(o)}
 	seqs := make([]*Sequence[T], len(members))
 	for i, k := range members {
 		r := &j.Results[k]
-		*r = Result{BadStep: -1, Update: math.NaN(), Windows: make([]int, j.windows())}
-		if j.Steps > 0 {
-			r.Residual = math.Inf(-1)
-		}
+		*r = j.begun()
 		seqs[i] = &Sequence[T]{Index: k, state: state[T]{result: r}}
 	}
-	for first := 0; first < j.Steps && len(seqs) > 0; first += j.Window {
-		g.steps = min(j.Window, j.Steps-first)
-		for _, s := range seqs {
-			g.begin(s, first)
-		}
-		if err := remote.Open(seqs, first, g.steps); err != nil {
-			return err
-		}
-		if err := g.window(seqs); err != nil {
-			return err
-		}
-		still := seqs[:0]
-		for _, s := range seqs {
-			g.file(s)
-			fill := !s.status.Success() && s.status != Interrupted && first+g.steps < g.Steps
-			if err := remote.Close(s, fill); err != nil {
-				return err
-			}
-			if s.status.Success() {
-				still = append(still, s)
-			}
-		}
-		seqs = still
-	}
-	return nil
+	_, err := g.through(seqs, 0, j.Steps)
+	return err
 }
 
 // sweepRemote is sweep where a Remote does the work.

@@ -2,6 +2,7 @@ package method
 
 import (
 	"math"
+	"slices"
 
 	"pards/core/cell"
 	"pards/core/internal/par"
@@ -27,29 +28,50 @@ func (sequential[T]) Linearise(*Block[T]) error { panic("pards: bug: sequential 
 // together is how many sequences of a native cell step side by side.
 const together = 8
 
-// Run steps through time, some sequences side by side; all of them for a Caller, whose every call is dear.
+// Run steps through time from where another method came to, some sequences side by side; all of them for a Caller, whose every call is dear.
 func (sequential[T]) Run(j *Job[T], members []int) error {
 	size := together
 	if cell.IsCaller(j.Cell) {
 		size = max(len(members), 1)
 	}
-	count := (len(members) + size - 1) / size
-	errs := make([]error, count)
-	run := func(w *par.Worker, i int) {
-		errs[i] = j.loop(w, members[i*size:min((i+1)*size, len(members))])
-	}
-	j.Worker.For(count, 1+int((1<<14)/(1+float64(j.Steps)*float64(j.Dim*size))), run)
 	for _, m := range members {
-		if j.Results[m].Windows == nil {
-			j.abandon(m)
-		}
+		j.takeOver(m)
 	}
+	parts := j.level(members, size)
+	errs := make([]error, len(parts))
+	run := func(w *par.Worker, i int) { errs[i] = j.loop(w, parts[i]) }
+	j.Worker.For(len(parts), 1+int((1<<14)/(1+float64(j.Steps)*float64(j.Dim*size))), run)
 	for _, err := range errs {
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// takeOver makes a result that of the steps that are done; until the others are, the sequence counts as interrupted.
+func (j *Job[T]) takeOver(m int) {
+	r := &j.Results[m]
+	if r.Windows == nil {
+		*r = Result{BadStep: -1, Windows: make([]int, j.windows())}
+	}
+	if r.Error, r.Merit, r.Residual, r.Update = r.solved.Error, r.solved.Merit, r.solved.Residual, r.solved.Update; r.Done == 0 {
+		r.Update = math.NaN()
+	}
+	r.Status, r.BadStep, r.Looped = Interrupted, -1, j.Steps-r.Done
+}
+
+// level cuts members into parts of at most some that are equally far.
+func (j *Job[T]) level(members []int, size int) (parts [][]int) {
+	members = slices.Clone(members)
+	done := func(m int) int { return j.Results[m].Done }
+	slices.SortStableFunc(members, func(a, b int) int { return done(a) - done(b) })
+	for from, i := 0, 1; i <= len(members); i++ {
+		if i == len(members) || i-from == size || done(members[i]) != done(members[from]) {
+			parts, from = append(parts, members[from:i]), i
+		}
+	}
+	return parts
 }
 
 // progress reports the step that some sequences have come to.
@@ -59,27 +81,26 @@ func (j *Job[T]) progress(step, sequences int) {
 	}
 }
 
-// loop steps a few sequences through all of time.
+// loop steps a few sequences from where they are to the end.
 func (j *Job[T]) loop(w *par.Worker, members []int) error {
 	d, m, n := j.Dim, j.Inputs, len(members)
 	scratch := j.arena()
 	defer j.putArena(scratch)
 	x, u, y := make([]T, n*d), make([]T, n*m), make([]T, n*d)
 	index := make([]int64, n)
+	first := j.Results[members[0]].Done
 	for i, s := range members {
-		copy(x[i*d:], j.x0(s))
+		if copy(x[i*d:], j.x0(s)); first > 0 {
+			copy(x[i*d:(i+1)*d], j.States[(s*j.Steps+first-1)*d:])
+		}
 		index[i] = int64(s)
-		j.Results[s] = Result{BadStep: -1, Update: math.NaN(), Windows: make([]int, j.windows())}
 	}
 	every := min(max(1<<16/(n*d*(d+m)+1), 1), 64) // steps between two looks at whether to stop
-	for t := range j.Steps {
+	for t := first; t < j.Steps; t++ {
 		if t%every == 0 {
 			j.progress(t, n)
 		}
 		if t%every == 0 && w.Stopped() {
-			for _, s := range members {
-				j.Results[s].Status = Interrupted
-			}
 			return nil
 		}
 		for i, s := range members {
@@ -96,8 +117,9 @@ func (j *Job[T]) loop(w *par.Worker, members []int) error {
 		x, y = y, x
 	}
 	for _, s := range members {
+		r := &j.Results[s]
+		r.Status, r.Done = Converged, j.Steps
 		if bad := num.FirstNonFinite(j.States[s*j.Steps*d : (s+1)*j.Steps*d]); bad >= 0 {
-			r := &j.Results[s]
 			r.Status, r.BadStep, r.Error, r.Merit, r.Residual = Nonfinite, bad/d, math.NaN(), math.Inf(1), math.Inf(1)
 		}
 	}

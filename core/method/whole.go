@@ -20,7 +20,10 @@ func (g *group[T]) sweepWhole(evaluate, update bool) error {
 		}
 		g.w.For(len(g.active), 1+(1<<16)/(n*d), func(_ *par.Worker, i int) {
 			s := g.active[i]
-			s.sumSquares = residual(s.res, s.x, b.Y[i*n*d:(i+1)*n*d])
+			f := b.Y[i*n*d : (i+1)*n*d]
+			if s.sumSquares = residual(s.res, s.x, f); g.AutoWindow || g.AutoDamping {
+				s.exact = exact(s.x, f, d, g.Atol/g.Rtol)
+			}
 		})
 	}
 	if g.interrupted() || !update { // a loop that was stopped has measured nothing

@@ -60,7 +60,7 @@ func Read[T num.Float](fn string, fields []Field, values Values[T]) *Reader[T] {
 	for _, f := range fields {
 		names = append(names, f.Name)
 		if _, ok := values[f.Name]; !ok && f.Default == "" {
-			r.fail(check.Valuef(fn, f.Name, "is missing", shapeWanted(f), ""))
+			r.fail(check.Valuef(fn, f.Name, "is missing", shapeWanted(f), fmt.Sprintf("give %s(%s=...)", fn, f.Name)))
 		}
 	}
 	for name := range values {

@@ -55,8 +55,11 @@ class Solution:
         trace: the history of the iteration, None unless asked for.
         resets: how many components were set back to the guess, see nonfinite="reset".
         bad_step: index into states of the first row that overflowed, -1 if none did.
-        window_iterations: (n,) or (B, n), updates of each window.
-        window: the length of the windows, None where the whole was solved at once.
+        looped: how many of the last steps the plain loop made: all of them, or what the method before left.
+        window_iterations: (n,) or (B, n), updates of each window, 0 after a sequence's end.
+        window_advances: with `window="auto"` (n,) or (B, n): how many steps each window took its sequence on, 0 where it
+            was given up for shorter ones; None else.
+        window: the length of the windows, of the longest where they adapt; None where the whole was solved at once.
         reason: why `method="auto"` chose the method, and `device="auto"` a GPU for arrays on the host; "" where the
             caller chose.
     """
@@ -75,7 +78,9 @@ class Solution:
     trace: Trace | None
     resets: Any
     bad_step: Any
+    looped: Any
     window_iterations: Array
+    window_advances: Array | None
     window: int | None
     reason: str = field(default="")
 

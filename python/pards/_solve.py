@@ -26,6 +26,7 @@ _REPORT: dict[str, type] = {
     "update": float,
     "resets": int,
     "bad_step": int,
+    "looped": int,
 }
 
 
@@ -42,7 +43,7 @@ def solve(
     merit_tol: float | None = None,
     max_iterations: int | None = None,
     window: int | Literal["auto"] | None = None,
-    damping: float = 0.0,
+    damping: float | Literal["adaptive"] = 0.0,
     clip: bool = False,
     nonfinite: Literal["stop", "continue", "reset"] = "stop",
     device: str = "auto",
@@ -86,9 +87,14 @@ def solve(
         atol: the absolute part of that measure; 1e-3 * rtol by default.
         merit_tol: stop instead when 0.5 * sum of squared residuals is at most this (the paper: 5e-4).
         max_iterations: the largest number of updates, of each window; by default min(T + 1, 1000), or T with merit_tol.
-        window: solve windows of that many steps one after another, each from the converged end of the last; "auto"
-            chooses the length, None takes the whole.
-        damping: k, scales the linearisation A by 1 - k.
+        window: solve windows of that many steps one after another, each from the converged end of the last; None, or
+            what is longer than T, takes the whole. With "auto" windows adapt: one that overflows, or takes more than
+            24 updates, is given up for shorter ones, which start from its exact states; where windows go well they
+            grow again. No model defeats that but one that overflows itself, as a window of one step is a step.
+        damping: k from 0 to 1, scales the linearisation A by 1 - k. With "adaptive" k starts at 0, grows where an
+            update overflows or makes the residual much worse, which is then taken back unless it made many more states
+            exact, and shrinks where updates go well; native cells are evaluated twice an update. It helps where A
+            is too bold, not where information has far to go: windows do.
         clip: limit A to [-1, 1] by its diagonal, or by its largest singular value where it is dense.
         nonfinite: when an update overflows, "stop" and return the last iterate, "continue", or "reset" its NaN to the
             guess.
@@ -151,7 +157,7 @@ def solve(
         merit_tol=_tolerance("merit_tol", merit_tol),
         max_iterations=-1 if max_iterations is None else _whole("max_iterations", max_iterations, 0),
         window=_window(window),
-        damping=damping if type(damping) is float else _array.number("solve", "damping", damping),
+        damping=_damping(damping),
         clip=bool(clip),
         nonfinite=_text("nonfinite", nonfinite),
         device=_text("device", device),
@@ -301,9 +307,20 @@ def _whole(name: str, value: int, least: int) -> int:
 def _window(window: int | str | None) -> int:
     if window is None:
         return 0
-    if window == "auto":
+    if isinstance(window, str) and window == "auto":
         return -1
     return _array.whole("solve", "window", window, 1, 'a whole number of at least 1, "auto", or None')
+
+
+def _damping(damping: float | str) -> float:
+    if type(damping) is float and damping >= 0:
+        return damping
+    if isinstance(damping, str):
+        if damping != "adaptive":
+            raise ValueError(f'solve: damping is {damping!r}, want a number from 0 to 1, or "adaptive"')
+        return -1
+    number = _array.number("solve", "damping", damping)
+    return number if number >= 0 else math.nextafter(number, -math.inf)  # -1 is the library's word for "adaptive"
 
 
 def _text(name: str, value: str) -> bytes:
@@ -345,9 +362,10 @@ def _wrap(problem: _Problem, states: Any, report: Array, args: Any, traced: bool
     """The solution from what the library reports."""
     library = _lib.get()
     batch = problem.batch is not None
-    trace, windows = None, None
+    trace, windows, advances = None, None, None
     if args.history:
         windows = _history(args.history, library.PARDS_WINDOWS, 2, np.int64)
+        advances = _history(args.history, library.PARDS_ADVANCES, 2, np.int64) if args.window == -1 else None
         if traced:
             rows = _history(args.history, library.PARDS_TRACE, 3, np.float64)
             trace = Trace(*np.moveaxis(rows if batch else rows[:, 0], -1, 0))
@@ -371,6 +389,7 @@ def _wrap(problem: _Problem, states: Any, report: Array, args: Any, traced: bool
         seconds=args.seconds,
         trace=trace,
         window_iterations=windows,
+        window_advances=advances if batch or advances is None else advances[0],
         window=args.window_used or None,
         reason=args.reason.decode(),
     )

@@ -43,6 +43,7 @@ var variants = []variant{
 	{name: "plain"},
 	{name: "restrained", damping: 0.3, clip: true},
 	{name: "damped", damping: 0.7},
+	{name: "adaptive", damping: core.Auto},
 	{of: "quasi_newton", name: "hutchinson", numbers: map[string]float64{"probes": 2}, texts: map[string]string{"diagonal": "hutchinson"}},
 	{of: "quasi_newton", name: "fresh", numbers: map[string]float64{"fresh": 1}, texts: map[string]string{"diagonal": "hutchinson"}},
 	{of: "rotated_quasi_newton", name: "never", texts: map[string]string{"refresh": "never"}},
@@ -152,7 +153,7 @@ func promised[T num.Float](t *testing.T, solve Solver[T], p *core.Problem[T], na
 	if approaches[name] {
 		slack = 10
 	}
-	for _, window := range []int{0, 16} {
+	for _, window := range []int{0, 16, core.Auto} {
 		o := options[T](name, v)
 		o.Window, o.Trace = window, true
 		got := make([]T, len(want))
@@ -164,8 +165,8 @@ func promised[T num.Float](t *testing.T, solve Solver[T], p *core.Problem[T], na
 		n := p.Length * p.Cell.Dim()
 		for b, r := range s.Results {
 			if !r.Status.Success() {
-				if surely[name] && v.name == "plain" {
-					t.Errorf("%s ended as %s after %d updates: %+v", name, r.Status, r.Iterations, r.Trace[max(len(r.Trace)-6, 0):])
+				if (surely[name] || window == core.Auto) && v.name == "plain" {
+					t.Errorf("%s, window %d, ended as %s after %d updates: %+v", name, window, r.Status, r.Iterations, r.Trace[max(len(r.Trace)-6, 0):])
 				}
 				continue
 			}
