@@ -38,7 +38,10 @@ type backend[T num.Float] struct{ device *driver.Device }
 func (b *backend[T]) Name() string { return fmt.Sprintf("cuda:%d", b.device.Ordinal) }
 
 // Fits asks for an engine. Memory is left to the allocations, whose errors say how much was asked for.
-func (*backend[T]) Fits(p *core.Plan[T]) error {
+func (b *backend[T]) Fits(p *core.Plan[T]) error {
+	if p.Options.AutoDamping {
+		return check.Valuef("solve", "damping", `is "adaptive"`, `a number, window="auto", or device="cpu"`, "updates cannot be taken back on "+b.Name())
+	}
 	if cell.IsCaller(p.Problem.Cell) || p.Problem.Steps == 0 || engineOf(p) != nil {
 		return nil
 	}
@@ -168,6 +171,9 @@ func (b *backend[T]) run(e engine[T], w *work[T]) (err error) {
 	if err := e.solve(w); err != nil {
 		return w.explain(err)
 	}
+	if err := w.again(e); err != nil {
+		return w.explain(err)
+	}
 	if w.States.Device == 0 {
 		if err := w.stream.CopyOut(unsafe.Pointer(unsafe.SliceData(w.States.Data)), w.states, len(w.States.Data)*num.Size[T]()); err != nil {
 			return err
@@ -175,6 +181,22 @@ func (b *backend[T]) run(e engine[T], w *work[T]) (err error) {
 	}
 	_, err = w.stream.Wait(nil) // also for states on the device, which other streams may read next
 	return err
+}
+
+// again solves by the general engine, whose windows adapt, what another one failed on in windows of one length.
+func (w *work[T]) again(e engine[T]) error {
+	var left []int
+	for _, m := range w.members {
+		if s := w.results[m].Status; !s.Success() && s != method.Interrupted {
+			left = append(left, m)
+		}
+	}
+	g := general[T]{}
+	if !w.Options.AutoWindow || len(left) == 0 || e == engine[T](g) || !g.fits(w.Plan) {
+		return nil
+	}
+	w.members = left
+	return g.solve(w)
 }
 
 // explain turns an allocation that failed into the error of a solve.

@@ -65,7 +65,12 @@ func (sequential[T]) solve(w *work[T]) error {
 	bad := unsafe.Slice((*int32)(unsafe.Add(d.host, deskHead)), len(w.members))
 	windows := (p.Steps + w.Options.Window - 1) / w.Options.Window
 	for i, m := range w.members {
-		r := method.Result{BadStep: int(bad[i]), Update: nan, Windows: make([]int, windows)}
+		before := w.results[m] // of a method that failed
+		r := method.Result{Iterations: before.Iterations, Windows: before.Windows, Advances: before.Advances, Trace: before.Trace,
+			BadStep: int(bad[i]), Update: nan, Done: p.Steps, Looped: p.Steps}
+		if r.Windows == nil {
+			r.Windows = make([]int, windows)
+		}
 		if stopped {
 			r.Status, r.BadStep = method.Interrupted, -1
 		} else if bad[i] >= 0 {

@@ -57,8 +57,8 @@ class Solution:
         bad_step: index into states of the first row that overflowed, -1 if none did.
         looped: how many of the last steps the plain loop made: all of them, or what the method before left.
         window_iterations: (n,) or (B, n), updates of each window, 0 after a sequence's end.
-        window_advances: with `window="auto"` (n,) or (B, n): how many steps each window took its sequence on, 0 where it
-            was given up for shorter ones; None else.
+        window_advances: with `window="auto"` (n,) or (B, n): the steps that each window took its sequence on, 0 where
+            it was given up for shorter ones; None else.
         window: the length of the windows, of the longest where they adapt; None where the whole was solved at once.
         reason: why `method="auto"` chose the method, and `device="auto"` a GPU for arrays on the host; "" where the
             caller chose.
