@@ -243,6 +243,11 @@ int32_t pards_python_analyse(const pards_python *api, void *eval, pards_solve_ar
                              char *msg, int64_t cap);
 int32_t pards_python_scan(const pards_python *api, pards_scan_args *args, char *msg, int64_t cap);
 
+/* For JAX alone: handlers of XLA's foreign function interface, which calls them with its call frame; the result is an error of XLA's, or
+ * NULL. What they do is said by attributes of the call, that only the Python package knows. */
+void *pards_xla_cpu(void *frame);
+void *pards_xla_cuda(void *frame);
+
 #endif
 
 #ifdef __cplusplus

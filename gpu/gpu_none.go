@@ -22,6 +22,11 @@ func Scan[T num.Float](ordinal int, structure string, a, b, x0, out core.Array[T
 	return Open(ordinal)
 }
 
+// Begin returns why there is none.
+func Begin[T num.Float](ordinal int, stream uintptr, structure string, a, b, x0, out core.Array[T], reverse bool) error {
+	return Open(ordinal)
+}
+
 // Copy returns why there is no device to copy from or to.
 func Copy(ordinal int, dst, src uintptr, bytes int, in bool) error { return Open(ordinal) }
 

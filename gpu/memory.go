@@ -88,6 +88,31 @@ func Wait(ordinal int, stream uintptr) error {
 	})
 }
 
+func scannerOf[T num.Float]() scanner[T] {
+	if num.Size[T]() == 4 {
+		return any(scanners.f32).(scanner[T])
+	}
+	return any(scanners.f64).(scanner[T])
+}
+
+// Begin is Scan on a stream of another library, for arrays that are all on its device: it returns when the work has been put there.
+func Begin[T num.Float](ordinal int, stream uintptr, structure string, a, b, x0, out core.Array[T], reverse bool) error {
+	s, err := lds.ForArray[T]("scan", structure, a.Shape)
+	if err != nil {
+		return err
+	}
+	if err := lds.Check(s, nil, a.Shape, b.Shape, out.Shape, x0.Shape, reverse); err != nil {
+		return err
+	}
+	if b.Shape[0] == 0 || b.Shape[1] == 0 || b.Shape[2] == 0 {
+		return nil
+	}
+	return on(ordinal, func(d *driver.Device) error {
+		at := func(array core.Array[T]) driver.Ptr { return driver.Ptr(array.Device) }
+		return scannerOf[T]()(d, driver.StreamOf(stream), s, at(a), at(b), at(x0), at(out), b.Shape[0], b.Shape[1], b.Shape[2], reverse)
+	})
+}
+
 // Scan is core.Scan on a device.
 func Scan[T num.Float](ordinal int, structure string, a, b, x0, out core.Array[T], reverse bool, poll func() bool) error {
 	s, err := lds.ForArray[T]("scan", structure, a.Shape)
@@ -97,14 +122,7 @@ func Scan[T num.Float](ordinal int, structure string, a, b, x0, out core.Array[T
 	if err := lds.Check(s, a.Data, a.Shape, b.Shape, out.Shape, x0.Shape, reverse); err != nil {
 		return err
 	}
-	var run any = scanners.f32
-	if num.Size[T]() == 8 {
-		run = scanners.f64
-	}
-	scan := run.(scanner[T])
-	if scan == nil {
-		return &check.Error{Kind: check.Device, Func: "scan", Arg: "device", Came: "is a GPU", Want: `"cpu"`, Why: "this version has no scan kernels"}
-	}
+	scan := scannerOf[T]()
 	return on(ordinal, func(d *driver.Device) error {
 		var stream driver.Stream
 		at := make([]driver.Ptr, 4)

@@ -86,7 +86,8 @@ type workArea struct {
 	bytes int
 }
 
-// area returns the stream's area for a use, of at least some bytes.
+// area returns the stream's area for a use, of at least some bytes. A smaller one is kept, as a scan under way may use it and nobody waits
+// here; each is twice the one before at least, so that all together are less than twice the largest.
 func area(d *driver.Device, s driver.Stream, use areaUse, bytes int) (driver.Ptr, error) {
 	workAreas.Lock()
 	defer workAreas.Unlock()
@@ -95,7 +96,7 @@ func area(d *driver.Device, s driver.Stream, use areaUse, bytes int) (driver.Ptr
 	if old.bytes >= bytes {
 		return old.at, nil
 	}
-	bytes = max(bytes, 1<<20)
+	bytes = max(bytes, 2*old.bytes, 1<<20)
 	at, err := d.Alloc(bytes)
 	if err != nil {
 		return 0, err
@@ -103,10 +104,6 @@ func area(d *driver.Device, s driver.Stream, use areaUse, bytes int) (driver.Ptr
 	if err := s.Zero(at, bytes); err != nil {
 		d.Free(at)
 		return 0, err
-	}
-	if old.bytes > 0 {
-		_, _ = s.Wait(nil) // a scan under way may use it
-		d.Free(old.at)
 	}
 	if workAreas.of == nil {
 		workAreas.of = map[workKey]workArea{}

@@ -167,7 +167,7 @@ def test_exports_are_the_headers() -> None:
         ["nm", "-D", "--defined-only", PACKAGE / "libpards.so"], capture_output=True, text=True, check=True
     ).stdout
     exported = {line.split()[-1].split("@")[0] for line in names.splitlines() if " T " in line}
-    declared = set(re.findall(r"^int(?:32|64)_t (pards_\w+)\(", (PACKAGE / "pards.h").read_text(), re.M))
+    declared = set(re.findall(r"^(?:int(?:32|64)_t |void \*)(pards_\w+)\(", (PACKAGE / "pards.h").read_text(), re.M))
     assert exported == declared
 
 

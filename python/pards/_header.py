@@ -38,7 +38,7 @@ def read(text: str) -> Header:
         r"enum\s+\w+\s*\{(?P<enum>[^}]*)\}\s*;"
         r"|typedef\s+struct\s+\w+\s*\{(?P<fields>[^}]*)\}\s*(?P<struct>\w+)\s*;"
         r"|typedef\s+\w+\s*\(\*(?P<callback>\w+)\)\s*\([^)]*\)\s*;"
-        r"|(?P<result>\w+)\s+(?P<function>\w+)\s*\((?P<arguments>[^)]*)\)\s*;"
+        r"|(?P<result>\w+)\s+(?P<pointer>\*?)(?P<function>\w+)\s*\((?P<arguments>[^)]*)\)\s*;"
     )
     for found in statement.finditer(text):
         part = found.groupdict()
@@ -52,7 +52,8 @@ def read(text: str) -> Header:
             types[part["callback"]] = ctypes.c_void_p
         else:
             arguments = [] if part["arguments"].strip() == "void" else part["arguments"].split(",")
-            functions[part["function"]] = types[part["result"]], [_declared(a, types)[1] for a in arguments]
+            result = ctypes.c_void_p if part["pointer"] else types[part["result"]]
+            functions[part["function"]] = result, [_declared(a, types)[1] for a in arguments]
     return Header(constants, structs, functions, interpreter)
 
 

@@ -14,6 +14,7 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from . import _ffi
 from ._structure import ALGEBRA, Array
 
 scan_p = Primitive("pards_scan")
@@ -101,6 +102,25 @@ def _jitted(params: tuple[tuple[str, Any], ...]) -> Any:
 
 
 mlir.register_lowering(scan_p, mlir.lower_fun(loop, multiple_results=False))
+
+
+def _native(platform: str, *operands: Array, structure: str, reverse: bool, start: bool) -> Array:
+    """The scan by the library, which takes whole numbers as floats."""
+    a, b, x0 = parts(operands, structure, start)
+    if structure == "permutation":
+        # On a GPU nobody looks whether an index is one, before it is an address.
+        a = (a if platform == "cpu" else jnp.clip(a, 0, b.shape[-1] - 1)).astype(b.dtype)
+    given = [array for array in (a, b, x0) if array is not None]
+    result = jax.ShapeDtypeStruct(b.shape, b.dtype)
+    return _ffi.call(
+        platform, "scan", result, *given, structure=structure, numbers=a is not None, start=start, reverse=reverse
+    )
+
+
+for _platform in _ffi.TARGETS:
+    mlir.register_lowering(
+        scan_p, mlir.lower_fun(partial(_native, _platform), multiple_results=False), platform=_platform
+    )
 
 
 def _drive(structure: str, da: Array, x: Array, x0: Array | None, reverse: bool) -> Array:

@@ -1,0 +1,28 @@
+"""The library's handlers, given to XLA."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from .. import _lib
+
+TARGETS = {"cpu": "pards_xla_cpu", "cuda": "pards_xla_cuda"}  # by the names that JAX's lowering rules have for platforms
+_PLATFORMS = {"cpu": "cpu", "cuda": "CUDA"}  # as XLA calls them
+
+
+def register() -> None:
+    """Make the handlers known to XLA."""
+    library = _lib.get()
+    for platform, target in TARGETS.items():
+        handler = jax.ffi.pycapsule(getattr(library, target))
+        jax.ffi.register_ffi_target(target, handler, platform=_PLATFORMS[platform])
+
+
+def call(platform: str, what: str, results: Any, *arguments: Any, **attributes: Any) -> Any:
+    """Ask the library for something in a program for a platform; results are jax.ShapeDtypeStructs, one or several."""
+    return jax.ffi.ffi_call(TARGETS[platform], results)(*arguments, call=what, **attributes)
+
+
+register()
