@@ -8,8 +8,11 @@ import jax
 
 from .. import _lib
 
-TARGETS = {"cpu": "pards_xla_cpu", "cuda": "pards_xla_cuda"}  # by the names that JAX's lowering rules have for platforms
-_PLATFORMS = {"cpu": "cpu", "cuda": "CUDA"}  # as XLA calls them
+TARGETS = {
+    "cpu": "pards_xla_cpu",
+    "cuda": "pards_xla_cuda",
+}  # by the names that JAX's lowering rules have for platforms
+_PLATFORMS = {"cpu": "cpu", "cuda": "CUDA"}
 
 
 def register() -> None:
