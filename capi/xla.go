@@ -104,4 +104,3 @@ func xlaScanOf[T num.Float](x *xlaCall) error {
 	}
 	return core.Scan(structure, arrays[0], arrays[1], arrays[2], out, reverse, 0, nil)
 }
-

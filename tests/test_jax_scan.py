@@ -1,8 +1,10 @@
 """pards.jax.scan against the plain loop, jax.lax.scan, and finite differences."""
 
 import math
+import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from jax.test_util import check_grads  # noqa: E402
 
 import pards.jax  # noqa: E402
 from pards import lds  # noqa: E402
+from pards.jax._primitive import loop as loop_alone  # noqa: E402
 
 RNG = np.random.default_rng(0)
 
@@ -203,3 +206,96 @@ def test_mesh() -> None:
     done = subprocess.run([sys.executable, Path(__file__).with_name("jax_mesh.py")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [*NAMES, "passed"]
+
+
+LAYOUT = """
+#include "xla/ffi/api/c_api.h"
+#include "xla.h"
+#define SAME(ours, a, theirs, b) _Static_assert(offsetof(ours, a) == offsetof(theirs, b) && sizeof(((ours *)0)->a) == sizeof(((theirs *)0)->b), #a)
+SAME(xla_extension, kind, XLA_FFI_Metadata_Extension, extension_base.type);
+SAME(xla_extension, next, XLA_FFI_Metadata_Extension, extension_base.next);
+SAME(xla_version, minor, XLA_FFI_Api_Version, minor_version);
+SAME(xla_metadata_request, answer, XLA_FFI_Metadata_Extension, metadata);
+_Static_assert(offsetof(__typeof__(*((xla_metadata_request *)0)->answer), traits) == offsetof(XLA_FFI_Metadata, traits), "traits");
+SAME(xla_buffer, dtype, XLA_FFI_Buffer, dtype);
+SAME(xla_buffer, data, XLA_FFI_Buffer, data);
+SAME(xla_buffer, ndim, XLA_FFI_Buffer, rank);
+SAME(xla_buffer, shape, XLA_FFI_Buffer, dims);
+SAME(xla_buffers, count, XLA_FFI_Args, size);
+SAME(xla_buffers, at, XLA_FFI_Args, args);
+SAME(xla_buffers, kinds, XLA_FFI_Rets, types);
+SAME(xla_buffers, at, XLA_FFI_Rets, rets);
+SAME(xla_text, length, XLA_FFI_ByteSpan, len);
+SAME(xla_scalar, at, XLA_FFI_Scalar, value);
+SAME(xla_attributes, count, XLA_FFI_Attrs, size);
+SAME(xla_attributes, kinds, XLA_FFI_Attrs, types);
+SAME(xla_attributes, names, XLA_FFI_Attrs, names);
+SAME(xla_attributes, at, XLA_FFI_Attrs, attrs);
+SAME(xla_new_error, text, XLA_FFI_Error_Create_Args, message);
+SAME(xla_new_error, code, XLA_FFI_Error_Create_Args, errc);
+SAME(xla_get_stream, stream, XLA_FFI_Stream_Get_Args, stream);
+SAME(xla_get_ordinal, ordinal, XLA_FFI_DeviceOrdinal_Get_Args, device_ordinal);
+SAME(xla_api, version, XLA_FFI_Api, api_version);
+SAME(xla_api, error_create, XLA_FFI_Api, XLA_FFI_Error_Create);
+SAME(xla_api, stream_get, XLA_FFI_Api, XLA_FFI_Stream_Get);
+SAME(xla_api, ordinal_get, XLA_FFI_Api, XLA_FFI_DeviceOrdinal_Get);
+SAME(xla_frame, api, XLA_FFI_CallFrame, api);
+SAME(xla_frame, context, XLA_FFI_CallFrame, ctx);
+SAME(xla_frame, stage, XLA_FFI_CallFrame, stage);
+SAME(xla_frame, arguments, XLA_FFI_CallFrame, args);
+SAME(xla_frame, results, XLA_FFI_CallFrame, rets);
+SAME(xla_frame, attributes, XLA_FFI_CallFrame, attrs);
+_Static_assert(xla_metadata == XLA_FFI_Extension_Metadata && xla_is_scalar == XLA_FFI_AttrType_SCALAR && xla_is_text == XLA_FFI_AttrType_STRING, "kinds");
+_Static_assert(xla_bool == XLA_FFI_DataType_PRED && xla_int32 == XLA_FFI_DataType_S32 && xla_int64 == XLA_FFI_DataType_S64, "whole");
+_Static_assert(xla_float32 == XLA_FFI_DataType_F32 && xla_float64 == XLA_FFI_DataType_F64, "floats");
+_Static_assert(xla_invalid_argument == XLA_FFI_Error_Code_INVALID_ARGUMENT && xla_internal == XLA_FFI_Error_Code_INTERNAL, "errors");
+_Static_assert(xla_resource_exhausted == XLA_FFI_Error_Code_RESOURCE_EXHAUSTED && XLA_FFI_API_MAJOR == 0, "errors, version");
+"""
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc on PATH")
+def test_declarations_are_those_of_xla(tmp_path) -> None:
+    """capi/xla.h lays structs out as the header of the JAX that is installed."""
+    Path(tmp_path, "layout.c").write_text(LAYOUT)
+    places = [jax.ffi.include_dir(), Path(__file__).resolve().parents[1] / "capi"]
+    command = ["gcc", "-std=gnu11", "-fsyntax-only", *(f"-I{place}" for place in places), "layout.c"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_errors_of_the_library_come_through() -> None:
+    twice = lds.Permutation(jnp.zeros((3, 2), int))
+    with pytest.raises(jax.errors.JaxRuntimeError, match=r"scan: A \(permutation\) has a row that holds 0 twice"):
+        jax.jit(pards.jax.scan)(twice, jnp.ones((3, 2))).block_until_ready()
+
+
+def test_threads() -> None:
+    """Executions side by side do not meet."""
+    cases = [
+        tuple(map(jnp.asarray, (RNG.uniform(-1, 1, (n, 3, 3)), RNG.standard_normal((n, 3)))))
+        for n in (10, 500, 3000, 40000)
+    ]
+    scans = [jax.jit(pards.jax.scan).lower(*case).compile() for case in cases]
+    want = [np.asarray(scan(*case)) for scan, case in zip(scans, cases, strict=True)]
+    with ThreadPoolExecutor(4) as pool:
+        for got, i in [(pool.submit(scans[i % 4], *cases[i % 4]), i % 4) for i in range(200)]:
+            assert np.array_equal(got.result(), want[i])
+
+
+def test_an_array_may_be_dense_or_diagonal_by_its_shape() -> None:
+    a, b = RNG.uniform(-1, 1, (5, 3)), RNG.standard_normal((2, 5, 3))
+    want = pards.jax.scan(lds.Diagonal(a), b)
+    assert np.array_equal(pards.jax.scan(a, b), want)
+    assert np.allclose(pards.jax.scan(a[:, None] * np.eye(3), b), want, rtol=1e-14, atol=0)
+
+
+def test_loop_of_jax_alone() -> None:
+    """What runs on devices that the library does not know."""
+    for name, A, _ in cases((2,), 6, 4):
+        given = [*jax.tree.leaves(A), RNG.standard_normal((2, 6, 4)), RNG.standard_normal((2, 4))]
+        for start in (False, True):
+            for reverse in (False, True):
+                args = given if start else given[:-1]
+                got = loop_alone(*args, structure=name, reverse=reverse, start=start) if name != "zero" else args[-1]
+                want = pards.jax.scan(A, args[-2 if start else -1], *args[-1:] if start else (), reverse=reverse)
+                assert name == "zero" or np.allclose(got, want, rtol=1e-13, atol=1e-13), name
