@@ -185,6 +185,58 @@ def test_compare_of_a_function_prefers_few_calls() -> None:
     assert ranked.best.method != "sequential"
 
 
+def test_explain_tells_why() -> None:
+    p = pards.problems.gru(1000, 8, dtype=np.float64)
+    told = p.solve(method="quasi_newton", merit_tol=TOL).explain()
+    found = pards.theory.analyse(p.cell, p.x0, p.inputs[0], method="quasi_newton", guess=p.guess)
+    assert f"differs from the Jacobian by up to {found.difference:.3g}" in told
+    assert f"Largest Lyapunov exponent {found.lyapunov:.3g}" in told
+    assert f"With A as it is along the trajectory {found.predicted_iterations(merit_tol=TOL)} updates" in told
+    assert "expected of newton" in told
+    assert "No other method is expected to take fewer" in p.solve(method="newton").explain()
+    assert "Along the first 1,024 steps of sequence 0" in pards.problems.gru(1500, 2).solve(method="newton").explain()
+
+
+def test_explain_tells_why_not() -> None:
+    """From the ridge between two wells, where J = 1.1 all along the guess."""
+    u = 0.3 * np.random.default_rng(0).standard_normal((1000, 2))
+
+    def f(x, u):
+        return x + 0.1 * (x - x**3) + u
+
+    sol = pards.solve(f, np.zeros(2), u, method="newton", raise_on_failure=False)
+    told = sol.explain()
+    assert sol.status == "nonfinite"
+    assert "|Jt^-1| is 1.29e+42 along the guess, 201 along the trajectory." in told
+    assert "On the first 256 steps these converge: quasi_elk" in told
+    chaotic = pards.solve(pards.cells.Lorenz96(8), np.arange(8.0), length=3000, method="newton", raise_on_failure=False)
+    assert "chaotic or expanding" in chaotic.explain()
+    assert "lost to any method" in chaotic.explain()
+
+
+def test_explain_does_not_fall_with_the_model() -> None:
+    """A function that works only once."""
+    left = [3]
+
+    def f(x, u):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError("the file is gone")
+        return 0.0 * x
+
+    told = pards.solve(f, np.ones(2), length=5, method="jacobi").explain()
+    assert told.endswith("The theory was not computed: the file is gone")
+    assert "converged" in told
+
+
+@pytest.mark.parametrize(
+    "method", [pards.QuasiNewton(diagonal="hutchinson", signs=np.ones((1, 2000, 3))), pards.Chord(period=2)]
+)
+def test_explain_with_settings(method) -> None:
+    sol = pards.problems.gru(2000, 3).solve(method=method, window=500)
+    assert "Along the first 1,024 steps" in sol.explain()
+
+
 @pytest.mark.parametrize("size", [{"length": 0}, {"length": 1}])
 def test_tiny(size) -> None:
     cell = pards.cells.Lorenz96(4)

@@ -83,9 +83,15 @@ class Solution:
     window_advances: Array | None
     window: int | None
     reason: str = field(default="")
+    _origin: Any = field(default=None)  # what was solved, for explain; not kept in a pickle
 
     def explain(self) -> str:
-        """In words: which method ran and why, how it ended, and what that means."""
+        """In words: which method ran and why, how it ended, what that means, why it took so many updates, or failed,
+        and what would take fewer.
+
+        The why is computed now, by `pards.theory.analyse` along the first 1024 steps at most, for which the model is
+        evaluated again; a solution that was pickled, or made on a GPU's arrays, has none.
+        """
         lines = [f"{self.method} on {self.device}: {self._size()}, {self.seconds:.3g} s."]
         ran = [_catalog.METHODS[name] for name in self.method.split("+")]
         lines += [" ".join((method.__doc__ or "").partition("\n\n")[0].split()) for method in ran]
@@ -103,7 +109,7 @@ class Solution:
             lines.append(f"The first overflow was at step {bad[bad >= 0].min()}.")
         if np.sum(self.resets):
             lines.append(f"{np.sum(self.resets)} components were set back to the guess.")
-        return "\n".join(lines + self._accuracy())
+        return "\n".join(lines + self._accuracy() + self._why())
 
     def _outcomes(self) -> list[str]:
         """How the sequences ended, a line an outcome."""
@@ -135,6 +141,17 @@ class Solution:
             estimate = f"{_range(error, '.2g')}, beside rounding{added}"
             distance = f"Estimated relative distance to the sequential trajectory: {estimate}."
         return [distance, f"Largest residual: {_range(np.atleast_1d(self.residual), '.2g')}."]
+
+    def _why(self) -> list[str]:
+        """What the theory says."""
+        if self._origin is None:
+            return []
+        from . import theory  # here, since it needs solve, which needs this
+
+        return theory.reasons(self, self._origin)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_origin": None}
 
     def plot(self, ax: Any = None, what: What | None = None, **options: Any) -> Any:
         """Plot how the solve went, or what it found; needs matplotlib.

@@ -172,13 +172,36 @@ def solve(
         if isinstance(out, np.ndarray) and states is not out:
             out[...] = states
             states = out
-        solution = _wrap(problem, states, report, args, bool(trace))
+        origin = (
+            None
+            if problem.ordinal is not None
+            else Origin(f, x0, inputs, guess, length, problem.dtype, jac, diag, method, damping, clip, rtol, merit_tol)
+        )
+        solution = _wrap(problem, states, report, args, bool(trace), origin)
     finally:
         if args.history:
             _lib.release(args.history)
     if raise_on_failure and not (solution.success if problem.batch is None else solution.success.all()):
         raise SolveError(failure(solution), solution)
     return solution
+
+
+class Origin(NamedTuple):
+    """What a solve was asked, as far as its theory goes."""
+
+    f: Any
+    x0: Any
+    inputs: Any
+    guess: Any
+    length: int | None
+    dtype: np.dtype[Any]
+    jac: Any
+    diag: Any
+    method: str | Method
+    damping: Any
+    clip: bool
+    rtol: float | None
+    merit_tol: float | None
 
 
 class _Problem(NamedTuple):
@@ -358,7 +381,7 @@ def _run(problem: _Problem, args: Any, progress: bool | _progress.Report) -> Non
             _lib.release(made.value)
 
 
-def _wrap(problem: _Problem, states: Any, report: Array, args: Any, traced: bool) -> Solution:
+def _wrap(problem: _Problem, states: Any, report: Array, args: Any, traced: bool, origin: Origin | None) -> Solution:
     """The solution from what the library reports."""
     library = _lib.get()
     batch = problem.batch is not None
@@ -392,6 +415,7 @@ def _wrap(problem: _Problem, states: Any, report: Array, args: Any, traced: bool
         window_advances=advances if batch or advances is None else advances[0],
         window=args.window_used or None,
         reason=args.reason.decode(),
+        _origin=origin,
     )
 
 

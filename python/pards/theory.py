@@ -14,10 +14,11 @@ Reference:
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -26,6 +27,7 @@ from . import _array, _catalog, _lib, _solve
 from ._array import Array
 from ._cell import Cell, handle
 from ._method import Method
+from ._solution import Solution
 
 __all__ = ["Analysis", "Comparison", "Prediction", "analyse", "compare"]
 
@@ -111,30 +113,37 @@ class Analysis:
 
     def explain(self) -> str:
         """The numbers in words, of the first sequence."""
-        return "\n".join(self._told())
+        return "\n".join(self.told())
 
-    def _told(self) -> list[str]:
+    @property
+    def expands(self) -> bool:
+        """Whether the first sequence's Lyapunov exponent is above 0 by more than twice its error."""
+        lyapunov, error = (float(np.atleast_1d(v)[0]) for v in (self.lyapunov, self.lyapunov_error))
+        return lyapunov > 1e-6 + 2 * (0 if math.isnan(error) else error)
+
+    def told(self) -> list[str]:
+        """The numbers in words, a line a fact."""
         of, rate, radius, lyapunov, error = (
             float(np.atleast_1d(v)[0]) if np.size(v) else math.nan
             for v in (self.difference, self.rate, self.radius, self.lyapunov, self.lyapunov_error)
         )
         inverse = float(np.atleast_1d(self.inverse_norm)[0]) if np.size(self.inverse_norm) else math.nan
-        lines = [
-            f"A differs from the Jacobian by at most {of:.3g}, and errors of a step add up to at most "
-            f"{inverse:.3g} times themselves (|Jt^-1|)."
-        ]
+        far = "is the Jacobian" if of == 0 else f"differs from the Jacobian by up to {of:.3g}"
+        lines = [f"A {far}; errors of all steps add up to at most {inverse:.3g} times their size (|Jt^-1|)."]
         if rate < 1:
             size = "from any guess" if math.isinf(radius) else f"once the error |e| is below {radius:.3g}"
-            lines.append(f"Proposition 3: an update shrinks a small error to at most {rate:.3g} of it, {size}.")
+            shrinks = "squares it, up to a factor" if rate == 0 else f"leaves at most {rate:.3g} of it"
+            shrinks = "is exact" if rate == 0 and math.isinf(radius) else shrinks
+            lines.append(f"Proposition 3: an update of a small error {shrinks}, {size}.")
         else:
             lines.append(
-                f"Proposition 3's rate is {rate:.3g}, which promises nothing; A is exact for few steps at a time, and "
-                "convergence comes from the start on."
+                f"Proposition 3's rate is {rate:.3g}, which promises nothing: convergence, if there is any, spreads "
+                "from the start."
             )
         bar = "" if math.isnan(error) else f" ± {error:.2g}"
         kind = (
             "errors grow along the trajectory: the model is chaotic or expanding"
-            if lyapunov > 2 * (0 if math.isnan(error) else error) and lyapunov > 1e-6
+            if self.expands
             else "the model forgets its past"
             if lyapunov < 0
             else "errors neither grow nor shrink"
@@ -429,7 +438,7 @@ def compare(
     pilot = _array.whole("compare", "pilot", pilot, 1, "a whole number of at least 1")
     problem = _solve._problem(f, x0, inputs, guess, length, dtype, jac, diag)
     T, W = problem.steps, min(problem.steps, pilot)
-    part = _Part(f, x0, inputs, guess, problem, {"jac": jac, "diag": diag} if problem.cell is None else {})
+    part = _Part(f, x0, inputs, guess, problem.dtype, {"jac": jac, "diag": diag} if problem.cell is None else {})
     if methods is None:
         dense = problem.dim <= 64
         methods = [
@@ -456,16 +465,20 @@ def compare(
 
 
 class _Part:
-    """The first steps of the first sequence of a problem."""
+    """The first steps of one sequence of a problem."""
 
-    def __init__(self, f: Any, x0: Any, inputs: Any, guess: Any, problem: Any, derivatives: dict[str, Any]) -> None:
-        self.f, self.derivatives, self.dtype = f, derivatives, problem.dtype
-        drive = 1 if problem.cell is not None and problem.cell.words else 2
-        self.x0 = _first(np.asarray(x0), 1)
-        self.inputs = None if inputs is None else _first(np.asarray(inputs), drive)
-        self.guess = None if guess is None else _first(np.asarray(guess), 2)
-        if self.x0.ndim == 0:
-            self.x0 = self.x0[None]
+    def __init__(
+        self, f: Any, x0: Any, inputs: Any, guess: Any, dtype: Any, derivatives: dict[str, Any], member: int = 0
+    ) -> None:
+        self.f, self.derivatives, self.dtype = f, derivatives, dtype
+        words = isinstance(f, Cell) and f.words
+
+        def own(given: Any, axes: int) -> Any:
+            array = None if given is None else np.asarray(given)
+            return array if array is None or array.ndim <= axes else array[member]
+
+        self.x0 = np.atleast_1d(own(x0, 1))
+        self.inputs, self.guess = own(inputs, 1 if words else 2), own(guess, 2)
 
     def cut(self, n: int) -> dict[str, Any]:
         """The arguments of solve and analyse."""
@@ -476,6 +489,11 @@ class _Part:
             "dtype": self.dtype,
             **self.derivatives,
         }
+
+    def start(self, n: int) -> Array:
+        """The guess of n steps."""
+        x0 = np.asarray(self.x0, self.dtype)
+        return np.repeat(x0[None], n, 0) if self.guess is None else np.asarray(self.guess[:n], self.dtype)
 
     def solve(self, n: int, method: str | Method, num_threads: int | None = None, **options: Any) -> Any:
         return _solve.solve(
@@ -489,8 +507,8 @@ class _Part:
             **options,
         )
 
-    def analyse(self, n: int, states: Array, method: str | Method) -> Analysis:
-        return analyse(self.f, self.x0, states=states[:n], method=method, **self.cut(n))
+    def analyse(self, n: int, states: Array, method: str | Method, **options: Any) -> Analysis:
+        return analyse(self.f, self.x0, states=states[:n], method=method, **self.cut(n), **options)
 
     def predicted(
         self,
@@ -516,6 +534,117 @@ class _Part:
         return min(math.ceil(whole * (T / n) ** power), T)
 
 
-def _first(array: Array, axes: int) -> Array:
-    """The first sequence of an array that may have a batch axis."""
-    return array[0] if array.ndim == axes + 1 else array
+_TOLD, _TRIED = 1024, 256  # steps along which a solution is explained, and on which other methods are tried
+
+
+def reasons(solution: Solution, origin: _solve.Origin) -> list[str]:
+    """Why a solve took as many updates as it did, or failed, and what would take fewer: for `Solution.explain`."""
+    try:
+        return _reasons(solution, origin)
+    except Exception as error:  # a model that cannot be evaluated again must not hide the rest of the explanation
+        return [f"The theory was not computed: {error}"]
+
+
+def _reasons(solution: Solution, origin: _solve.Origin) -> list[str]:
+    name, whole = solution.method.partition("+")[0], solution.states.shape[-2]
+    steps = min(whole, _TOLD)
+    if name == "sequential" or not np.size(solution.success) or not steps:
+        return []
+    failed = np.flatnonzero(~np.atleast_1d(solution.success))
+    member = int(failed[0]) if failed.size else 0
+    derivatives = {} if isinstance(origin.f, Cell) else {"jac": origin.jac, "diag": origin.diag}
+    part = _Part(origin.f, origin.x0, origin.inputs, origin.guess, origin.dtype, derivatives, member)
+    states = part.solve(steps, "sequential").states
+    if not np.isfinite(states).all():
+        return ["The model itself overflows: so does the plain loop."]
+    method = origin.method if isinstance(origin.method, Method) and origin.method.name == name else name
+    damping = origin.damping if isinstance(origin.damping, (int, float)) and origin.damping >= 0 else 0.0
+    how: dict[str, Any] = {"damping": damping, "clip": origin.clip}
+    found = part.analyse(steps, states, _cut(method, steps), **how)
+    of = f" of sequence {member}" if np.ndim(solution.success) else ""
+    lines = [f"Along {'all' if steps == whole else 'the first'} {steps:,} steps{of}:", *found.told()]
+    stop = _Stop(origin.rtol, None if origin.merit_tol is None else origin.merit_tol / whole)
+    if failed.size:
+        along = part.analyse(steps, part.start(steps), _cut(method, steps), updates=0, **how)
+        lines.append(
+            f"|Jt^-1| is {_short(along.inverse_norm)} along the guess, "
+            f"{_short(found.inverse_norm)} along the trajectory."
+        )
+    elif solution.window is None and np.isfinite(found.error).all() and stop.possible:
+        took = int(np.atleast_1d(solution.iterations)[member])
+        over = "" if steps == whole else f" for {steps:,} steps"
+        expected = stop.updates(found, steps)
+        lines.append(
+            f"With A as it is along the trajectory {expected:,} update{'s' * (expected != 1)} would be expected{over}; "
+            f"it made {took:,}."
+        )
+    if found.expands:
+        reach = 1 / float(np.atleast_1d(found.lyapunov)[0])
+        lines.append(
+            f"Errors grow e-fold in {reach:.3g} steps, so what lies further back is lost to any method: take the plain "
+            "loop, or windows not many times as long."
+        )
+        return lines
+    n = min(steps, _TRIED)
+    if failed.size:
+        return [*lines, _tried(part, n, name, stop)]
+    return [*lines, _expected(part, n, states, name, part.analyse(n, states, _cut(method, n), **how), stop)]
+
+
+class _Stop(NamedTuple):
+    """A stopping test for a part of a problem: a merit has its share of each step."""
+
+    rtol: float | None
+    merit: float | None  # a step
+
+    @property
+    def possible(self) -> bool:
+        return self.merit is None or self.merit > 0
+
+    def options(self, steps: int) -> dict[str, Any]:
+        return {"rtol": self.rtol} if self.merit is None else {"merit_tol": self.merit * steps}
+
+    def updates(self, found: Analysis, steps: int) -> int:
+        return cast(int, found.predicted_iterations(**self.options(steps)))
+
+
+def _candidates(name: str, dim: int) -> list[str]:
+    """Other methods, those that scan full matrices for small states only."""
+    dense = ["newton", "rotated_quasi_newton"] if dim <= 32 else []
+    return [other for other in [*dense, "quasi_newton", "scaled_identity", "picard", "jacobi"] if other != name]
+
+
+def _expected(part: _Part, n: int, states: Array, name: str, found: Analysis, stop: _Stop) -> str:
+    """Which methods would take fewer updates."""
+    if not stop.possible:
+        return "No count can be expected of a tolerance of 0."
+    own, counts = stop.updates(found, n), dict[str, int]()
+    for other in _candidates(name, found.dim):
+        seen = part.analyse(n, states, other)
+        if np.isfinite(seen.error).all():
+            counts[other] = stop.updates(seen, n)
+    better = sorted((count, other) for other, count in counts.items() if count < own)
+    if not better:
+        return "No other method is expected to take fewer updates."
+    shown = ", ".join(f"{other} ({count:,})" for count, other in better[:3])
+    return f"Fewer updates, which may cost more each, are expected of {shown}; on {n:,} steps {name} has {own:,}."
+
+
+def _tried(part: _Part, n: int, name: str, stop: _Stop) -> str:
+    """Which methods do what one did not."""
+    took: list[tuple[int, str]] = []
+    dim = part.x0.shape[-1]
+    for other in [*_candidates(name, dim), "quasi_elk", *(["elk"] if dim <= 32 else [])]:
+        sol = part.solve(n, other, **stop.options(n))
+        if other != name and sol.success:
+            took.append((sol.iterations, other))
+    if not took:
+        return f"No other method converged on the first {n:,} steps: take windows (window=...), or sequential."
+    shown = ", ".join(f"{other} ({count:,} updates)" for count, other in sorted(took)[:3])
+    return f"On the first {n:,} steps these converge: {shown}."
+
+
+def _cut(method: str | Method, steps: int) -> str | Method:
+    """A method for the first steps: quasi-Newton may have been given signs for all."""
+    signs = None if isinstance(method, str) else method.settings().get("signs")
+    return method if isinstance(method, str) or signs is None else dataclasses.replace(method, signs=signs[:, :steps])
