@@ -1,7 +1,7 @@
 package cell
 
 import (
-	"pards/core/internal/vec"
+	"pards/core/internal/simd"
 	"pards/core/num"
 	"pards/core/param"
 )
@@ -27,25 +27,23 @@ func newElman[T num.Float](r *param.Reader[T]) Cell[T] {
 		return c
 	}
 	d, m := r.Len("D"), r.Len("M")
-	c.gates = gates[T]{d: d, g: 1, state: newProduct(hh, d, d, 1, 2), inputs: newProduct(ih, d, m, 0, -1), local: c.evaluate}
+	c.gates = newGates(d, 1, newProduct(hh, d, d, 1, 2), newProduct(ih, d, m, 0, -1))
+	c.local = c.evaluate
 	return c
 }
 
-func (c *elman[T]) evaluate(b Block[T], state, input factors[T]) {
-	y, in := b.Scratch.Take(b.N*c.d), b.Scratch.Take(b.N*c.d)
-	vec.MatMulT(y, b.X, c.state.weight, c.b, b.N, c.d, c.d)
-	vec.MatMulT(in, b.U, c.inputs.weight, nil, b.N, c.inputs.width, c.d)
-	for i, v := range in {
-		y[i] += v
-	}
-	vec.Tanh(y)
-	if b.Y != nil {
-		copy(b.Y, y)
-	}
-	for _, k := range []factors[T]{state, input} {
-		for i := range k.coef {
-			k.coef[i] = 1 - y[i]*y[i]
+func (c *elman[T]) evaluate(scratch *Arena[T], in columns[T], y []T, state, inputs bool) (ofState, ofInputs factors[T]) {
+	simd.Mix(y, c.state.weight, in.x, c.b, c.d, c.d, in.n, in.pitch)
+	simd.Mix(y, c.inputs.weight, in.u, nil, c.d, c.inputs.width, in.n, in.pitch)
+	simd.Tanh(y)
+	slopes := func(wanted bool) (k factors[T]) {
+		if wanted {
+			k.coef = in.rows(scratch, c.d)
+			for i, v := range y {
+				k.coef[i] = 1 - v*v
+			}
 		}
-		clear(k.self)
+		return k
 	}
+	return slopes(state), slopes(inputs)
 }

@@ -1,6 +1,7 @@
 package cell
 
 import (
+	"pards/core/internal/simd"
 	"pards/core/internal/vec"
 	"pards/core/num"
 )
@@ -10,13 +11,52 @@ import (
 //	df/dx[t] = sum_g diag(coef[t, g]) W_g + diag(self[t])
 //
 // and df/du of the same form with the weights of the inputs. A cell computes f and the factors over a block; the derivatives follow
-// here, once for all such cells.
+// here, once for all such cells. All of it is done on columns, so that vector instructions run along time whatever D is.
 type gates[T num.Float] struct {
 	d, g          int
 	state, inputs product[T]
-	mixed         bool // df/du has a self part too; M = D
-	// local writes f to b.Y unless it is nil, and the factors that are asked for.
-	local func(b Block[T], state, input factors[T])
+	zero          []T // as many as a product may have rows
+	// local writes f, and returns the factors that are asked for: of state, of inputs.
+	local func(scratch *Arena[T], in columns[T], y []T, state, inputs bool) (ofState, ofInputs factors[T])
+}
+
+// columns is a block turned: x has D rows of n numbers, u has M, and rows lie pitch apart. Numbers behind the n are anything.
+type columns[T num.Float] struct {
+	n, pitch int
+	x, u     []T
+}
+
+// rows takes count rows from the arena.
+func (c columns[T]) rows(a *Arena[T], count int) []T { return a.Take(count * c.pitch) }
+
+// row returns the numbers of one row.
+func (c columns[T]) row(x []T, i int) []T { return x[i*c.pitch:][:c.n] }
+
+// turn returns the columns of n rows of some width.
+func (c columns[T]) turn(a *Arena[T], x []T, width int) []T {
+	t := c.rows(a, width)
+	simd.Transpose(t, x, c.n, width, c.pitch, width)
+	return t
+}
+
+// back writes columns as rows of a block.
+func (c columns[T]) back(dst, x []T, width int) { simd.Transpose(dst, x, width, c.n, width, c.pitch) }
+
+func newColumns[T num.Float](b Block[T], d, m int) columns[T] {
+	c := columns[T]{n: b.N, pitch: simd.Padded[T](b.N)}
+	c.x = c.turn(b.Scratch, b.X, d)
+	if m > 0 {
+		c.u = c.turn(b.Scratch, b.U, m)
+	}
+	return c
+}
+
+// addTimes adds x y to dst, element by element.
+func addTimes[T num.Float](dst, x, y []T) {
+	x, y = x[:len(dst)], y[:len(dst)]
+	for i := range dst {
+		dst[i] += x[i] * y[i]
+	}
 }
 
 // product is W x + bias, W (R, width), and where its parts stand among the parameters, -1 for nowhere. The bias is added to the last
@@ -27,36 +67,41 @@ type product[T num.Float] struct {
 	slot, biased int
 }
 
-// factors scale the rows of a product in a derivative: coef (n, G*D) and self (n, D), each nil where it is not wanted.
+// factors scale the rows of a product in a derivative: coef has G*D rows and self D, nil where there is none.
 type factors[T num.Float] struct{ coef, self []T }
 
 func newProduct[T num.Float](weight []T, rows, width, slot, biased int) product[T] {
 	return product[T]{width, weight, vec.Transpose(weight, rows, width), slot, biased}
 }
 
-// tangent writes the derivative of the product over n rows of x, for a tangent w of the parameters.
-func (c *product[T]) tangent(dst, x []T, w [][]T, n, rows int) {
+// tangent writes the derivative of the product along a tangent w of the parameters, rows of the columns of x.
+func (c *product[T]) tangent(dst, x []T, w [][]T, in columns[T], rows int) {
 	clear(dst)
 	if dw := at(w, c.slot); dw != nil {
-		vec.MatMulT(dst, x, dw, nil, n, c.width, rows)
+		simd.Mix(dst, dw, x, nil, rows, c.width, in.n, in.pitch)
 	}
 	db := at(w, c.biased)
-	for end := rows; end <= n*rows && db != nil; end += rows {
-		for i, v := range db {
-			dst[end-len(db)+i] += v
+	for i, v := range db {
+		row := in.row(dst, rows-len(db)+i)
+		for t := range row {
+			row[t] += v
 		}
 	}
 }
 
-// gradient adds to g the gradients of the parameters, y (n, R) being the product's.
-func (c *product[T]) gradient(g [][]T, y, x []T, n, rows int) {
+// gradient adds to g the gradients of the parameters, y being the product's.
+func (c *product[T]) gradient(g [][]T, y, x []T, in columns[T], rows int) {
 	if dw := at(g, c.slot); dw != nil {
-		vec.AddMatTMul(dw, y, x, n, rows, c.width)
+		for r := range rows {
+			for m := range c.width {
+				dw[r*c.width+m] += vec.Dot(in.row(y, r), in.row(x, m))
+			}
+		}
 	}
 	db := at(g, c.biased)
-	for end := rows; end <= n*rows && db != nil; end += rows {
-		for i := range db {
-			db[i] += y[end-len(db)+i]
+	for i := range db {
+		for _, v := range in.row(y, rows-len(db)+i) {
+			db[i] += v
 		}
 	}
 }
@@ -69,56 +114,43 @@ func at[T num.Float](w [][]T, slot int) []T {
 	return w[slot]
 }
 
+// newGates leaves local to the cell.
+func newGates[T num.Float](d, g int, state, inputs product[T]) gates[T] {
+	return gates[T]{d: d, g: g, state: state, inputs: inputs, zero: make([]T, max(g*d, inputs.width))}
+}
+
 // Dim returns D.
 func (c *gates[T]) Dim() int { return c.d }
 
 // Inputs returns M.
 func (c *gates[T]) Inputs() int { return c.inputs.width }
 
+// evaluate turns a block, writes f where it is wanted, and returns the factors.
+func (c *gates[T]) evaluate(b Block[T], state, inputs bool) (in columns[T], ofState, ofInputs factors[T]) {
+	in = newColumns(b, c.d, c.inputs.width)
+	y := in.rows(b.Scratch, c.d)
+	ofState, ofInputs = c.local(b.Scratch, in, y, state, inputs)
+	if b.Y != nil {
+		in.back(b.Y, y, c.d)
+	}
+	return in, ofState, ofInputs
+}
+
 // Step writes f.
 func (c *gates[T]) Step(b Block[T]) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
-	c.local(b, factors[T]{}, factors[T]{})
+	c.evaluate(b, false, false)
 	return nil
-}
-
-func (c *gates[T]) coefficients(b Block[T]) (coef, self []T) {
-	k := factors[T]{b.Scratch.Take(b.N * c.g * c.d), b.Scratch.Take(b.N * c.d)}
-	c.local(b, k, factors[T]{})
-	return k.coef, k.self
-}
-
-// inputFactors returns the factors of df/du; self is nil where there is none.
-func (c *gates[T]) inputFactors(b Block[T]) factors[T] {
-	k := factors[T]{coef: b.Scratch.Take(b.N * c.g * c.d)}
-	if c.mixed {
-		k.self = b.Scratch.Take(b.N * c.d)
-	}
-	b.Y = nil
-	c.local(b, factors[T]{}, k)
-	return k
 }
 
 // Jacobian scales the rows of the weights.
 func (c *gates[T]) Jacobian(b Block[T], j []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
-	coef, self := c.coefficients(b)
-	d, gd := c.d, c.g*c.d
-	for t := range b.N {
-		co, se := coef[t*gd:(t+1)*gd], self[t*d:(t+1)*d]
-		for i := range d {
-			row := j[(t*d+i)*d : (t*d+i+1)*d]
-			k := co[i]
-			for m, w := range c.state.weight[i*d : (i+1)*d] {
-				row[m] = k * w
-			}
-			for g := d + i; g < gd; g += d {
-				k := co[g]
-				for m, w := range c.state.weight[g*d : (g+1)*d] {
-					row[m] += k * w
-				}
-			}
-			row[i] += se[i]
+	in, k, _ := c.evaluate(b, true, false)
+	simd.Scaled(j, k.coef, c.state.weight, c.g, c.d, in.n, in.pitch)
+	for i := 0; i < c.d && k.self != nil; i++ {
+		for t, v := range in.row(k.self, i) {
+			j[(t*c.d+i)*c.d+i] += v
 		}
 	}
 	return nil
@@ -127,153 +159,150 @@ func (c *gates[T]) Jacobian(b Block[T], j []T) error {
 // Diagonal reads the diagonals of the weights alone.
 func (c *gates[T]) Diagonal(b Block[T], dst []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
-	coef, self := c.coefficients(b)
-	d, gd := c.d, c.g*c.d
-	for t := range b.N {
-		co, se, out := coef[t*gd:(t+1)*gd], self[t*d:(t+1)*d], dst[t*d:(t+1)*d]
-		for i := range out {
-			s := se[i]
-			for g := i; g < gd; g += d {
-				s += co[g] * c.state.weight[g*d+i]
+	in, k, _ := c.evaluate(b, true, false)
+	out := in.rows(b.Scratch, c.d)
+	for i := range c.d {
+		row := in.row(out, i)
+		clear(row)
+		if k.self != nil {
+			copy(row, in.row(k.self, i))
+		}
+		for g := i; g < c.g*c.d; g += c.d {
+			w := c.state.weight[g*c.d+i]
+			for t, v := range in.row(k.coef, g) {
+				row[t] += w * v
 			}
-			out[i] = s
 		}
 	}
+	in.back(dst, out, c.d)
 	return nil
 }
 
 // JVP multiplies by the weights first.
 func (c *gates[T]) JVP(b Block[T], p, v []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
-	coef, self := c.coefficients(b)
-	c.forward(b, p, v, factors[T]{coef, self}, &c.state)
+	in, k, _ := c.evaluate(b, true, false)
+	c.forward(b, in, p, v, k, &c.state)
 	return nil
 }
 
 // VJP multiplies by the weights last.
 func (c *gates[T]) VJP(b Block[T], p, v []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
-	coef, self := c.coefficients(b)
-	c.back(b, p, v, factors[T]{coef, self}, &c.state)
+	in, k, _ := c.evaluate(b, true, false)
+	c.reverse(b, in, p, v, k, &c.state)
 	return nil
 }
 
 // InputJVP is JVP with the weights of the inputs.
 func (c *gates[T]) InputJVP(b Block[T], p, w []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
-	c.forward(b, p, w, c.inputFactors(b), &c.inputs)
+	b.Y = nil
+	in, _, k := c.evaluate(b, false, true)
+	c.forward(b, in, p, w, k, &c.inputs)
 	return nil
 }
 
 // InputVJP is VJP with the weights of the inputs.
 func (c *gates[T]) InputVJP(b Block[T], p, v []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
-	c.back(b, p, v, c.inputFactors(b), &c.inputs)
+	b.Y = nil
+	in, _, k := c.evaluate(b, false, true)
+	c.reverse(b, in, p, v, k, &c.inputs)
 	return nil
 }
 
 // forward writes the derivative along v of what enters through one product.
-func (c *gates[T]) forward(b Block[T], p, v []T, k factors[T], w *product[T]) {
-	wv := b.Scratch.Take(b.N * c.g * c.d)
-	vec.MatMulT(wv, v, w.weight, nil, b.N, w.width, c.g*c.d)
-	clear(p)
-	for i, s := range k.self {
-		p[i] = s * v[i]
+func (c *gates[T]) forward(b Block[T], in columns[T], p, v []T, k factors[T], w *product[T]) {
+	vT, wv, out := in.turn(b.Scratch, v, w.width), in.rows(b.Scratch, c.g*c.d), in.rows(b.Scratch, c.d)
+	simd.Mix(wv, w.weight, vT, c.zero, c.g*c.d, w.width, in.n, in.pitch)
+	clear(out)
+	if k.self != nil {
+		addTimes(out, k.self, vT)
 	}
-	c.gather(p, k.coef, wv, b.N)
+	gather(out, k.coef, wv)
+	in.back(p, out, c.d)
 }
 
-// gather adds sum_g coef[g] h[g] to p.
-func (c *gates[T]) gather(p, coef, h []T, n int) {
-	d, gd := c.d, c.g*c.d
-	for t := range n {
-		co, ht, out := coef[t*gd:(t+1)*gd], h[t*gd:(t+1)*gd], p[t*d:(t+1)*d]
-		for i, s := range out {
-			for g := i; g < gd; g += d {
-				s += co[g] * ht[g]
-			}
-			out[i] = s
-		}
+// gather adds sum_g coef[g] h[g] to p, all of them rows of columns.
+func gather[T num.Float](p, coef, h []T) {
+	for g := 0; g < len(coef); g += len(p) {
+		addTimes(p, coef[g:g+len(p)], h[g:g+len(p)])
 	}
 }
 
-// back writes the transposed derivative times v of what enters through one product; the factors are overwritten.
-func (c *gates[T]) back(b Block[T], p, v []T, k factors[T], w *product[T]) {
-	c.scale(k.coef, v, b.N)
-	vec.MatMulT(p, k.coef, w.wT, nil, b.N, c.g*c.d, w.width)
-	for i, s := range k.self {
-		p[i] += s * v[i]
+// reverse writes the transposed derivative times v of what enters through one product; the coefficients are overwritten.
+func (c *gates[T]) reverse(b Block[T], in columns[T], p, v []T, k factors[T], w *product[T]) {
+	vT, out := in.turn(b.Scratch, v, c.d), in.rows(b.Scratch, w.width)
+	scale(k.coef, vT)
+	simd.Mix(out, w.wT, k.coef, c.zero, w.width, c.g*c.d, in.n, in.pitch)
+	if k.self != nil {
+		addTimes(out, k.self, vT)
 	}
+	in.back(p, out, w.width)
 }
 
 // scale multiplies the coefficients by v, which makes them the gradient of a product.
-func (c *gates[T]) scale(coef, v []T, n int) {
-	d, gd := c.d, c.g*c.d
-	for t := range n {
-		co, vt := coef[t*gd:(t+1)*gd], v[t*d:(t+1)*d]
-		for g := range co {
-			co[g] *= vt[g%d]
+func scale[T num.Float](coef, v []T) {
+	for g := 0; g < len(coef); g += len(v) {
+		part := coef[g : g+len(v)]
+		for i, s := range v {
+			part[i] *= s
 		}
 	}
-}
-
-// both returns the coefficients of both products.
-func (c *gates[T]) both(b Block[T]) (state, input []T) {
-	gd := c.g * c.d
-	state, input, b.Y = b.Scratch.Take(b.N*gd), b.Scratch.Take(b.N*gd), nil
-	c.local(b, factors[T]{coef: state}, factors[T]{coef: input})
-	return state, input
 }
 
 // ParamJVP differentiates the two products.
 func (c *gates[T]) ParamJVP(b Block[T], p []T, w [][]T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
-	state, input := c.both(b)
+	b.Y = nil
+	in, state, inputs := c.evaluate(b, true, true)
 	gd := c.g * c.d
-	change := b.Scratch.Take(b.N * gd)
-	clear(p)
-	c.state.tangent(change, b.X, w, b.N, gd)
-	c.gather(p, state, change, b.N)
-	c.inputs.tangent(change, b.U, w, b.N, gd)
-	c.gather(p, input, change, b.N)
+	change, out := in.rows(b.Scratch, gd), in.rows(b.Scratch, c.d)
+	clear(out)
+	c.state.tangent(change, in.x, w, in, gd)
+	gather(out, state.coef, change)
+	c.inputs.tangent(change, in.u, w, in, gd)
+	gather(out, inputs.coef, change)
+	in.back(p, out, c.d)
 	return nil
 }
 
 // ParamVJP adds what reaches the two products.
 func (c *gates[T]) ParamVJP(b Block[T], g [][]T, v []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
-	state, input := c.both(b)
-	c.scale(state, v, b.N)
-	c.scale(input, v, b.N)
-	c.state.gradient(g, state, b.X, b.N, c.g*c.d)
-	c.inputs.gradient(g, input, b.U, b.N, c.g*c.d)
+	b.Y = nil
+	in, state, inputs := c.evaluate(b, true, true)
+	vT := in.turn(b.Scratch, v, c.d)
+	scale(state.coef, vT)
+	scale(inputs.coef, vT)
+	c.state.gradient(g, state.coef, in.x, in, c.g*c.d)
+	c.inputs.gradient(g, inputs.coef, in.u, in, c.g*c.d)
 	return nil
 }
 
 // Rotate: diag(Q'JQ)[k] = sum_g sum_i coef[g, i] Q[i, k] (W_g Q)[i, k] + sum_i self[i] Q[i, k]^2, a matrix product over the block.
 func (c *gates[T]) Rotate(q []T) func(b Block[T], dst []T) error {
 	d, gd := c.d, c.g*c.d
-	wq, weights := make([]T, gd*d), make([]T, (gd+d)*d) // weights: the transposed matrix (D, G*D + D) that coef and self are multiplied by
+	wq, ofCoef, ofSelf := make([]T, gd*d), make([]T, d*gd), make([]T, d*d)
 	vec.MatMulT(wq, c.state.weight, vec.Transpose(q, d, d), nil, gd, d, d)
 	for k := range d {
-		row := weights[k*(gd+d) : (k+1)*(gd+d)]
 		for g := range gd {
-			row[g] = q[g%d*d+k] * wq[g*d+k]
+			ofCoef[k*gd+g] = q[g%d*d+k] * wq[g*d+k]
 		}
 		for i := range d {
-			row[gd+i] = q[i*d+k] * q[i*d+k]
+			ofSelf[k*d+i] = q[i*d+k] * q[i*d+k]
 		}
 	}
 	return func(b Block[T], dst []T) error {
 		defer b.Scratch.Release(b.Scratch.Mark())
-		coef, self := c.coefficients(b)
-		both := b.Scratch.Take(b.N * (gd + d))
-		for t := range b.N {
-			row := both[t*(gd+d) : (t+1)*(gd+d)]
-			copy(row, coef[t*gd:(t+1)*gd])
-			copy(row[gd:], self[t*d:(t+1)*d])
+		in, k, _ := c.evaluate(b, true, false)
+		out := in.rows(b.Scratch, d)
+		simd.Mix(out, ofCoef, k.coef, c.zero, d, gd, in.n, in.pitch)
+		if k.self != nil {
+			simd.Mix(out, ofSelf, k.self, nil, d, d, in.n, in.pitch)
 		}
-		vec.MatMulT(dst, both, weights, nil, b.N, gd+d, d)
+		in.back(dst, out, d)
 		return nil
 	}
 }

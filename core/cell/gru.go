@@ -1,7 +1,7 @@
 package cell
 
 import (
-	"pards/core/internal/vec"
+	"pards/core/internal/simd"
 	"pards/core/num"
 	"pards/core/param"
 )
@@ -35,68 +35,45 @@ func newGRU[T num.Float](r *param.Reader[T]) Cell[T] {
 	if r.Err() != nil {
 		return c
 	}
-	c.gates = gates[T]{d: d, g: 3, inputs: newProduct(c.ih, 3*d, m, 0, 2), state: newProduct(c.hh, 3*d, d, 1, 3), mixed: c.exchanged, local: c.evaluate}
+	state, inputs := newProduct(c.hh, 3*d, d, 1, 3), newProduct(c.ih, 3*d, m, 0, 2)
 	if c.exchanged {
-		c.state, c.inputs = c.inputs, c.state
+		state, inputs = inputs, state
 	}
+	c.gates = newGates(d, 3, state, inputs)
+	c.local = c.evaluate
 	return c
 }
 
 // evaluate: i is the product of what is called the input here, h that of the hidden state, whichever of x and u they are.
-func (c *gru[T]) evaluate(b Block[T], state, input factors[T]) {
-	d, hidden, given, ofH, ofI := c.d, b.X, b.U, state, input
+func (c *gru[T]) evaluate(scratch *Arena[T], in columns[T], y []T, state, inputs bool) (ofState, ofInputs factors[T]) {
+	d, p, hidden, given := c.d, in.pitch, in.x, in.u
 	if c.exchanged {
-		hidden, given, ofH, ofI = given, hidden, ofI, ofH
+		hidden, given = given, hidden
 	}
-	in, hid := b.Scratch.Take(b.N*3*d), b.Scratch.Take(b.N*3*d)
-	vec.MatMulT(in, given, c.ih, c.b, b.N, len(c.ih)/(3*d), 3*d)
-	vec.MatMulT(hid, hidden, c.hh, nil, b.N, d, 3*d)
-	for t := range b.N { // in becomes r, z, n; hid keeps h_n + b_n
-		i, h := in[t*3*d:(t+1)*3*d], hid[t*3*d:(t+1)*3*d]
-		for k := range 2 * d {
-			i[k] += h[k]
-		}
-		vec.Sigmoid(i[:2*d])
-		n, cand := i[2*d:], h[2*d:]
-		for k := range n {
-			cand[k] += c.bn[k]
-			n[k] += i[k] * cand[k]
-		}
-		vec.Tanh(n)
+	a, h := in.rows(scratch, 3*d), in.rows(scratch, d)
+	simd.Mix(a, c.ih, given, c.b, 3*d, len(c.ih)/(3*d), in.n, p)
+	simd.Mix(a, c.hh[:2*d*d], hidden, nil, 2*d, d, in.n, p)
+	simd.Mix(h, c.hh[2*d*d:], hidden, c.bn, d, d, in.n, p)
+	var coef []T // of r, z, h_n, i_n
+	if state || inputs {
+		coef = in.rows(scratch, 4*d)
 	}
-	if b.Y != nil {
-		for t := range b.N {
-			z, n := in[t*3*d+d:t*3*d+2*d], in[t*3*d+2*d:(t+1)*3*d]
-			x, y := hidden[t*d:(t+1)*d], b.Y[t*d:(t+1)*d]
-			for k := range y {
-				y[k] = n[k] + z[k]*(x[k]-n[k])
-			}
-		}
+	simd.GRU(y, a, h, hidden, coef, d, in.n, p)
+	if coef == nil {
+		return
 	}
-	c.factors(ofH, in, hid, hidden, b.N, true)
-	c.factors(ofI, in, hid, hidden, b.N, false)
-}
-
-// factors writes those of h, or those of i, which the reset gate does not scale.
-func (c *gru[T]) factors(k factors[T], gates, hid, hidden []T, n int, ofH bool) {
-	d := c.d
-	for t := 0; t < n && k.coef != nil; t++ {
-		r, z, n := gates[t*3*d:t*3*d+d], gates[t*3*d+d:t*3*d+2*d], gates[t*3*d+2*d:(t+1)*3*d]
-		cand, x, co := hid[t*3*d+2*d:(t+1)*3*d], hidden[t*d:(t+1)*d], k.coef[t*3*d:(t+1)*3*d]
-		for j := range d {
-			dn := (1 - z[j]) * (1 - n[j]*n[j])
-			co[j] = dn * r[j] * (1 - r[j]) * cand[j]
-			co[d+j] = z[j] * (1 - z[j]) * (x[j] - n[j])
-			co[2*d+j] = dn
-			if ofH {
-				co[2*d+j] = dn * r[j]
-			}
-		}
+	ofH := factors[T]{coef[:3*d*p], a[d*p : 2*d*p]} // the second is z
+	ofI := ofH
+	if state && inputs {
+		ofI.coef = in.rows(scratch, 3*d)
+		copy(ofI.coef, ofH.coef)
 	}
-	clear(k.self)
-	if ofH && k.self != nil {
-		for t := range n {
-			copy(k.self[t*d:(t+1)*d], gates[t*3*d+d:t*3*d+2*d])
-		}
+	ofI.self = nil
+	if state && inputs || state == c.exchanged { // those of i are wanted, which the reset gate does not scale
+		copy(ofI.coef[2*d*p:], coef[3*d*p:])
 	}
+	if c.exchanged {
+		return ofI, ofH
+	}
+	return ofH, ofI
 }

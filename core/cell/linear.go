@@ -1,6 +1,7 @@
 package cell
 
 import (
+	"pards/core/internal/simd"
 	"pards/core/internal/vec"
 	"pards/core/num"
 	"pards/core/param"
@@ -27,26 +28,27 @@ func newLinear[T num.Float](r *param.Reader[T]) Cell[T] {
 		return c
 	}
 	d, m := r.Len("D"), r.Len("M") // M is 0 without B
-	c.gates = gates[T]{d: d, g: 1, state: newProduct(A, d, d, 0, 2), inputs: newProduct(B, d, m, 1, -1), local: c.evaluate}
+	c.gates = newGates(d, 1, newProduct(A, d, d, 0, 2), newProduct(B, d, m, 1, -1))
+	c.local = c.evaluate
 	return c
 }
 
 // Affine marks f as affine in x.
 func (c *linear[T]) Affine() {}
 
-func (c *linear[T]) evaluate(b Block[T], state, input factors[T]) {
-	if b.Y != nil {
-		vec.MatMulT(b.Y, b.X, c.state.weight, c.bias, b.N, c.d, c.d)
-		if m := c.inputs.width; m > 0 {
-			drive := b.Scratch.Take(b.N * c.d)
-			vec.MatMulT(drive, b.U, c.inputs.weight, nil, b.N, m, c.d)
-			for i, v := range drive {
-				b.Y[i] += v
-			}
+func (c *linear[T]) evaluate(scratch *Arena[T], in columns[T], y []T, state, inputs bool) (ofState, ofInputs factors[T]) {
+	bias := c.bias
+	if bias == nil {
+		bias = c.zero
+	}
+	simd.Mix(y, c.state.weight, in.x, bias, c.d, c.d, in.n, in.pitch)
+	simd.Mix(y, c.inputs.weight, in.u, nil, c.d, c.inputs.width, in.n, in.pitch)
+	ones := func(wanted bool) (k factors[T]) {
+		if wanted {
+			k.coef = in.rows(scratch, c.d)
+			vec.Fill(k.coef, 1)
 		}
+		return k
 	}
-	for _, k := range []factors[T]{state, input} {
-		vec.Fill(k.coef, 1)
-		clear(k.self)
-	}
+	return ones(state), ones(inputs)
 }

@@ -1,7 +1,7 @@
 package cell
 
 import (
-	"pards/core/internal/vec"
+	"pards/core/internal/simd"
 	"pards/core/num"
 	"pards/core/param"
 )
@@ -25,6 +25,7 @@ type lstm[T num.Float] struct {
 	h             int
 	state, inputs product[T]
 	b             []T
+	zero          []T // as many as a product may have rows
 }
 
 func newLSTM[T num.Float](r *param.Reader[T]) Cell[T] {
@@ -33,6 +34,7 @@ func newLSTM[T num.Float](r *param.Reader[T]) Cell[T] {
 	if r.Err() == nil {
 		c.h = r.Len("H")
 		c.state, c.inputs = newProduct(hh, 4*c.h, c.h, 1, 2), newProduct(ih, 4*c.h, r.Len("M"), 0, -1)
+		c.zero = make([]T, max(4*c.h, c.inputs.width))
 	}
 	return c
 }
@@ -43,57 +45,49 @@ func (c *lstm[T]) Dim() int { return 2 * c.h }
 // Inputs returns M.
 func (c *lstm[T]) Inputs() int { return c.inputs.width }
 
-// blocks are the scalings of the Jacobian's blocks over n steps.
-type blocks[T num.Float] struct{ top, low, hc, f []T } // (n, 4H), (n, 4H), (n, H), (n, H)
+// blocks are the scalings of the Jacobian's blocks, as rows of columns: 4H, 4H, H, H.
+type blocks[T num.Float] struct{ top, low, hc, f []T }
 
-// local writes f to b.Y unless it is nil, and returns the blocks where they are wanted.
-func (c *lstm[T]) local(b Block[T], wanted bool) (k blocks[T]) {
-	h, n := c.h, b.N
-	a, own, hidden := b.Scratch.Take(n*4*h), b.Scratch.Take(n*4*h), c.hidden(b, b.X)
-	vec.MatMulT(a, b.U, c.inputs.weight, c.b, n, c.inputs.width, 4*h)
-	vec.MatMulT(own, hidden, c.state.weight, nil, n, h, 4*h)
-	for i, v := range own {
-		a[i] += v
+// evaluate turns a block, writes f where it is wanted, and returns the blocks if they are.
+func (c *lstm[T]) evaluate(b Block[T], wanted bool) (in columns[T], k blocks[T]) {
+	h := c.h
+	in = newColumns(b, 2*h, c.inputs.width)
+	part, a, y := h*in.pitch, in.rows(b.Scratch, 4*h), in.rows(b.Scratch, 2*h)
+	simd.Mix(a, c.inputs.weight, in.u, c.b, 4*h, c.inputs.width, in.n, in.pitch)
+	simd.Mix(a, c.state.weight, in.x, nil, 4*h, h, in.n, in.pitch) // the first half of x is the hidden state
+	i, f, cand, o := a[:part], a[part:2*part], a[2*part:3*part], a[3*part:]
+	simd.Sigmoid(a[:2*part])
+	simd.Tanh(cand)
+	simd.Sigmoid(o)
+	squashed, next, cell := y[:part], y[part:], in.x[part:]
+	for j := range next {
+		next[j] = f[j]*cell[j] + i[j]*cand[j]
 	}
+	copy(squashed, next)
+	simd.Tanh(squashed)
 	if wanted {
-		k = blocks[T]{b.Scratch.Take(n * 4 * h), b.Scratch.Take(n * 4 * h), b.Scratch.Take(n * h), b.Scratch.Take(n * h)}
+		k = c.blocks(b.Scratch, in, i, f, cand, o, squashed)
 	}
-	squashed := b.Scratch.Take(h)
-	for t := range n {
-		g := a[t*4*h : (t+1)*4*h]
-		vec.Sigmoid(g[:2*h])
-		vec.Tanh(g[2*h : 3*h])
-		vec.Sigmoid(g[3*h:])
-		i, f, cand, o := g[:h], g[h:2*h], g[2*h:3*h], g[3*h:]
-		cell := b.X[(2*t+1)*h : (2*t+2)*h]
-		for j := range h {
-			squashed[j] = f[j]*cell[j] + i[j]*cand[j]
-		}
-		if b.Y != nil {
-			copy(b.Y[(2*t+1)*h:], squashed)
-		}
-		vec.Tanh(squashed)
-		if b.Y != nil {
-			for j, v := range squashed {
-				b.Y[2*t*h+j] = o[j] * v
-			}
-		}
-		if !wanted {
-			continue
-		}
-		top, low := k.top[t*4*h:(t+1)*4*h], k.low[t*4*h:(t+1)*4*h]
-		for j, v := range squashed {
-			s := o[j] * (1 - v*v) // dh'/dc'
-			low[j] = i[j] * (1 - i[j]) * cand[j]
-			low[h+j] = f[j] * (1 - f[j]) * cell[j]
-			low[2*h+j] = i[j] * (1 - cand[j]*cand[j])
-			low[3*h+j] = 0
-			for g := j; g < 3*h; g += h {
-				top[g] = s * low[g]
-			}
-			top[3*h+j] = o[j] * (1 - o[j]) * v
-			k.hc[t*h+j], k.f[t*h+j] = s*f[j], f[j]
-		}
+	for j, v := range o {
+		squashed[j] *= v
+	}
+	if b.Y != nil {
+		in.back(b.Y, y, 2*h)
+	}
+	return in, k
+}
+
+// blocks: squashed is tanh(c').
+func (c *lstm[T]) blocks(scratch *Arena[T], in columns[T], i, f, cand, o, squashed []T) blocks[T] {
+	part, cell := c.h*in.pitch, in.x[c.h*in.pitch:]
+	k := blocks[T]{in.rows(scratch, 4*c.h), in.rows(scratch, 4*c.h), in.rows(scratch, c.h), f}
+	clear(k.low[3*part:])
+	for j, v := range squashed {
+		s := o[j] * (1 - v*v) // dh'/dc'
+		ofI, ofF, ofG := i[j]*(1-i[j])*cand[j], f[j]*(1-f[j])*cell[j], i[j]*(1-cand[j]*cand[j])
+		k.low[j], k.low[part+j], k.low[2*part+j] = ofI, ofF, ofG
+		k.top[j], k.top[part+j], k.top[2*part+j], k.top[3*part+j] = s*ofI, s*ofF, s*ofG, o[j]*(1-o[j])*v
+		k.hc[j] = s * f[j]
 	}
 	return k
 }
@@ -101,28 +95,30 @@ func (c *lstm[T]) local(b Block[T], wanted bool) (k blocks[T]) {
 // Step writes f.
 func (c *lstm[T]) Step(b Block[T]) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
-	c.local(b, false)
+	c.evaluate(b, false)
 	return nil
 }
 
 // Jacobian writes the four blocks.
 func (c *lstm[T]) Jacobian(b Block[T], j []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
-	k, h := c.local(b, true), c.h
-	d := 2 * h
+	in, k := c.evaluate(b, true)
+	h := c.h
+	d, half := 2*h, b.Scratch.Take(b.N*h*h)
 	clear(j[:b.N*d*d])
-	for t := range b.N {
-		J := j[t*d*d : (t+1)*d*d]
-		for i := range h {
-			for g := i; g < 4*h; g += h {
-				top, low := k.top[t*4*h+g], k.low[t*4*h+g]
-				up, down := J[i*d:i*d+h], J[(h+i)*d:(h+i)*d+h]
-				for m, w := range c.state.weight[g*h : (g+1)*h] {
-					up[m] += top * w
-					down[m] += low * w
-				}
+	for at, coef := range [][]T{k.top, k.low} {
+		simd.Scaled(half, coef, c.state.weight, 4, h, in.n, in.pitch)
+		for t := range b.N {
+			for i := range h {
+				copy(j[(t*d+at*h+i)*d:], half[(t*h+i)*h:(t*h+i+1)*h])
 			}
-			J[i*d+h+i], J[(h+i)*d+h+i] = k.hc[t*h+i], k.f[t*h+i]
+		}
+	}
+	for i := range h {
+		hc, f := in.row(k.hc, i), in.row(k.f, i)
+		for t := range b.N {
+			J := j[t*d*d : (t+1)*d*d]
+			J[i*d+h+i], J[(h+i)*d+h+i] = hc[t], f[t]
 		}
 	}
 	return nil
@@ -131,88 +127,72 @@ func (c *lstm[T]) Jacobian(b Block[T], j []T) error {
 // Diagonal reads the diagonals of the weights alone.
 func (c *lstm[T]) Diagonal(b Block[T], dst []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
-	k, h := c.local(b, true), c.h
-	for t := range b.N {
-		for i := range h {
-			var s T
-			for g := i; g < 4*h; g += h {
-				s += k.top[t*4*h+g] * c.state.weight[g*h+i]
+	in, k := c.evaluate(b, true)
+	h, out := c.h, in.rows(b.Scratch, 2*c.h)
+	clear(out[:h*in.pitch])
+	copy(out[h*in.pitch:], k.f)
+	for i := range h {
+		row := in.row(out, i)
+		for g := i; g < 4*h; g += h {
+			w := c.state.weight[g*h+i]
+			for t, v := range in.row(k.top, g) {
+				row[t] += w * v
 			}
-			dst[2*t*h+i], dst[(2*t+1)*h+i] = s, k.f[t*h+i]
 		}
 	}
+	in.back(dst, out, 2*h)
 	return nil
-}
-
-// hidden returns the first half of each row.
-func (c *lstm[T]) hidden(b Block[T], x []T) []T {
-	h := c.h
-	first := b.Scratch.Take(b.N * h)
-	for t := range b.N {
-		copy(first[t*h:(t+1)*h], x[2*t*h:])
-	}
-	return first
 }
 
 // JVP multiplies by the weights first.
 func (c *lstm[T]) JVP(b Block[T], p, v []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
-	k, h := c.local(b, true), c.h
-	vh, wv := c.hidden(b, v), b.Scratch.Take(b.N*4*h)
-	vec.MatMulT(wv, vh, c.state.weight, nil, b.N, h, 4*h)
-	for t := range b.N {
-		for i := range h {
-			vc := v[(2*t+1)*h+i]
-			p[2*t*h+i], p[(2*t+1)*h+i] = k.hc[t*h+i]*vc, k.f[t*h+i]*vc
-		}
-	}
-	c.gather(p, k, wv, b.N)
+	in, k := c.evaluate(b, true)
+	vT, change := in.turn(b.Scratch, v, 2*c.h), in.rows(b.Scratch, 4*c.h)
+	simd.Mix(change, c.state.weight, vT, c.zero, 4*c.h, c.h, in.n, in.pitch)
+	out := c.gather(b, in, k, change)
+	vc, part := vT[c.h*in.pitch:], c.h*in.pitch
+	addTimes(out[:part], k.hc, vc)
+	addTimes(out[part:], k.f, vc)
+	in.back(p, out, 2*c.h)
 	return nil
 }
 
-// gather adds to p what a change of the gates' sums makes.
-func (c *lstm[T]) gather(p []T, k blocks[T], change []T, n int) {
-	h := c.h
-	for t := range n {
-		for i := range h {
-			up, down := p[2*t*h+i], p[(2*t+1)*h+i]
-			for g := t*4*h + i; g < (t+1)*4*h; g += h {
-				up += k.top[g] * change[g]
-				down += k.low[g] * change[g]
-			}
-			p[2*t*h+i], p[(2*t+1)*h+i] = up, down
-		}
-	}
+// gather returns, as rows of columns, what a change of the gates' sums makes.
+func (c *lstm[T]) gather(b Block[T], in columns[T], k blocks[T], change []T) []T {
+	out := in.rows(b.Scratch, 2*c.h)
+	clear(out)
+	c.gatherTo(out, in, k, change)
+	return out
+}
+
+// gatherTo adds to out what gather returns.
+func (c *lstm[T]) gatherTo(out []T, in columns[T], k blocks[T], change []T) {
+	part := c.h * in.pitch
+	gather(out[:part], k.top, change)
+	gather(out[part:], k.low, change)
 }
 
 // VJP multiplies by the weights last.
 func (c *lstm[T]) VJP(b Block[T], p, v []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
-	k, h := c.local(b, true), c.h
-	through := b.Scratch.Take(b.N * h)
-	for t := range b.N {
-		vh, vc := v[2*t*h:(2*t+1)*h], v[(2*t+1)*h:(2*t+2)*h]
-		for i := range h {
-			k.hc[t*h+i] = k.hc[t*h+i]*vh[i] + k.f[t*h+i]*vc[i]
-		}
-	}
-	vec.MatMulT(through, c.reach(k, v, b.N), c.state.wT, nil, b.N, 4*h, h)
-	for t := range b.N {
-		copy(p[2*t*h:], through[t*h:(t+1)*h])
-		copy(p[(2*t+1)*h:], k.hc[t*h:(t+1)*h])
-	}
+	in, k := c.evaluate(b, true)
+	part, vT, out := c.h*in.pitch, in.turn(b.Scratch, v, 2*c.h), in.rows(b.Scratch, 2*c.h)
+	clear(out[part:])
+	addTimes(out[part:], k.hc, vT[:part])
+	addTimes(out[part:], k.f, vT[part:])
+	simd.Mix(out, c.state.wT, c.reach(k, vT), c.zero, c.h, 4*c.h, in.n, in.pitch)
+	in.back(p, out, 2*c.h)
 	return nil
 }
 
-// reach returns the gradient of the gates' sums (n, 4H), in the place of top.
-func (c *lstm[T]) reach(k blocks[T], v []T, n int) []T {
-	h := c.h
-	for t := range n {
-		vh, vc := v[2*t*h:(2*t+1)*h], v[(2*t+1)*h:(2*t+2)*h]
-		top, low := k.top[t*4*h:(t+1)*4*h], k.low[t*4*h:(t+1)*4*h]
-		for g := range top {
-			top[g] = top[g]*vh[g%h] + low[g]*vc[g%h]
-		}
+// reach returns the gradient of the gates' sums, in the place of top.
+func (c *lstm[T]) reach(k blocks[T], vT []T) []T {
+	part := len(vT) / 2
+	scale(k.top, vT[:part])
+	scale(k.low, vT[part:])
+	for i, v := range k.low {
+		k.top[i] += v
 	}
 	return k.top
 }
@@ -221,10 +201,10 @@ func (c *lstm[T]) reach(k blocks[T], v []T, n int) []T {
 func (c *lstm[T]) InputJVP(b Block[T], p, w []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
 	b.Y = nil
-	k, change := c.local(b, true), b.Scratch.Take(b.N*4*c.h)
-	vec.MatMulT(change, w, c.inputs.weight, nil, b.N, c.inputs.width, 4*c.h)
-	clear(p)
-	c.gather(p, k, change, b.N)
+	in, k := c.evaluate(b, true)
+	change := in.rows(b.Scratch, 4*c.h)
+	simd.Mix(change, c.inputs.weight, in.turn(b.Scratch, w, c.inputs.width), c.zero, 4*c.h, c.inputs.width, in.n, in.pitch)
+	in.back(p, c.gather(b, in, k, change), 2*c.h)
 	return nil
 }
 
@@ -232,7 +212,10 @@ func (c *lstm[T]) InputJVP(b Block[T], p, w []T) error {
 func (c *lstm[T]) InputVJP(b Block[T], p, v []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
 	b.Y = nil
-	vec.MatMulT(p, c.reach(c.local(b, true), v, b.N), c.inputs.wT, nil, b.N, 4*c.h, c.inputs.width)
+	in, k := c.evaluate(b, true)
+	out := in.rows(b.Scratch, c.inputs.width)
+	simd.Mix(out, c.inputs.wT, c.reach(k, in.turn(b.Scratch, v, 2*c.h)), c.zero, c.inputs.width, 4*c.h, in.n, in.pitch)
+	in.back(p, out, c.inputs.width)
 	return nil
 }
 
@@ -240,12 +223,13 @@ func (c *lstm[T]) InputVJP(b Block[T], p, v []T) error {
 func (c *lstm[T]) ParamJVP(b Block[T], p []T, w [][]T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
 	b.Y = nil
-	k, change := c.local(b, true), b.Scratch.Take(b.N*4*c.h)
-	clear(p)
-	c.state.tangent(change, c.hidden(b, b.X), w, b.N, 4*c.h)
-	c.gather(p, k, change, b.N)
-	c.inputs.tangent(change, b.U, w, b.N, 4*c.h)
-	c.gather(p, k, change, b.N)
+	in, k := c.evaluate(b, true)
+	change := in.rows(b.Scratch, 4*c.h)
+	c.state.tangent(change, in.x, w, in, 4*c.h)
+	out := c.gather(b, in, k, change)
+	c.inputs.tangent(change, in.u, w, in, 4*c.h)
+	c.gatherTo(out, in, k, change)
+	in.back(p, out, 2*c.h)
 	return nil
 }
 
@@ -253,8 +237,9 @@ func (c *lstm[T]) ParamJVP(b Block[T], p []T, w [][]T) error {
 func (c *lstm[T]) ParamVJP(b Block[T], g [][]T, v []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
 	b.Y = nil
-	y := c.reach(c.local(b, true), v, b.N)
-	c.state.gradient(g, y, c.hidden(b, b.X), b.N, 4*c.h)
-	c.inputs.gradient(g, y, b.U, b.N, 4*c.h)
+	in, k := c.evaluate(b, true)
+	y := c.reach(k, in.turn(b.Scratch, v, 2*c.h))
+	c.state.gradient(g, y, in.x, in, 4*c.h)
+	c.inputs.gradient(g, y, in.u, in, 4*c.h)
 	return nil
 }

@@ -1,0 +1,106 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// transpose writes the function that transposes a square block, as many rows as an AVX2 register has numbers.
+func (l *level) transpose() {
+	n := l.lanes()
+	TEXT(l.byName("block"), NOSPLIT, "func(dst, src *"+l.goType()+", count, to, from, step int)")
+	Doc("transposes count square blocks of rows that lie from apart in src, to apart in dst; blocks follow down src, step of its rows apart, along dst.")
+	dst, src, count := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("count"), GP64())
+	to, from, step := Load(Param("to"), GP64()), Load(Param("from"), GP64()), Load(Param("step"), GP64())
+	IMULQ(from, step)
+	for _, r := range []reg.Register{to, from, step} {
+		IMUL3Q(Imm(uint64(l.size)), r, r)
+	}
+	toThree, fromThree := GP64(), GP64()
+	LEAQ(Mem{Base: to, Index: to, Scale: 2}, toThree)
+	LEAQ(Mem{Base: from, Index: from, Scale: 2}, fromThree)
+	loop, done := l.byName("block")+"Loop", l.byName("block")+"Done"
+	Label(loop)
+	CMPQ(count, Imm(0))
+	JLE(LabelRef(done))
+	rows := make([]reg.VecVirtual, n)
+	lower := GP64()
+	LEAQ(Mem{Base: src, Index: from, Scale: 4}, lower)
+	for i := range rows {
+		rows[i] = l.reg()
+		base := src
+		if i >= 4 {
+			base = lower
+		}
+		l.load(rows[i], at(base, from, fromThree, i%4))
+	}
+	if l.size == 4 {
+		rows = transpose8(rows)
+	} else {
+		rows = transpose4(rows)
+	}
+	LEAQ(Mem{Base: dst, Index: to, Scale: 4}, lower)
+	for i, r := range rows {
+		base := dst
+		if i >= 4 {
+			base = lower
+		}
+		l.store(at(base, to, toThree, i%4), r)
+	}
+	ADDQ(step, src)
+	ADDQ(Imm(uint64(l.vector)), dst)
+	DECQ(count)
+	JMP(LabelRef(loop))
+	Label(done)
+	VZEROUPPER()
+	RET()
+}
+
+// transpose8 exchanges numbers within pairs of rows, then pairs of numbers, then halves of registers.
+func transpose8(r []reg.VecVirtual) []reg.VecVirtual {
+	a, b := make([]reg.VecVirtual, 8), make([]reg.VecVirtual, 8)
+	for i := 0; i < 8; i += 2 {
+		a[i], a[i+1] = YMM(), YMM()
+		VUNPCKLPS(r[i+1], r[i], a[i])
+		VUNPCKHPS(r[i+1], r[i], a[i+1])
+	}
+	for i := 0; i < 8; i += 4 {
+		for j := range 4 {
+			b[i+j] = YMM()
+			which := uint64(0x44)
+			if j%2 == 1 {
+				which = 0xee
+			}
+			VSHUFPS(Imm(which), a[i+2+j/2], a[i+j/2], b[i+j])
+		}
+	}
+	out := make([]reg.VecVirtual, 8)
+	for i := range out {
+		out[i] = YMM()
+		which := uint64(0x20)
+		if i >= 4 {
+			which = 0x31
+		}
+		VPERM2F128(Imm(which), b[4+i%4], b[i%4], out[i])
+	}
+	return out
+}
+
+func transpose4(r []reg.VecVirtual) []reg.VecVirtual {
+	a, out := make([]reg.VecVirtual, 4), make([]reg.VecVirtual, 4)
+	for i := 0; i < 4; i += 2 {
+		a[i], a[i+1] = YMM(), YMM()
+		VUNPCKLPD(r[i+1], r[i], a[i])
+		VUNPCKHPD(r[i+1], r[i], a[i+1])
+	}
+	for i := range out {
+		out[i] = YMM()
+		which := uint64(0x20)
+		if i >= 2 {
+			which = 0x31
+		}
+		VPERM2F128(Imm(which), a[2+i%2], a[i%2], out[i])
+	}
+	return out
+}

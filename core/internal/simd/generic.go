@@ -1,0 +1,132 @@
+package simd
+
+import (
+	"math"
+	"unsafe"
+
+	"pards/core/num"
+)
+
+var plain = leveled{"generic", generic[float32](), generic[float64]()}
+
+// generic are the kernels in plain Go.
+func generic[T num.Float]() kernels[T] {
+	return kernels[T]{
+		lanes:   1,
+		exp:     each(exponential[T]),
+		sigmoid: each(logistic[T]),
+		tanh:    each(tangent[T]),
+		mix:     mix[T],
+		gru:     gru[T],
+		scaled:  scaled[T],
+	}
+}
+
+func each[T num.Float](f func(T) T) func(*T, int) {
+	return func(x *T, n int) {
+		for i, v := range unsafe.Slice(x, n) {
+			unsafe.Slice(x, n)[i] = f(v)
+		}
+	}
+}
+
+func mix[T num.Float](c, w, x, bias *T, rows, width, n, pitch int) {
+	for r := range rows {
+		row := unsafe.Slice(c, (r+1)*pitch)[r*pitch:][:n]
+		if bias != nil {
+			for i := range row {
+				row[i] = unsafe.Slice(bias, rows)[r]
+			}
+		}
+		for k := range width {
+			v := unsafe.Slice(w, rows*width)[r*width+k]
+			for i, u := range unsafe.Slice(x, width*pitch)[k*pitch:][:n] {
+				row[i] += v * u
+			}
+		}
+	}
+}
+
+// exponential, for float32, needs no more than half of double precision.
+func exponential[T num.Float](v T) T {
+	if num.Size[T]() == 4 {
+		return T(exp(float64(v)))
+	}
+	return T(math.Exp(float64(v)))
+}
+
+// logistic divides by what cannot overflow.
+func logistic[T num.Float](v T) T {
+	if v < 0 {
+		e := exponential(v)
+		return e / (1 + e)
+	}
+	return 1 / (1 + exponential(-v))
+}
+
+// tangent is, for float32, 1 - 2/(exp(2x)+1) in double precision, which loses 2^-42 / |x| of its value near 0; below 1e-3 the series
+// takes over, whose next term is 1e-13 of the value.
+func tangent[T num.Float](v T) T {
+	w := float64(v)
+	switch {
+	case num.Size[T]() == 8:
+		return T(math.Tanh(w))
+	case w < 1e-3 && w > -1e-3:
+		return T(w - w*w*w/3)
+	}
+	return T(1 - 2/(exp(2*w)+1))
+}
+
+// exp is the exponential to 2^-42 of its value: x = n log 2 + r, and a polynomial of degree 10 in r.
+func exp(x float64) float64 {
+	const (
+		round = 0x1.8p52 // x + round - round is x rounded to a whole number, which also stands in the low bits of the sum
+		log2  = 0x1.62e42fefa39efp-1
+	)
+	if !(x > -700 && x < 700) { // beyond float32's range on either side, or NaN
+		return math.Exp(x)
+	}
+	k := x*(1/log2) + round
+	r := x - (k-round)*log2
+	r2 := r * r
+	r4 := r2 * r2
+	p := 1 + r + r2*(1./2+r*(1./6)) + r4*((1./24+r*(1./120))+r2*(1./720+r*(1./5040))+r4*((1./40320+r*(1./362880))+r2*(1./3628800)))
+	return math.Float64frombits(math.Float64bits(p) + math.Float64bits(k)<<52)
+}
+
+// part returns the first n numbers of row r of a pointer's rows.
+func part[T num.Float](x *T, r, n, pitch int) []T { return unsafe.Slice(x, (r+1)*pitch)[r*pitch:][:n] }
+
+func gru[T num.Float](y, a, h, x, coef *T, d, n, pitch int) {
+	for k := range d {
+		r, z, cand, gate := part(a, k, n, pitch), part(a, d+k, n, pitch), part(h, k, n, pitch), part(a, 2*d+k, n, pitch)
+		for i := range n {
+			r, z, c := logistic(r[i]), logistic(z[i]), cand[i]
+			v := tangent(gate[i] + r*c)
+			f := part(x, k, n, pitch)[i] - v
+			if coef != nil {
+				dn := (1 - z) * (1 - v*v)
+				for g, value := range [4]T{dn * r * (1 - r) * c, z * (1 - z) * f, dn * r, dn} {
+					part(coef, g*d+k, n, pitch)[i] = value
+				}
+				part(a, d+k, n, pitch)[i] = z
+			}
+			part(y, k, n, pitch)[i] = v + z*f
+		}
+	}
+}
+
+func scaled[T num.Float](j, coef, w *T, parts, d, n, pitch int) {
+	for t := range n {
+		for i := range d {
+			row := part(j, t*d+i, d, d)
+			clear(row)
+			for g := range parts {
+				c := part(coef, g*d+i, n, pitch)[t]
+				for k, v := range part(w, g*d+i, d, d) {
+					row[k] += c * v
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,144 @@
+// Package simd holds the loops that vector instructions serve: elementary functions and small matrix products.
+//
+// The assembly is written by the program in asm, which is a module of its own: go generate runs it. It exists for AVX2 with FMA and for
+// AVX-512 and is chosen when the program starts; elsewhere, and with build tag noasm, the same functions are plain Go. Results of different
+// levels agree to the bounds that each function states, not to the bit; one level gives the same bits whatever stands beside a number.
+package simd
+
+//go:generate sh -c "cd asm && go run . -out ../simd_amd64.s -stubs ../stubs_amd64.go -pkg simd"
+
+import "pards/core/num"
+
+// kernels are the functions of one level for one type.
+type kernels[T num.Float] struct {
+	lanes              int // of a vector
+	exp, sigmoid, tanh func(x *T, n int)
+	mix                func(c, w, x, bias *T, rows, width, n, pitch int)
+	gru                func(y, a, h, x, coef *T, d, n, pitch int)
+	scaled             func(j, coef, w *T, parts, d, n, pitch int)
+	square             int // the side of a block below; 0: there is none
+	block              func(dst, src *T, count, to, from, step int)
+}
+
+// leveled is a level's kernels and name.
+type leveled struct {
+	name   string
+	single kernels[float32]
+	double kernels[float64]
+}
+
+var level, single, double = best()
+
+func best() (string, kernels[float32], kernels[float64]) {
+	l := levels()[0]
+	return l.name, l.single, l.double
+}
+
+// Level names the instructions in use: "avx512", "avx2" or "generic".
+func Level() string { return level }
+
+// of returns the kernels of a type.
+func of[T num.Float]() *kernels[T] {
+	if k, ok := any(&single).(*kernels[T]); ok {
+		return k
+	}
+	return any(&double).(*kernels[T])
+}
+
+// Lanes returns of how many numbers lengths must be multiples where that is asked for: a power of two.
+func Lanes[T num.Float]() int { return of[T]().lanes }
+
+// Padded returns n rounded up to a multiple of Lanes.
+func Padded[T num.Float](n int) int {
+	l := Lanes[T]()
+	return (n + l - 1) &^ (l - 1)
+}
+
+// Exp replaces each element by its exponential, to 2 ulp.
+func Exp[T num.Float](x []T) {
+	if len(x) > 0 {
+		of[T]().exp(&x[0], len(x))
+	}
+}
+
+// Sigmoid replaces each element by 1 / (1 + exp(-x)), to 3 ulp.
+func Sigmoid[T num.Float](x []T) {
+	if len(x) > 0 {
+		of[T]().sigmoid(&x[0], len(x))
+	}
+}
+
+// Tanh replaces each element by its hyperbolic tangent, to 3 ulp.
+func Tanh[T num.Float](x []T) {
+	if len(x) > 0 {
+		of[T]().tanh(&x[0], len(x))
+	}
+}
+
+// Mix writes c[r] = bias[r] + sum_k w[r, k] x[k], or with nil bias adds the sum to c[r]: w is rows by width, rows of x and c have n
+// numbers and lie pitch apart, pitch a multiple of Lanes; numbers up to the next multiple of Lanes after n are read and written too.
+// Sums run in the order of k.
+func Mix[T num.Float](c, w, x, bias []T, rows, width, n, pitch int) {
+	if rows == 0 || n == 0 {
+		return
+	}
+	_ = c[(rows-1)*pitch : rows*pitch]
+	_ = w[:rows*width]
+	_ = x[:width*pitch]
+	var wAt, xAt, biasAt *T
+	if width > 0 {
+		wAt, xAt = &w[0], &x[0]
+	}
+	if bias != nil {
+		biasAt = &bias[:rows][0]
+	}
+	of[T]().mix(&c[0], wAt, xAt, biasAt, rows, width, n, pitch)
+}
+
+// GRU writes y = n + z (x - n) for r, z = sigmoid(a[0]), sigmoid(a[1]), n = tanh(a[2] + r h). Each of y, a's three, h and x is d rows of
+// n numbers as in Mix. With coef, of four such parts, it also writes there the derivatives of y with respect
+// to a[0], a[1], h and a[2], and z to a[1].
+func GRU[T num.Float](y, a, h, x, coef []T, d, n, pitch int) {
+	if d == 0 || n == 0 {
+		return
+	}
+	_, _, _, _ = y[:d*pitch], a[:3*d*pitch], h[:d*pitch], x[:d*pitch]
+	var coefAt *T
+	if coef != nil {
+		coefAt = &coef[:4*d*pitch][0]
+	}
+	of[T]().gru(&y[0], &a[0], &h[0], &x[0], coefAt, d, n, pitch)
+}
+
+// Scaled writes j[t, i, k] = sum_g coef[g d + i][t] w[g d + i, k]: j (n, d, d), coef parts*d rows as in Mix, w (parts*d, d).
+func Scaled[T num.Float](j, coef, w []T, parts, d, n, pitch int) {
+	if d == 0 || n == 0 {
+		return
+	}
+	_, _, _ = j[:n*d*d], coef[:parts*d*pitch], w[:parts*d*d]
+	of[T]().scaled(&j[0], &coef[0], &w[0], parts, d, n, pitch)
+}
+
+// Transpose writes dst[c, r] = src[r, c]: rows by cols, from and to the distances between rows of src and of dst.
+func Transpose[T num.Float](dst, src []T, rows, cols, to, from int) {
+	if rows == 0 || cols == 0 {
+		return
+	}
+	_, _ = dst[:(cols-1)*to+rows], src[:(rows-1)*from+cols]
+	k, s, high, wide := of[T](), 1, 0, 0
+	if s = k.square; s > 0 {
+		high, wide = rows/s*s, cols/s*s
+	}
+	for c := 0; c < wide && high > 0; c += s {
+		k.block(&dst[c*to], &src[c], high/s, to, from, s)
+	}
+	for c := range cols {
+		first := high
+		if c >= wide {
+			first = 0
+		}
+		for r := first; r < rows; r++ {
+			dst[c*to+r] = src[r*from+c]
+		}
+	}
+}

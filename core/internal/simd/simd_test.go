@@ -1,0 +1,252 @@
+package simd
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"pards/core/num"
+)
+
+// at runs a test of the kernels of every level that this machine has.
+func at(t *testing.T, test func(t *testing.T)) {
+	was, s, d := level, single, double
+	defer func() { level, single, double = was, s, d }()
+	for _, l := range levels() {
+		level, single, double = l.name, l.single, l.double
+		t.Run(l.name, test)
+	}
+}
+
+// ulps returns how many units in the last place of T, subnormal numbers' being absolute, v is from want.
+func ulps[T num.Float](v T, want float64) float64 {
+	_, e := math.Frexp(want)
+	unit := math.Ldexp(1, max(e, map[int]int{4: -125, 8: -1021}[num.Size[T]()]))
+	return math.Abs(float64(v)-want) / (unit * num.Eps[T]() / 2)
+}
+
+// Functions of the whole range of arguments, small ones and large, are within the bounds they state.
+func TestElementary(t *testing.T) {
+	at(t, func(t *testing.T) {
+		t.Run("float32", elementary[float32])
+		t.Run("float64", elementary[float64])
+	})
+}
+
+func elementary[T num.Float](t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var args []T
+	for range 200000 {
+		args = append(args, T(rng.NormFloat64()*math.Exp2(rng.Float64()*12-4)), T(rng.NormFloat64()*math.Exp2(-30*rng.Float64())))
+	}
+	for _, f := range []struct {
+		name  string
+		own   func([]T)
+		exact func(float64) float64
+		most  float64
+	}{
+		{"exp", Exp[T], math.Exp, 2},
+		{"sigmoid", Sigmoid[T], sigmoid, 3},
+		{"tanh", Tanh[T], math.Tanh, 3},
+	} {
+		got, worst, where := append([]T(nil), args...), 0.0, T(0)
+		f.own(got)
+		for i, x := range args {
+			want := f.exact(float64(x))
+			if num.Size[T]() == 4 && want > math.MaxFloat32*(1-0x1p-25) || math.IsInf(want, 1) {
+				if got[i] < math.MaxFloat32 {
+					t.Fatalf("%s(%v) = %v, want %v", f.name, x, got[i], want)
+				}
+				continue
+			}
+			if off := ulps(got[i], want); !(off <= worst) {
+				worst, where = off, x
+			}
+		}
+		t.Logf("%s: %.2f ulp at %v", f.name, worst, where)
+		if !(worst <= f.most) {
+			t.Errorf("%s: %.2f ulp at %v", f.name, worst, where)
+		}
+		inf := math.Inf(1)
+		for _, c := range [][2]float64{{inf, f.exact(inf)}, {-inf, f.exact(-inf)}, {0, f.exact(0)}, {math.NaN(), math.NaN()}} {
+			v := []T{T(c[0])}
+			if f.own(v); float64(v[0]) != c[1] && !(math.IsNaN(c[1]) && v[0] != v[0]) {
+				t.Errorf("%s(%v) = %v", f.name, c[0], v[0])
+			}
+		}
+	}
+}
+
+func sigmoid(x float64) float64 {
+	if x < 0 {
+		return math.Exp(x) / (1 + math.Exp(x))
+	}
+	return 1 / (1 + math.Exp(-x))
+}
+
+// A number's result does not depend on where it stands, nor does anything around the slice change.
+func TestElementaryLengths(t *testing.T) {
+	at(t, func(t *testing.T) {
+		t.Run("float32", lengths[float32])
+		t.Run("float64", lengths[float64])
+	})
+}
+
+func lengths[T num.Float](t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for _, f := range []func([]T){Exp[T], Sigmoid[T], Tanh[T]} {
+		for n := range 40 {
+			x := make([]T, n+2)
+			for i := range x {
+				x[i] = T(rng.NormFloat64())
+			}
+			y := append([]T(nil), x...)
+			f(y[1 : n+1])
+			for i := range x {
+				one := x[i : i+1 : i+1]
+				if i > 0 && i < n+1 {
+					one = append([]T(nil), one...)
+					f(one)
+				}
+				if y[i] != one[0] {
+					t.Fatalf("length %d, place %d: %v and %v", n, i, y[i], one[0])
+				}
+			}
+		}
+	}
+}
+
+// Mix is the loop of its comment, with and without a bias, for every number of rows about a block's.
+func TestMix(t *testing.T) {
+	at(t, func(t *testing.T) {
+		t.Run("float32", mixes[float32])
+		t.Run("float64", mixes[float64])
+	})
+}
+
+func mixes[T num.Float](t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	draw := func(n int) []T {
+		x := make([]T, n)
+		for i := range x {
+			x[i] = T(rng.NormFloat64())
+		}
+		return x
+	}
+	for _, rows := range []int{0, 1, 2, 7, 8, 9, 17, 24} {
+		for _, width := range []int{0, 1, 3, 8} {
+			for _, n := range []int{1, Lanes[T](), 3*Lanes[T]() + 1} {
+				pitch := Padded[T](n) + Lanes[T]()
+				w, x, bias, c := draw(rows*width), draw(width*pitch), draw(rows), draw(rows*pitch)
+				for _, given := range [][]T{bias, nil} {
+					got := append([]T(nil), c...)
+					Mix(got, w, x, given, rows, width, n, pitch)
+					for r := range rows {
+						for i := range pitch {
+							want, scale := float64(c[r*pitch+i]), 1.0
+							if given != nil {
+								want = float64(bias[r])
+							}
+							for k := range width {
+								term := float64(w[r*width+k]) * float64(x[k*pitch+i])
+								want, scale = want+term, scale+math.Abs(term)
+							}
+							off := math.Abs(float64(got[r*pitch+i]) - want)
+							if i < n && !(off <= scale*num.Eps[T]()*float64(width+1)) {
+								t.Fatalf("%d rows of %d, n = %d: (%d, %d) is %v, want %v", rows, width, n, r, i, got[r*pitch+i], want)
+							}
+							if i >= Padded[T](n) && got[r*pitch+i] != c[r*pitch+i] {
+								t.Fatalf("%d rows of %d, n = %d: (%d, %d) was written", rows, width, n, r, i)
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// GRU and Scaled do what their comments say: each level against the plain ones in double precision.
+func TestGRU(t *testing.T) {
+	at(t, func(t *testing.T) {
+		t.Run("float32", grus[float32])
+		t.Run("float64", grus[float64])
+	})
+}
+
+func grus[T num.Float](t *testing.T) {
+	rng, exact := rand.New(rand.NewPCG(7, 8)), generic[float64]()
+	for _, d := range []int{1, 2, 4, 7, 8, 9, 16, 33} {
+		for _, n := range []int{1, Lanes[T](), 2*Lanes[T]() + 1} {
+			pitch := Padded[T](n)
+			in := make([][]float64, 3) // a, h, x
+			own := make([][]T, 3)
+			for i, size := range []int{3 * d * pitch, d * pitch, d * pitch} {
+				in[i], own[i] = make([]float64, size), make([]T, size)
+				for j := range in[i] {
+					own[i][j] = T(rng.NormFloat64())
+					in[i][j] = float64(own[i][j])
+				}
+			}
+			y, coef, w := make([]T, d*pitch), make([]T, 4*d*pitch), make([]T, 3*d*d)
+			yWant, coefWant, wWant := make([]float64, d*pitch), make([]float64, 4*d*pitch), make([]float64, 3*d*d)
+			for i := range w {
+				w[i] = T(rng.NormFloat64())
+				wWant[i] = float64(w[i])
+			}
+			GRU(y, append([]T(nil), own[0]...), own[1], own[2], nil, d, n, pitch)
+			plain := append([]T(nil), y...)
+			GRU(y, own[0], own[1], own[2], coef, d, n, pitch)
+			exact.gru(&yWant[0], &in[0][0], &in[1][0], &in[2][0], &coefWant[0], d, n, pitch)
+			j, jWant := make([]T, n*d*d), make([]float64, n*d*d)
+			Scaled(j, coef, w, 3, d, n, pitch)
+			exact.scaled(&jWant[0], &coefWant[0], &wWant[0], 3, d, n, pitch)
+			near := func(what string, got []T, want []float64, rows int) {
+				for i := range rows * pitch {
+					if i%pitch < n && !(math.Abs(float64(got[i])-want[i]) <= 32*num.Eps[T]()) { // some operations on numbers of order 1
+						t.Fatalf("d = %d, n = %d: %s at %d is %v, want %v", d, n, what, i, got[i], want[i])
+					}
+				}
+			}
+			near("y", y, yWant, d)
+			near("y alone", plain, yWant, d)
+			near("z", own[0][d*pitch:], in[0][d*pitch:], d)
+			near("coef", coef, coefWant, 4*d)
+			for i, v := range j {
+				if !(math.Abs(float64(v)-jWant[i]) <= 64*num.Eps[T]()) {
+					t.Fatalf("d = %d, n = %d: j at %d is %v, want %v", d, n, i, v, jWant[i])
+				}
+			}
+		}
+	}
+}
+
+// Transpose is exact, and writes nothing beside the rows.
+func TestTranspose(t *testing.T) {
+	at(t, func(t *testing.T) {
+		t.Run("float32", transposes[float32])
+		t.Run("float64", transposes[float64])
+	})
+}
+
+func transposes[T num.Float](t *testing.T) {
+	for rows := range 20 {
+		for cols := range 20 {
+			to, from := rows+3, cols+2
+			src, dst := make([]T, rows*from), make([]T, cols*to)
+			for i := range src {
+				src[i] = T(i + 1)
+			}
+			Transpose(dst, src, rows, cols, to, from)
+			for i, v := range dst {
+				want := T(0)
+				if c, r := i/to, i%to; r < rows {
+					want = src[r*from+c]
+				}
+				if v != want {
+					t.Fatalf("%d by %d: %v at %d, want %v", rows, cols, v, i, want)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,65 @@
+package core_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"pards/core"
+	"pards/core/cell"
+	"pards/core/num"
+	"pards/core/param"
+)
+
+// BenchmarkSolve times a GRU and a Langevin chain: nanoseconds of a step of one sequence and one update.
+func BenchmarkSolve(b *testing.B) {
+	for _, batch := range []int{1, 16} {
+		for _, d := range []int{2, 8, 32} {
+			for _, m := range []string{"sequential", "newton", "quasi_newton", "picard"} {
+				if d == 32 && m == "newton" {
+					continue
+				}
+				b.Run(fmt.Sprintf("gru/B%d/D%d/%s", batch, d, m), func(b *testing.B) { solve(b, gruProblem[float32](d, batch, 3000), m) })
+			}
+		}
+	}
+}
+
+func gruProblem[T num.Float](d, batch, steps int) *core.Problem[T] {
+	rng := rand.New(rand.NewPCG(1, 2))
+	draw := func(scale float64, shape ...int) param.Value[T] {
+		n := 1
+		for _, k := range shape {
+			n *= k
+		}
+		v := param.Value[T]{Shape: shape, Data: make([]T, n)}
+		for i := range v.Data {
+			v.Data[i] = T(scale * rng.NormFloat64())
+		}
+		return v
+	}
+	values := param.Values[T]{"weight_ih": draw(0.5, 3*d, d), "weight_hh": draw(0.2, 3*d, d), "bias": draw(0.3, 3*d), "bias_n": draw(0.3, d)}
+	c, err := cell.New("gru", values)
+	if err != nil {
+		panic(err)
+	}
+	u := draw(1, batch, steps, d)
+	return &core.Problem[T]{Cell: c, Name: "gru", Params: values, Batch: batch, Length: steps, X0: core.Host(make([]T, d), d),
+		Inputs: core.Host(u.Data, batch, steps, d)}
+}
+
+func solve[T num.Float](b *testing.B, p *core.Problem[T], method string) {
+	o := core.Defaults[T]()
+	o.Method, o.MaxIterations = method, 4
+	out := core.Host(make([]T, p.Batch*p.Length*p.Cell.Dim()))
+	for range b.N {
+		if _, err := core.Solve(core.CPU[T]{}, p, &o, out); err != nil {
+			b.Fatal(err)
+		}
+	}
+	updates := 1
+	if method != "sequential" {
+		updates = 5
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*p.Length*p.Batch*updates), "ns/step")
+}
