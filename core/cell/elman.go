@@ -17,28 +17,29 @@ func init() {
 
 type elman[T num.Float] struct {
 	gates[T]
-	b []T
+	b vector[T]
 }
 
 func newElman[T num.Float](r *param.Reader[T]) Cell[T] {
 	ih, hh := r.Array("weight_ih"), r.Array("weight_hh")
-	c := &elman[T]{b: r.Array("bias")}
+	c, b := &elman[T]{}, r.Array("bias")
 	if r.Err() != nil {
 		return c
 	}
 	d, m := r.Len("D"), r.Len("M")
-	c.gates = newGates(d, 1, newProduct(hh, d, d, 1, 2), newProduct(ih, d, m, 0, -1))
+	c.b = newVector(b, d)
+	c.gates = newGates(d, 1, newProduct(hh, d, 1, d, 1, 2), newProduct(ih, d, 1, m, 0, -1))
 	c.local = c.evaluate
 	return c
 }
 
 func (c *elman[T]) evaluate(scratch *Arena[T], in columns[T], y []T, state, inputs bool) (ofState, ofInputs factors[T]) {
-	simd.Mix(y, c.state.weight, in.x, c.b, c.d, c.d, in.n, in.pitch)
-	simd.Mix(y, c.inputs.weight, in.u, nil, c.d, c.inputs.width, in.n, in.pitch)
+	c.state.mix(y, in.x, &c.b, 0, 1, in)
+	c.inputs.mix(y, in.u, nil, 0, 1, in)
 	simd.Tanh(y)
 	slopes := func(wanted bool) (k factors[T]) {
 		if wanted {
-			k.coef = in.rows(scratch, c.d)
+			k.coef = in.parts(scratch, 1)
 			for i, v := range y {
 				k.coef[i] = 1 - v*v
 			}

@@ -15,18 +15,28 @@ import (
 type gates[T num.Float] struct {
 	d, g          int
 	state, inputs product[T]
-	zero          []T // as many as a product may have rows
+	zero          vector[T] // as many as a product may have rows
 	// local writes f, and returns the factors that are asked for: of state, of inputs.
 	local func(scratch *Arena[T], in columns[T], y []T, state, inputs bool) (ofState, ofInputs factors[T])
 }
 
-// columns is a block turned: x has D rows of n numbers, u has M, and rows lie pitch apart. Numbers behind the n are anything.
+// columns is a block turned: x has D rows of n numbers, u has M, and rows lie pitch apart. A part is what D rows take; numbers behind the
+// n, and behind the rows of a part, are anything.
+//
+// Where a block has few steps it is taken step by step, across: a row is one number, and vector instructions run along the components.
 type columns[T num.Float] struct {
-	n, pitch int
-	x, u     []T
+	n, pitch, part int
+	across         bool
+	x, u           []T
 }
 
-// rows takes count rows from the arena.
+// fewest is the part of a vector's lanes below which a block is taken across.
+const fewest = 4
+
+// parts takes some parts from the arena.
+func (c columns[T]) parts(a *Arena[T], count int) []T { return a.Take(count * c.part) }
+
+// rows takes count rows from the arena; not for what is across.
 func (c columns[T]) rows(a *Arena[T], count int) []T { return a.Take(count * c.pitch) }
 
 // row returns the numbers of one row.
@@ -42,14 +52,38 @@ func (c columns[T]) turn(a *Arena[T], x []T, width int) []T {
 // back writes columns as rows of a block.
 func (c columns[T]) back(dst, x []T, width int) { simd.Transpose(dst, x, width, c.n, width, c.pitch) }
 
-func newColumns[T num.Float](b Block[T], d, m int) columns[T] {
+// newColumns turns a block whose states have some parts of d numbers.
+func newColumns[T num.Float](b Block[T], parts, d, m int) columns[T] {
 	c := columns[T]{n: b.N, pitch: simd.Padded[T](b.N)}
-	c.x = c.turn(b.Scratch, b.X, d)
+	c.part = d * c.pitch
+	c.x = c.turn(b.Scratch, b.X, parts*d)
 	if m > 0 {
 		c.u = c.turn(b.Scratch, b.U, m)
 	}
 	return c
 }
+
+// stepAcross writes f step by step: local writes it from columns that are across.
+func stepAcross[T num.Float](b Block[T], parts, d, m int, local func(in columns[T], y []T)) {
+	c := columns[T]{n: 1, pitch: 1, part: simd.Padded[T](d), across: true}
+	x, y, u := c.parts(b.Scratch, parts), c.parts(b.Scratch, parts), b.Scratch.Take(simd.Padded[T](m)) // vectors read beyond the last number
+	for t := range b.N {
+		mark := b.Scratch.Mark()
+		for i := range parts {
+			copy(x[i*c.part:], b.X[(t*parts+i)*d:][:d])
+		}
+		copy(u, b.U[t*m:(t+1)*m])
+		c.x, c.u = x, u
+		local(c, y)
+		for i := range parts {
+			copy(b.Y[(t*parts+i)*d:][:d], y[i*c.part:])
+		}
+		b.Scratch.Release(mark)
+	}
+}
+
+// few tells whether a block is better taken across.
+func few[T num.Float](b Block[T]) bool { return b.N*fewest <= simd.Lanes[T]() }
 
 // addTimes adds x y to dst, element by element.
 func addTimes[T num.Float](dst, x, y []T) {
@@ -62,16 +96,55 @@ func addTimes[T num.Float](dst, x, y []T) {
 // product is W x + bias, W (R, width), and where its parts stand among the parameters, -1 for nowhere. The bias is added to the last
 // rows, as many as it has.
 type product[T num.Float] struct {
-	width        int
+	d, width     int
 	weight, wT   []T // W, and its transpose
+	padded       []T // the transpose of W, each d of its columns filled up to a part
 	slot, biased int
+}
+
+// vector is numbers by parts of d, and the same filled up to parts.
+type vector[T num.Float] struct{ plain, padded []T }
+
+func newVector[T num.Float](v []T, d int) vector[T] { return vector[T]{v, fill(v, 1, d)} }
+
+// fill fills each d columns of rows of numbers up to what a part takes.
+func fill[T num.Float](x []T, rows, d int) []T {
+	if rows*d == 0 {
+		return nil
+	}
+	part, parts := simd.Padded[T](d), len(x)/(rows*d)
+	out := make([]T, rows*parts*part)
+	for i := range rows * parts {
+		copy(out[i*part:], x[i*d:(i+1)*d])
+	}
+	return out
+}
+
+// mix writes parts [from, to) of W x + bias; without a bias it adds them.
+func (c *product[T]) mix(dst, x []T, bias *vector[T], from, to int, in columns[T]) {
+	switch {
+	case !in.across && bias == nil:
+		simd.Mix(dst, c.weight[from*c.d*c.width:], x, nil, (to-from)*c.d, c.width, in.n, in.pitch)
+	case !in.across:
+		simd.Mix(dst, c.weight[from*c.d*c.width:], x, bias.plain, (to-from)*c.d, c.width, in.n, in.pitch)
+	default:
+		dst = dst[:(to-from)*in.part]
+		if bias != nil {
+			copy(dst, bias.padded)
+		}
+		if c.width > 0 { // a row of x times the columns of W
+			simd.Mix(dst, x, c.padded[from*in.part:], nil, 1, c.width, len(dst), len(c.padded)/c.width)
+		}
+	}
 }
 
 // factors scale the rows of a product in a derivative: coef has G*D rows and self D, nil where there is none.
 type factors[T num.Float] struct{ coef, self []T }
 
-func newProduct[T num.Float](weight []T, rows, width, slot, biased int) product[T] {
-	return product[T]{width, weight, vec.Transpose(weight, rows, width), slot, biased}
+// newProduct makes W of rows by parts of d.
+func newProduct[T num.Float](weight []T, d, parts, width, slot, biased int) product[T] {
+	wT := vec.Transpose(weight, parts*d, width)
+	return product[T]{d, width, weight, wT, fill(wT, width, d), slot, biased}
 }
 
 // tangent writes the derivative of the product along a tangent w of the parameters, rows of the columns of x.
@@ -116,7 +189,7 @@ func at[T num.Float](w [][]T, slot int) []T {
 
 // newGates leaves local to the cell.
 func newGates[T num.Float](d, g int, state, inputs product[T]) gates[T] {
-	return gates[T]{d: d, g: g, state: state, inputs: inputs, zero: make([]T, max(g*d, inputs.width))}
+	return gates[T]{d: d, g: g, state: state, inputs: inputs, zero: newVector(make([]T, (g+(inputs.width+d)/max(d, 1))*d), d)}
 }
 
 // Dim returns D.
@@ -127,8 +200,8 @@ func (c *gates[T]) Inputs() int { return c.inputs.width }
 
 // evaluate turns a block, writes f where it is wanted, and returns the factors.
 func (c *gates[T]) evaluate(b Block[T], state, inputs bool) (in columns[T], ofState, ofInputs factors[T]) {
-	in = newColumns(b, c.d, c.inputs.width)
-	y := in.rows(b.Scratch, c.d)
+	in = newColumns(b, 1, c.d, c.inputs.width)
+	y := in.parts(b.Scratch, 1)
 	ofState, ofInputs = c.local(b.Scratch, in, y, state, inputs)
 	if b.Y != nil {
 		in.back(b.Y, y, c.d)
@@ -139,6 +212,10 @@ func (c *gates[T]) evaluate(b Block[T], state, inputs bool) (in columns[T], ofSt
 // Step writes f.
 func (c *gates[T]) Step(b Block[T]) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
+	if few(b) {
+		stepAcross(b, 1, c.d, c.inputs.width, func(in columns[T], y []T) { c.local(b.Scratch, in, y, false, false) })
+		return nil
+	}
 	c.evaluate(b, false, false)
 	return nil
 }
@@ -215,7 +292,7 @@ func (c *gates[T]) InputVJP(b Block[T], p, v []T) error {
 // forward writes the derivative along v of what enters through one product.
 func (c *gates[T]) forward(b Block[T], in columns[T], p, v []T, k factors[T], w *product[T]) {
 	vT, wv, out := in.turn(b.Scratch, v, w.width), in.rows(b.Scratch, c.g*c.d), in.rows(b.Scratch, c.d)
-	simd.Mix(wv, w.weight, vT, c.zero, c.g*c.d, w.width, in.n, in.pitch)
+	simd.Mix(wv, w.weight, vT, c.zero.plain, c.g*c.d, w.width, in.n, in.pitch)
 	clear(out)
 	if k.self != nil {
 		addTimes(out, k.self, vT)
@@ -235,7 +312,7 @@ func gather[T num.Float](p, coef, h []T) {
 func (c *gates[T]) reverse(b Block[T], in columns[T], p, v []T, k factors[T], w *product[T]) {
 	vT, out := in.turn(b.Scratch, v, c.d), in.rows(b.Scratch, w.width)
 	scale(k.coef, vT)
-	simd.Mix(out, w.wT, k.coef, c.zero, w.width, c.g*c.d, in.n, in.pitch)
+	simd.Mix(out, w.wT, k.coef, c.zero.plain, w.width, c.g*c.d, in.n, in.pitch)
 	if k.self != nil {
 		addTimes(out, k.self, vT)
 	}
@@ -298,7 +375,7 @@ func (c *gates[T]) Rotate(q []T) func(b Block[T], dst []T) error {
 		defer b.Scratch.Release(b.Scratch.Mark())
 		in, k, _ := c.evaluate(b, true, false)
 		out := in.rows(b.Scratch, d)
-		simd.Mix(out, ofCoef, k.coef, c.zero, d, gd, in.n, in.pitch)
+		simd.Mix(out, ofCoef, k.coef, c.zero.plain, d, gd, in.n, in.pitch)
 		if k.self != nil {
 			simd.Mix(out, ofSelf, k.self, nil, d, d, in.n, in.pitch)
 		}

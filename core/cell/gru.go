@@ -22,12 +22,14 @@ func init() {
 
 type gru[T num.Float] struct {
 	gates[T]
-	ih, hh, b, bn []T
-	exchanged     bool
+	ofInput, ofHidden product[T] // whichever of u and x that are
+	b, bn             vector[T]
+	exchanged         bool
 }
 
 func newGRU[T num.Float](r *param.Reader[T]) Cell[T] {
-	c := &gru[T]{hh: r.Array("weight_hh"), ih: r.Array("weight_ih"), b: r.Array("bias"), bn: r.Array("bias_n"), exchanged: r.Bool("exchanged")}
+	ih, hh, b, bn := r.Array("weight_ih"), r.Array("weight_hh"), r.Array("bias"), r.Array("bias_n")
+	c := &gru[T]{exchanged: r.Bool("exchanged")}
 	d, m := r.Len("D"), r.Len("M")
 	if c.exchanged && r.Err() == nil && m != d {
 		r.Fail("weight_ih", "has M different from D", "M = D", "exchanged=True multiplies the state by weight_ih")
@@ -35,42 +37,43 @@ func newGRU[T num.Float](r *param.Reader[T]) Cell[T] {
 	if r.Err() != nil {
 		return c
 	}
-	state, inputs := newProduct(c.hh, 3*d, d, 1, 3), newProduct(c.ih, 3*d, m, 0, 2)
+	c.ofHidden, c.ofInput = newProduct(hh, d, 3, d, 1, 3), newProduct(ih, d, 3, m, 0, 2)
+	c.b, c.bn = newVector(b, d), newVector(bn, d)
+	c.gates = newGates(d, 3, c.ofHidden, c.ofInput)
 	if c.exchanged {
-		state, inputs = inputs, state
+		c.gates = newGates(d, 3, c.ofInput, c.ofHidden)
 	}
-	c.gates = newGates(d, 3, state, inputs)
 	c.local = c.evaluate
 	return c
 }
 
 // evaluate: i is the product of what is called the input here, h that of the hidden state, whichever of x and u they are.
 func (c *gru[T]) evaluate(scratch *Arena[T], in columns[T], y []T, state, inputs bool) (ofState, ofInputs factors[T]) {
-	d, p, hidden, given := c.d, in.pitch, in.x, in.u
+	part, hidden, given := in.part, in.x, in.u
 	if c.exchanged {
 		hidden, given = given, hidden
 	}
-	a, h := in.rows(scratch, 3*d), in.rows(scratch, d)
-	simd.Mix(a, c.ih, given, c.b, 3*d, len(c.ih)/(3*d), in.n, p)
-	simd.Mix(a, c.hh[:2*d*d], hidden, nil, 2*d, d, in.n, p)
-	simd.Mix(h, c.hh[2*d*d:], hidden, c.bn, d, d, in.n, p)
+	a, h := in.parts(scratch, 3), in.parts(scratch, 1)
+	c.ofInput.mix(a, given, &c.b, 0, 3, in)
+	c.ofHidden.mix(a, hidden, nil, 0, 2, in)
+	c.ofHidden.mix(h, hidden, &c.bn, 2, 3, in)
 	var coef []T // of r, z, h_n, i_n
 	if state || inputs {
-		coef = in.rows(scratch, 4*d)
+		coef = in.parts(scratch, 4)
 	}
-	simd.GRU(y, a, h, hidden, coef, d, in.n, p)
+	simd.GRU(y, a, h, hidden, coef, part)
 	if coef == nil {
 		return
 	}
-	ofH := factors[T]{coef[:3*d*p], a[d*p : 2*d*p]} // the second is z
+	ofH := factors[T]{coef[:3*part], a[part : 2*part]} // the second is z
 	ofI := ofH
 	if state && inputs {
-		ofI.coef = in.rows(scratch, 3*d)
+		ofI.coef = in.parts(scratch, 3)
 		copy(ofI.coef, ofH.coef)
 	}
 	ofI.self = nil
 	if state && inputs || state == c.exchanged { // those of i are wanted, which the reset gate does not scale
-		copy(ofI.coef[2*d*p:], coef[3*d*p:])
+		copy(ofI.coef[2*part:], coef[3*part:])
 	}
 	if c.exchanged {
 		return ofI, ofH

@@ -1,7 +1,6 @@
 package cell
 
 import (
-	"pards/core/internal/simd"
 	"pards/core/internal/vec"
 	"pards/core/num"
 	"pards/core/param"
@@ -18,17 +17,21 @@ func init() {
 
 type linear[T num.Float] struct {
 	gates[T]
-	bias []T
+	bias vector[T]
 }
 
 func newLinear[T num.Float](r *param.Reader[T]) Cell[T] {
 	A, B := r.Array("A"), r.Array("B")
-	c := &linear[T]{bias: r.Array("bias")}
+	c, bias := &linear[T]{}, r.Array("bias")
 	if r.Err() != nil {
 		return c
 	}
 	d, m := r.Len("D"), r.Len("M") // M is 0 without B
-	c.gates = newGates(d, 1, newProduct(A, d, d, 0, 2), newProduct(B, d, m, 1, -1))
+	c.gates = newGates(d, 1, newProduct(A, d, 1, d, 0, 2), newProduct(B, d, 1, m, 1, -1))
+	c.bias = c.zero
+	if bias != nil {
+		c.bias = newVector(bias, d)
+	}
 	c.local = c.evaluate
 	return c
 }
@@ -37,15 +40,11 @@ func newLinear[T num.Float](r *param.Reader[T]) Cell[T] {
 func (c *linear[T]) Affine() {}
 
 func (c *linear[T]) evaluate(scratch *Arena[T], in columns[T], y []T, state, inputs bool) (ofState, ofInputs factors[T]) {
-	bias := c.bias
-	if bias == nil {
-		bias = c.zero
-	}
-	simd.Mix(y, c.state.weight, in.x, bias, c.d, c.d, in.n, in.pitch)
-	simd.Mix(y, c.inputs.weight, in.u, nil, c.d, c.inputs.width, in.n, in.pitch)
+	c.state.mix(y, in.x, &c.bias, 0, 1, in)
+	c.inputs.mix(y, in.u, nil, 0, 1, in)
 	ones := func(wanted bool) (k factors[T]) {
 		if wanted {
-			k.coef = in.rows(scratch, c.d)
+			k.coef = in.parts(scratch, 1)
 			vec.Fill(k.coef, 1)
 		}
 		return k

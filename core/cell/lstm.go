@@ -24,17 +24,16 @@ func init() {
 type lstm[T num.Float] struct {
 	h             int
 	state, inputs product[T]
-	b             []T
-	zero          []T // as many as a product may have rows
+	b, zero       vector[T] // zero: as many as a product may have rows
 }
 
 func newLSTM[T num.Float](r *param.Reader[T]) Cell[T] {
 	ih, hh := r.Array("weight_ih"), r.Array("weight_hh")
-	c := &lstm[T]{b: r.Array("bias")}
+	c, b := &lstm[T]{}, r.Array("bias")
 	if r.Err() == nil {
 		c.h = r.Len("H")
-		c.state, c.inputs = newProduct(hh, 4*c.h, c.h, 1, 2), newProduct(ih, 4*c.h, r.Len("M"), 0, -1)
-		c.zero = make([]T, max(4*c.h, c.inputs.width))
+		c.state, c.inputs = newProduct(hh, c.h, 4, c.h, 1, 2), newProduct(ih, c.h, 4, r.Len("M"), 0, -1)
+		c.b, c.zero = newVector(b, c.h), newVector(make([]T, (5+c.inputs.width/max(c.h, 1))*c.h), c.h)
 	}
 	return c
 }
@@ -50,11 +49,20 @@ type blocks[T num.Float] struct{ top, low, hc, f []T }
 
 // evaluate turns a block, writes f where it is wanted, and returns the blocks if they are.
 func (c *lstm[T]) evaluate(b Block[T], wanted bool) (in columns[T], k blocks[T]) {
-	h := c.h
-	in = newColumns(b, 2*h, c.inputs.width)
-	part, a, y := h*in.pitch, in.rows(b.Scratch, 4*h), in.rows(b.Scratch, 2*h)
-	simd.Mix(a, c.inputs.weight, in.u, c.b, 4*h, c.inputs.width, in.n, in.pitch)
-	simd.Mix(a, c.state.weight, in.x, nil, 4*h, h, in.n, in.pitch) // the first half of x is the hidden state
+	in = newColumns(b, 2, c.h, c.inputs.width)
+	y := in.parts(b.Scratch, 2)
+	k = c.local(b.Scratch, in, y, wanted)
+	if b.Y != nil {
+		in.back(b.Y, y, 2*c.h)
+	}
+	return in, k
+}
+
+// local writes f and returns the blocks if they are wanted.
+func (c *lstm[T]) local(scratch *Arena[T], in columns[T], y []T, wanted bool) (k blocks[T]) {
+	part, a := in.part, in.parts(scratch, 4)
+	c.inputs.mix(a, in.u, &c.b, 0, 4, in)
+	c.state.mix(a, in.x, nil, 0, 4, in) // the first half of x is the hidden state
 	i, f, cand, o := a[:part], a[part:2*part], a[2*part:3*part], a[3*part:]
 	simd.Sigmoid(a[:2*part])
 	simd.Tanh(cand)
@@ -66,15 +74,12 @@ func (c *lstm[T]) evaluate(b Block[T], wanted bool) (in columns[T], k blocks[T])
 	copy(squashed, next)
 	simd.Tanh(squashed)
 	if wanted {
-		k = c.blocks(b.Scratch, in, i, f, cand, o, squashed)
+		k = c.blocks(scratch, in, i, f, cand, o, squashed)
 	}
 	for j, v := range o {
 		squashed[j] *= v
 	}
-	if b.Y != nil {
-		in.back(b.Y, y, 2*h)
-	}
-	return in, k
+	return k
 }
 
 // blocks: squashed is tanh(c').
@@ -95,6 +100,10 @@ func (c *lstm[T]) blocks(scratch *Arena[T], in columns[T], i, f, cand, o, squash
 // Step writes f.
 func (c *lstm[T]) Step(b Block[T]) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
+	if few(b) {
+		stepAcross(b, 2, c.h, c.inputs.width, func(in columns[T], y []T) { c.local(b.Scratch, in, y, false) })
+		return nil
+	}
 	c.evaluate(b, false)
 	return nil
 }
@@ -149,7 +158,7 @@ func (c *lstm[T]) JVP(b Block[T], p, v []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
 	in, k := c.evaluate(b, true)
 	vT, change := in.turn(b.Scratch, v, 2*c.h), in.rows(b.Scratch, 4*c.h)
-	simd.Mix(change, c.state.weight, vT, c.zero, 4*c.h, c.h, in.n, in.pitch)
+	simd.Mix(change, c.state.weight, vT, c.zero.plain, 4*c.h, c.h, in.n, in.pitch)
 	out := c.gather(b, in, k, change)
 	vc, part := vT[c.h*in.pitch:], c.h*in.pitch
 	addTimes(out[:part], k.hc, vc)
@@ -181,7 +190,7 @@ func (c *lstm[T]) VJP(b Block[T], p, v []T) error {
 	clear(out[part:])
 	addTimes(out[part:], k.hc, vT[:part])
 	addTimes(out[part:], k.f, vT[part:])
-	simd.Mix(out, c.state.wT, c.reach(k, vT), c.zero, c.h, 4*c.h, in.n, in.pitch)
+	simd.Mix(out, c.state.wT, c.reach(k, vT), c.zero.plain, c.h, 4*c.h, in.n, in.pitch)
 	in.back(p, out, 2*c.h)
 	return nil
 }
@@ -203,7 +212,7 @@ func (c *lstm[T]) InputJVP(b Block[T], p, w []T) error {
 	b.Y = nil
 	in, k := c.evaluate(b, true)
 	change := in.rows(b.Scratch, 4*c.h)
-	simd.Mix(change, c.inputs.weight, in.turn(b.Scratch, w, c.inputs.width), c.zero, 4*c.h, c.inputs.width, in.n, in.pitch)
+	simd.Mix(change, c.inputs.weight, in.turn(b.Scratch, w, c.inputs.width), c.zero.plain, 4*c.h, c.inputs.width, in.n, in.pitch)
 	in.back(p, c.gather(b, in, k, change), 2*c.h)
 	return nil
 }
@@ -214,7 +223,7 @@ func (c *lstm[T]) InputVJP(b Block[T], p, v []T) error {
 	b.Y = nil
 	in, k := c.evaluate(b, true)
 	out := in.rows(b.Scratch, c.inputs.width)
-	simd.Mix(out, c.inputs.wT, c.reach(k, in.turn(b.Scratch, v, 2*c.h)), c.zero, c.inputs.width, 4*c.h, in.n, in.pitch)
+	simd.Mix(out, c.inputs.wT, c.reach(k, in.turn(b.Scratch, v, 2*c.h)), c.zero.plain, c.inputs.width, 4*c.h, in.n, in.pitch)
 	in.back(p, out, c.inputs.width)
 	return nil
 }

@@ -26,7 +26,7 @@ func (sequential[T]) Structure() lds.Structure[T] { return nil }
 func (sequential[T]) Linearise(*Block[T]) error { panic("pards: bug: sequential does not linearise") }
 
 // together is how many sequences of a native cell step side by side.
-const together = 8
+const together = 16
 
 // Run steps through time from where another method came to, some sequences side by side; all of them for a Caller, whose every call is dear.
 func (sequential[T]) Run(j *Job[T], members []int) error {

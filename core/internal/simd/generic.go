@@ -32,7 +32,7 @@ func each[T num.Float](f func(T) T) func(*T, int) {
 
 func mix[T num.Float](c, w, x, bias *T, rows, width, n, pitch int) {
 	for r := range rows {
-		row := unsafe.Slice(c, (r+1)*pitch)[r*pitch:][:n]
+		row := part(c, r, n, pitch)
 		if bias != nil {
 			for i := range row {
 				row[i] = unsafe.Slice(bias, rows)[r]
@@ -40,7 +40,7 @@ func mix[T num.Float](c, w, x, bias *T, rows, width, n, pitch int) {
 		}
 		for k := range width {
 			v := unsafe.Slice(w, rows*width)[r*width+k]
-			for i, u := range unsafe.Slice(x, width*pitch)[k*pitch:][:n] {
+			for i, u := range part(x, k, n, pitch) {
 				row[i] += v * u
 			}
 		}
@@ -95,24 +95,22 @@ func exp(x float64) float64 {
 }
 
 // part returns the first n numbers of row r of a pointer's rows.
-func part[T num.Float](x *T, r, n, pitch int) []T { return unsafe.Slice(x, (r+1)*pitch)[r*pitch:][:n] }
+func part[T num.Float](x *T, r, n, pitch int) []T { return unsafe.Slice(x, r*pitch+n)[r*pitch:] }
 
-func gru[T num.Float](y, a, h, x, coef *T, d, n, pitch int) {
-	for k := range d {
-		r, z, cand, gate := part(a, k, n, pitch), part(a, d+k, n, pitch), part(h, k, n, pitch), part(a, 2*d+k, n, pitch)
-		for i := range n {
-			r, z, c := logistic(r[i]), logistic(z[i]), cand[i]
-			v := tangent(gate[i] + r*c)
-			f := part(x, k, n, pitch)[i] - v
-			if coef != nil {
-				dn := (1 - z) * (1 - v*v)
-				for g, value := range [4]T{dn * r * (1 - r) * c, z * (1 - z) * f, dn * r, dn} {
-					part(coef, g*d+k, n, pitch)[i] = value
-				}
-				part(a, d+k, n, pitch)[i] = z
+func gru[T num.Float](y, a, h, x, coef *T, n int) {
+	gates, cand, hidden, out := unsafe.Slice(a, 3*n), unsafe.Slice(h, n), unsafe.Slice(x, n), unsafe.Slice(y, n)
+	for i := range n {
+		r, z := logistic(gates[i]), logistic(gates[n+i])
+		m := tangent(gates[2*n+i] + r*cand[i])
+		f := hidden[i] - m
+		if coef != nil {
+			dm := (1 - z) * (1 - m*m)
+			for g, v := range [4]T{dm * r * (1 - r) * cand[i], z * (1 - z) * f, dm * r, dm} {
+				unsafe.Slice(coef, 4*n)[g*n+i] = v
 			}
-			part(y, k, n, pitch)[i] = v + z*f
+			gates[n+i] = z
 		}
+		out[i] = m + z*f
 	}
 }
 

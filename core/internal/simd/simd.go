@@ -14,7 +14,7 @@ type kernels[T num.Float] struct {
 	lanes              int // of a vector
 	exp, sigmoid, tanh func(x *T, n int)
 	mix                func(c, w, x, bias *T, rows, width, n, pitch int)
-	gru                func(y, a, h, x, coef *T, d, n, pitch int)
+	gru                func(y, a, h, x, coef *T, n int)
 	scaled             func(j, coef, w *T, parts, d, n, pitch int)
 	square             int // the side of a block below; 0: there is none
 	block              func(dst, src *T, count, to, from, step int)
@@ -82,12 +82,11 @@ func Mix[T num.Float](c, w, x, bias []T, rows, width, n, pitch int) {
 	if rows == 0 || n == 0 {
 		return
 	}
-	_ = c[(rows-1)*pitch : rows*pitch]
-	_ = w[:rows*width]
-	_ = x[:width*pitch]
+	last := Padded[T](n)
+	_ = c[:(rows-1)*pitch+last]
 	var wAt, xAt, biasAt *T
 	if width > 0 {
-		wAt, xAt = &w[0], &x[0]
+		wAt, xAt = &w[:rows*width][0], &x[:(width-1)*pitch+last][0]
 	}
 	if bias != nil {
 		biasAt = &bias[:rows][0]
@@ -95,19 +94,19 @@ func Mix[T num.Float](c, w, x, bias []T, rows, width, n, pitch int) {
 	of[T]().mix(&c[0], wAt, xAt, biasAt, rows, width, n, pitch)
 }
 
-// GRU writes y = n + z (x - n) for r, z = sigmoid(a[0]), sigmoid(a[1]), n = tanh(a[2] + r h). Each of y, a's three, h and x is d rows of
-// n numbers as in Mix. With coef, of four such parts, it also writes there the derivatives of y with respect
-// to a[0], a[1], h and a[2], and z to a[1].
-func GRU[T num.Float](y, a, h, x, coef []T, d, n, pitch int) {
-	if d == 0 || n == 0 {
+// GRU writes y = m + z (x - m) for r, z = sigmoid(a[0]), sigmoid(a[1]), m = tanh(a[2] + r h). Each of y, a's three, h and x has n numbers, a
+// multiple of Lanes. With coef, of four such parts, it also writes there the derivatives of y with respect to a[0], a[1], h and a[2], and
+// z to a[1].
+func GRU[T num.Float](y, a, h, x, coef []T, n int) {
+	if n == 0 {
 		return
 	}
-	_, _, _, _ = y[:d*pitch], a[:3*d*pitch], h[:d*pitch], x[:d*pitch]
+	_, _, _, _ = y[:n], a[:3*n], h[:n], x[:n]
 	var coefAt *T
 	if coef != nil {
-		coefAt = &coef[:4*d*pitch][0]
+		coefAt = &coef[:4*n][0]
 	}
-	of[T]().gru(&y[0], &a[0], &h[0], &x[0], coefAt, d, n, pitch)
+	of[T]().gru(&y[0], &a[0], &h[0], &x[0], coefAt, n)
 }
 
 // Scaled writes j[t, i, k] = sum_g coef[g d + i][t] w[g d + i, k]: j (n, d, d), coef parts*d rows as in Mix, w (parts*d, d).

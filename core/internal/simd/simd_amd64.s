@@ -769,32 +769,23 @@ mix32AVX2End1:
 	VZEROUPPER
 	RET
 
-// func gru32AVX2(y *float32, a *float32, h *float32, x *float32, coef *float32, d int, n int, pitch int)
+// func gru32AVX2(y *float32, a *float32, h *float32, x *float32, coef *float32, n int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·gru32AVX2(SB), NOSPLIT, $0-64
+TEXT ·gru32AVX2(SB), NOSPLIT, $0-48
 	MOVQ   y+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   h+16(FP), DX
 	MOVQ   x+24(FP), BX
 	MOVQ   coef+32(FP), SI
-	MOVQ   d+40(FP), DI
-	MOVQ   pitch+56(FP), R8
-	IMUL3Q $0x04, R8, R8
-	MOVQ   R8, R9
-	IMULQ  DI, R9
-	MOVQ   n+48(FP), R11
-	IMUL3Q $0x04, R11, R11
-
-gru32AVX2Rows:
-	CMPQ DI, $0x00
-	JLE  gru32AVX2Done
-	XORQ R10, R10
+	MOVQ   n+40(FP), DI
+	IMUL3Q $0x04, DI, DI
+	XORQ   R8, R8
 
 gru32AVX2Columns:
-	CMPQ         R10, R11
-	JGE          gru32AVX2Next
-	LEAQ         (CX)(R10*1), R12
-	VMOVUPS      (R12), Y0
+	CMPQ         R8, DI
+	JGE          gru32AVX2Done
+	LEAQ         (CX)(R8*1), R9
+	VMOVUPS      (R9), Y0
 	VORPS        all32_80000000<>+0(SB), Y0, Y1
 	VMOVUPS      all32_c2dc0000<>+0(SB), Y2
 	VMAXPS       Y1, Y2, Y1
@@ -829,7 +820,7 @@ gru32AVX2Columns:
 	VADDPS       Y2, Y3, Y1
 	VBLENDVPS    Y0, Y3, Y2, Y2
 	VDIVPS       Y1, Y2, Y0
-	VMOVUPS      (R12)(R9*1), Y1
+	VMOVUPS      (R9)(DI*1), Y1
 	VORPS        all32_80000000<>+0(SB), Y1, Y2
 	VMOVUPS      all32_c2dc0000<>+0(SB), Y3
 	VMAXPS       Y2, Y3, Y2
@@ -864,8 +855,8 @@ gru32AVX2Columns:
 	VADDPS       Y3, Y4, Y2
 	VBLENDVPS    Y1, Y4, Y3, Y3
 	VDIVPS       Y2, Y3, Y1
-	VMOVUPS      (R12)(R9*2), Y3
-	VMOVUPS      (DX)(R10*1), Y2
+	VMOVUPS      (R9)(DI*2), Y3
+	VMOVUPS      (DX)(R8*1), Y2
 	VFMADD231PS  Y2, Y0, Y3
 	VORPS        all32_80000000<>+0(SB), Y3, Y4
 	VADDPS       Y4, Y4, Y4
@@ -894,46 +885,35 @@ gru32AVX2Columns:
 	VDIVPS       Y4, Y5, Y5
 	VANDPS       all32_7fffffff<>+0(SB), Y5, Y5
 	VORPS        Y3, Y5, Y3
-	VMOVUPS      (BX)(R10*1), Y4
+	VMOVUPS      (BX)(R8*1), Y4
 	VSUBPS       Y3, Y4, Y4
 	TESTQ        SI, SI
 	JZ           gru32AVX2Value
-	LEAQ         (SI)(R10*1), R13
-	VMOVUPS      Y1, (R12)(R9*1)
+	LEAQ         (SI)(R8*1), R10
+	VMOVUPS      Y1, (R9)(DI*1)
 	VMOVUPS      all32_3f800000<>+0(SB), Y5
 	VSUBPS       Y1, Y5, Y5
 	VMULPS       Y5, Y1, Y7
 	VMULPS       Y4, Y7, Y7
-	VMOVUPS      Y7, (R13)(R9*1)
+	VMOVUPS      Y7, (R10)(DI*1)
 	VMOVUPS      Y5, Y6
 	VMULPS       Y3, Y3, Y7
 	VFNMADD231PS Y7, Y5, Y6
 	VMULPS       Y0, Y6, Y7
-	VMOVUPS      Y7, (R13)(R9*2)
+	VMOVUPS      Y7, (R10)(DI*2)
 	VMOVUPS      all32_3f800000<>+0(SB), Y5
 	VSUBPS       Y0, Y5, Y5
 	VMULPS       Y5, Y7, Y7
 	VMULPS       Y2, Y7, Y7
-	VMOVUPS      Y7, (R13)
-	ADDQ         R9, R13
-	VMOVUPS      Y6, (R13)(R9*2)
+	VMOVUPS      Y7, (R10)
+	ADDQ         DI, R10
+	VMOVUPS      Y6, (R10)(DI*2)
 
 gru32AVX2Value:
 	VFMADD231PS Y4, Y1, Y3
-	VMOVUPS     Y3, (AX)(R10*1)
-	ADDQ        $0x20, R10
+	VMOVUPS     Y3, (AX)(R8*1)
+	ADDQ        $0x20, R8
 	JMP         gru32AVX2Columns
-
-gru32AVX2Next:
-	ADDQ  R8, AX
-	ADDQ  R8, CX
-	ADDQ  R8, DX
-	ADDQ  R8, BX
-	DECQ  DI
-	TESTQ SI, SI
-	JZ    gru32AVX2Rows
-	ADDQ  R8, SI
-	JMP   gru32AVX2Rows
 
 gru32AVX2Done:
 	VZEROUPPER
@@ -1817,32 +1797,23 @@ mix64AVX2End1:
 	VZEROUPPER
 	RET
 
-// func gru64AVX2(y *float64, a *float64, h *float64, x *float64, coef *float64, d int, n int, pitch int)
+// func gru64AVX2(y *float64, a *float64, h *float64, x *float64, coef *float64, n int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·gru64AVX2(SB), NOSPLIT, $0-64
+TEXT ·gru64AVX2(SB), NOSPLIT, $0-48
 	MOVQ   y+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   h+16(FP), DX
 	MOVQ   x+24(FP), BX
 	MOVQ   coef+32(FP), SI
-	MOVQ   d+40(FP), DI
-	MOVQ   pitch+56(FP), R8
-	IMUL3Q $0x08, R8, R8
-	MOVQ   R8, R9
-	IMULQ  DI, R9
-	MOVQ   n+48(FP), R11
-	IMUL3Q $0x08, R11, R11
-
-gru64AVX2Rows:
-	CMPQ DI, $0x00
-	JLE  gru64AVX2Done
-	XORQ R10, R10
+	MOVQ   n+40(FP), DI
+	IMUL3Q $0x08, DI, DI
+	XORQ   R8, R8
 
 gru64AVX2Columns:
-	CMPQ         R10, R11
-	JGE          gru64AVX2Next
-	LEAQ         (CX)(R10*1), R12
-	VMOVUPD      (R12), Y0
+	CMPQ         R8, DI
+	JGE          gru64AVX2Done
+	LEAQ         (CX)(R8*1), R9
+	VMOVUPD      (R9), Y0
 	VORPD        all64_8000000000000000<>+0(SB), Y0, Y1
 	VMOVUPD      all64_c087700000000000<>+0(SB), Y2
 	VMAXPD       Y1, Y2, Y1
@@ -1883,7 +1854,7 @@ gru64AVX2Columns:
 	VADDPD       Y2, Y3, Y1
 	VBLENDVPD    Y0, Y3, Y2, Y2
 	VDIVPD       Y1, Y2, Y0
-	VMOVUPD      (R12)(R9*1), Y1
+	VMOVUPD      (R9)(DI*1), Y1
 	VORPD        all64_8000000000000000<>+0(SB), Y1, Y2
 	VMOVUPD      all64_c087700000000000<>+0(SB), Y3
 	VMAXPD       Y2, Y3, Y2
@@ -1924,8 +1895,8 @@ gru64AVX2Columns:
 	VADDPD       Y3, Y4, Y2
 	VBLENDVPD    Y1, Y4, Y3, Y3
 	VDIVPD       Y2, Y3, Y1
-	VMOVUPD      (R12)(R9*2), Y3
-	VMOVUPD      (DX)(R10*1), Y2
+	VMOVUPD      (R9)(DI*2), Y3
+	VMOVUPD      (DX)(R8*1), Y2
 	VFMADD231PD  Y2, Y0, Y3
 	VORPD        all64_8000000000000000<>+0(SB), Y3, Y4
 	VADDPD       Y4, Y4, Y4
@@ -1960,46 +1931,35 @@ gru64AVX2Columns:
 	VDIVPD       Y4, Y5, Y5
 	VANDPD       all64_7fffffffffffffff<>+0(SB), Y5, Y5
 	VORPD        Y3, Y5, Y3
-	VMOVUPD      (BX)(R10*1), Y4
+	VMOVUPD      (BX)(R8*1), Y4
 	VSUBPD       Y3, Y4, Y4
 	TESTQ        SI, SI
 	JZ           gru64AVX2Value
-	LEAQ         (SI)(R10*1), R13
-	VMOVUPD      Y1, (R12)(R9*1)
+	LEAQ         (SI)(R8*1), R10
+	VMOVUPD      Y1, (R9)(DI*1)
 	VMOVUPD      all64_3ff0000000000000<>+0(SB), Y5
 	VSUBPD       Y1, Y5, Y5
 	VMULPD       Y5, Y1, Y7
 	VMULPD       Y4, Y7, Y7
-	VMOVUPD      Y7, (R13)(R9*1)
+	VMOVUPD      Y7, (R10)(DI*1)
 	VMOVUPD      Y5, Y6
 	VMULPD       Y3, Y3, Y7
 	VFNMADD231PD Y7, Y5, Y6
 	VMULPD       Y0, Y6, Y7
-	VMOVUPD      Y7, (R13)(R9*2)
+	VMOVUPD      Y7, (R10)(DI*2)
 	VMOVUPD      all64_3ff0000000000000<>+0(SB), Y5
 	VSUBPD       Y0, Y5, Y5
 	VMULPD       Y5, Y7, Y7
 	VMULPD       Y2, Y7, Y7
-	VMOVUPD      Y7, (R13)
-	ADDQ         R9, R13
-	VMOVUPD      Y6, (R13)(R9*2)
+	VMOVUPD      Y7, (R10)
+	ADDQ         DI, R10
+	VMOVUPD      Y6, (R10)(DI*2)
 
 gru64AVX2Value:
 	VFMADD231PD Y4, Y1, Y3
-	VMOVUPD     Y3, (AX)(R10*1)
-	ADDQ        $0x20, R10
+	VMOVUPD     Y3, (AX)(R8*1)
+	ADDQ        $0x20, R8
 	JMP         gru64AVX2Columns
-
-gru64AVX2Next:
-	ADDQ  R8, AX
-	ADDQ  R8, CX
-	ADDQ  R8, DX
-	ADDQ  R8, BX
-	DECQ  DI
-	TESTQ SI, SI
-	JZ    gru64AVX2Rows
-	ADDQ  R8, SI
-	JMP   gru64AVX2Rows
 
 gru64AVX2Done:
 	VZEROUPPER
@@ -2549,32 +2509,23 @@ mix32AVX512End1:
 	VZEROUPPER
 	RET
 
-// func gru32AVX512(y *float32, a *float32, h *float32, x *float32, coef *float32, d int, n int, pitch int)
+// func gru32AVX512(y *float32, a *float32, h *float32, x *float32, coef *float32, n int)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·gru32AVX512(SB), NOSPLIT, $0-64
+TEXT ·gru32AVX512(SB), NOSPLIT, $0-48
 	MOVQ   y+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   h+16(FP), DX
 	MOVQ   x+24(FP), BX
 	MOVQ   coef+32(FP), SI
-	MOVQ   d+40(FP), DI
-	MOVQ   pitch+56(FP), R8
-	IMUL3Q $0x04, R8, R8
-	MOVQ   R8, R9
-	IMULQ  DI, R9
-	MOVQ   n+48(FP), R11
-	IMUL3Q $0x04, R11, R11
-
-gru32AVX512Rows:
-	CMPQ DI, $0x00
-	JLE  gru32AVX512Done
-	XORQ R10, R10
+	MOVQ   n+40(FP), DI
+	IMUL3Q $0x04, DI, DI
+	XORQ   R8, R8
 
 gru32AVX512Columns:
-	CMPQ         R10, R11
-	JGE          gru32AVX512Next
-	LEAQ         (CX)(R10*1), R12
-	VMOVUPS      (R12), Z0
+	CMPQ         R8, DI
+	JGE          gru32AVX512Done
+	LEAQ         (CX)(R8*1), R9
+	VMOVUPS      (R9), Z0
 	VORPS        all32_80000000<>+0(SB), Z0, Z1
 	VMOVUPS      all32_c2dc0000<>+0(SB), Z2
 	VMAXPS       Z1, Z2, Z1
@@ -2600,7 +2551,7 @@ gru32AVX512Columns:
 	VPMOVD2M     Z0, K1
 	VMOVAPS      Z3, K1, Z2
 	VDIVPS       Z1, Z2, Z0
-	VMOVUPS      (R12)(R9*1), Z1
+	VMOVUPS      (R9)(DI*1), Z1
 	VORPS        all32_80000000<>+0(SB), Z1, Z2
 	VMOVUPS      all32_c2dc0000<>+0(SB), Z3
 	VMAXPS       Z2, Z3, Z2
@@ -2626,8 +2577,8 @@ gru32AVX512Columns:
 	VPMOVD2M     Z1, K1
 	VMOVAPS      Z4, K1, Z3
 	VDIVPS       Z2, Z3, Z1
-	VMOVUPS      (R12)(R9*2), Z3
-	VMOVUPS      (DX)(R10*1), Z2
+	VMOVUPS      (R9)(DI*2), Z3
+	VMOVUPS      (DX)(R8*1), Z2
 	VFMADD231PS  Z2, Z0, Z3
 	VORPS        all32_80000000<>+0(SB), Z3, Z4
 	VADDPS       Z4, Z4, Z4
@@ -2656,46 +2607,35 @@ gru32AVX512Columns:
 	VDIVPS       Z4, Z5, Z5
 	VANDPS       all32_7fffffff<>+0(SB), Z5, Z5
 	VORPS        Z3, Z5, Z3
-	VMOVUPS      (BX)(R10*1), Z4
+	VMOVUPS      (BX)(R8*1), Z4
 	VSUBPS       Z3, Z4, Z4
 	TESTQ        SI, SI
 	JZ           gru32AVX512Value
-	LEAQ         (SI)(R10*1), R13
-	VMOVUPS      Z1, (R12)(R9*1)
+	LEAQ         (SI)(R8*1), R10
+	VMOVUPS      Z1, (R9)(DI*1)
 	VMOVUPS      all32_3f800000<>+0(SB), Z5
 	VSUBPS       Z1, Z5, Z5
 	VMULPS       Z5, Z1, Z7
 	VMULPS       Z4, Z7, Z7
-	VMOVUPS      Z7, (R13)(R9*1)
+	VMOVUPS      Z7, (R10)(DI*1)
 	VMOVUPS      Z5, Z6
 	VMULPS       Z3, Z3, Z7
 	VFNMADD231PS Z7, Z5, Z6
 	VMULPS       Z0, Z6, Z7
-	VMOVUPS      Z7, (R13)(R9*2)
+	VMOVUPS      Z7, (R10)(DI*2)
 	VMOVUPS      all32_3f800000<>+0(SB), Z5
 	VSUBPS       Z0, Z5, Z5
 	VMULPS       Z5, Z7, Z7
 	VMULPS       Z2, Z7, Z7
-	VMOVUPS      Z7, (R13)
-	ADDQ         R9, R13
-	VMOVUPS      Z6, (R13)(R9*2)
+	VMOVUPS      Z7, (R10)
+	ADDQ         DI, R10
+	VMOVUPS      Z6, (R10)(DI*2)
 
 gru32AVX512Value:
 	VFMADD231PS Z4, Z1, Z3
-	VMOVUPS     Z3, (AX)(R10*1)
-	ADDQ        $0x40, R10
+	VMOVUPS     Z3, (AX)(R8*1)
+	ADDQ        $0x40, R8
 	JMP         gru32AVX512Columns
-
-gru32AVX512Next:
-	ADDQ  R8, AX
-	ADDQ  R8, CX
-	ADDQ  R8, DX
-	ADDQ  R8, BX
-	DECQ  DI
-	TESTQ SI, SI
-	JZ    gru32AVX512Rows
-	ADDQ  R8, SI
-	JMP   gru32AVX512Rows
 
 gru32AVX512Done:
 	VZEROUPPER
@@ -3236,32 +3176,23 @@ mix64AVX512End1:
 	VZEROUPPER
 	RET
 
-// func gru64AVX512(y *float64, a *float64, h *float64, x *float64, coef *float64, d int, n int, pitch int)
+// func gru64AVX512(y *float64, a *float64, h *float64, x *float64, coef *float64, n int)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·gru64AVX512(SB), NOSPLIT, $0-64
+TEXT ·gru64AVX512(SB), NOSPLIT, $0-48
 	MOVQ   y+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   h+16(FP), DX
 	MOVQ   x+24(FP), BX
 	MOVQ   coef+32(FP), SI
-	MOVQ   d+40(FP), DI
-	MOVQ   pitch+56(FP), R8
-	IMUL3Q $0x08, R8, R8
-	MOVQ   R8, R9
-	IMULQ  DI, R9
-	MOVQ   n+48(FP), R11
-	IMUL3Q $0x08, R11, R11
-
-gru64AVX512Rows:
-	CMPQ DI, $0x00
-	JLE  gru64AVX512Done
-	XORQ R10, R10
+	MOVQ   n+40(FP), DI
+	IMUL3Q $0x08, DI, DI
+	XORQ   R8, R8
 
 gru64AVX512Columns:
-	CMPQ         R10, R11
-	JGE          gru64AVX512Next
-	LEAQ         (CX)(R10*1), R12
-	VMOVUPD      (R12), Z0
+	CMPQ         R8, DI
+	JGE          gru64AVX512Done
+	LEAQ         (CX)(R8*1), R9
+	VMOVUPD      (R9), Z0
 	VORPD        all64_8000000000000000<>+0(SB), Z0, Z1
 	VMOVUPD      all64_c087700000000000<>+0(SB), Z2
 	VMAXPD       Z1, Z2, Z1
@@ -3293,7 +3224,7 @@ gru64AVX512Columns:
 	VPMOVQ2M     Z0, K1
 	VMOVAPD      Z3, K1, Z2
 	VDIVPD       Z1, Z2, Z0
-	VMOVUPD      (R12)(R9*1), Z1
+	VMOVUPD      (R9)(DI*1), Z1
 	VORPD        all64_8000000000000000<>+0(SB), Z1, Z2
 	VMOVUPD      all64_c087700000000000<>+0(SB), Z3
 	VMAXPD       Z2, Z3, Z2
@@ -3325,8 +3256,8 @@ gru64AVX512Columns:
 	VPMOVQ2M     Z1, K1
 	VMOVAPD      Z4, K1, Z3
 	VDIVPD       Z2, Z3, Z1
-	VMOVUPD      (R12)(R9*2), Z3
-	VMOVUPD      (DX)(R10*1), Z2
+	VMOVUPD      (R9)(DI*2), Z3
+	VMOVUPD      (DX)(R8*1), Z2
 	VFMADD231PD  Z2, Z0, Z3
 	VORPD        all64_8000000000000000<>+0(SB), Z3, Z4
 	VADDPD       Z4, Z4, Z4
@@ -3361,46 +3292,35 @@ gru64AVX512Columns:
 	VDIVPD       Z4, Z5, Z5
 	VANDPD       all64_7fffffffffffffff<>+0(SB), Z5, Z5
 	VORPD        Z3, Z5, Z3
-	VMOVUPD      (BX)(R10*1), Z4
+	VMOVUPD      (BX)(R8*1), Z4
 	VSUBPD       Z3, Z4, Z4
 	TESTQ        SI, SI
 	JZ           gru64AVX512Value
-	LEAQ         (SI)(R10*1), R13
-	VMOVUPD      Z1, (R12)(R9*1)
+	LEAQ         (SI)(R8*1), R10
+	VMOVUPD      Z1, (R9)(DI*1)
 	VMOVUPD      all64_3ff0000000000000<>+0(SB), Z5
 	VSUBPD       Z1, Z5, Z5
 	VMULPD       Z5, Z1, Z7
 	VMULPD       Z4, Z7, Z7
-	VMOVUPD      Z7, (R13)(R9*1)
+	VMOVUPD      Z7, (R10)(DI*1)
 	VMOVUPD      Z5, Z6
 	VMULPD       Z3, Z3, Z7
 	VFNMADD231PD Z7, Z5, Z6
 	VMULPD       Z0, Z6, Z7
-	VMOVUPD      Z7, (R13)(R9*2)
+	VMOVUPD      Z7, (R10)(DI*2)
 	VMOVUPD      all64_3ff0000000000000<>+0(SB), Z5
 	VSUBPD       Z0, Z5, Z5
 	VMULPD       Z5, Z7, Z7
 	VMULPD       Z2, Z7, Z7
-	VMOVUPD      Z7, (R13)
-	ADDQ         R9, R13
-	VMOVUPD      Z6, (R13)(R9*2)
+	VMOVUPD      Z7, (R10)
+	ADDQ         DI, R10
+	VMOVUPD      Z6, (R10)(DI*2)
 
 gru64AVX512Value:
 	VFMADD231PD Z4, Z1, Z3
-	VMOVUPD     Z3, (AX)(R10*1)
-	ADDQ        $0x40, R10
+	VMOVUPD     Z3, (AX)(R8*1)
+	ADDQ        $0x40, R8
 	JMP         gru64AVX512Columns
-
-gru64AVX512Next:
-	ADDQ  R8, AX
-	ADDQ  R8, CX
-	ADDQ  R8, DX
-	ADDQ  R8, BX
-	DECQ  DI
-	TESTQ SI, SI
-	JZ    gru64AVX512Rows
-	ADDQ  R8, SI
-	JMP   gru64AVX512Rows
 
 gru64AVX512Done:
 	VZEROUPPER

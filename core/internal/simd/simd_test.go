@@ -194,10 +194,10 @@ func grus[T num.Float](t *testing.T) {
 				w[i] = T(rng.NormFloat64())
 				wWant[i] = float64(w[i])
 			}
-			GRU(y, append([]T(nil), own[0]...), own[1], own[2], nil, d, n, pitch)
+			GRU(y, append([]T(nil), own[0]...), own[1], own[2], nil, d*pitch)
 			plain := append([]T(nil), y...)
-			GRU(y, own[0], own[1], own[2], coef, d, n, pitch)
-			exact.gru(&yWant[0], &in[0][0], &in[1][0], &in[2][0], &coefWant[0], d, n, pitch)
+			GRU(y, own[0], own[1], own[2], coef, d*pitch)
+			exact.gru(&yWant[0], &in[0][0], &in[1][0], &in[2][0], &coefWant[0], d*pitch)
 			j, jWant := make([]T, n*d*d), make([]float64, n*d*d)
 			Scaled(j, coef, w, 3, d, n, pitch)
 			exact.scaled(&jWant[0], &coefWant[0], &wWant[0], 3, d, n, pitch)

@@ -16,9 +16,9 @@ func tanh32AVX2(x *float32, n int)
 // writes c[r] = bias[r] + sum_k w[r, k] x[k], for nil bias c[r] += the sum; rows of c and x lie pitch apart; n is a multiple of the lanes.
 func mix32AVX2(c *float32, w *float32, x *float32, bias *float32, rows int, width int, n int, pitch int)
 
-// writes y = n + z (x - n) for r, z = sigmoid(a[0]), sigmoid(a[1]), n = tanh(a[2] + r h); with coef not nil also
-// the derivatives dy/da[0], dy/da[1], dy/dh, dy/da[2] there, and z to a[1]. Each is d rows of n numbers, pitch apart.
-func gru32AVX2(y *float32, a *float32, h *float32, x *float32, coef *float32, d int, n int, pitch int)
+// writes y = m + z (x - m) for r, z = sigmoid(a[0]), sigmoid(a[1]), m = tanh(a[2] + r h); with coef not nil also the derivatives
+// dy/da[0], dy/da[1], dy/dh, dy/da[2] there, and z to a[1]. Each is n numbers, a multiple of the lanes.
+func gru32AVX2(y *float32, a *float32, h *float32, x *float32, coef *float32, n int)
 
 // writes j[t, i, k] = sum_g coef[g d + i][t] w[g d + i, k]: j (n, d, d), coef rows of numbers, pitch apart, w (parts d, d).
 func scaled32AVX2(j *float32, coef *float32, w *float32, parts int, d int, n int, pitch int)
@@ -38,9 +38,9 @@ func tanh64AVX2(x *float64, n int)
 // writes c[r] = bias[r] + sum_k w[r, k] x[k], for nil bias c[r] += the sum; rows of c and x lie pitch apart; n is a multiple of the lanes.
 func mix64AVX2(c *float64, w *float64, x *float64, bias *float64, rows int, width int, n int, pitch int)
 
-// writes y = n + z (x - n) for r, z = sigmoid(a[0]), sigmoid(a[1]), n = tanh(a[2] + r h); with coef not nil also
-// the derivatives dy/da[0], dy/da[1], dy/dh, dy/da[2] there, and z to a[1]. Each is d rows of n numbers, pitch apart.
-func gru64AVX2(y *float64, a *float64, h *float64, x *float64, coef *float64, d int, n int, pitch int)
+// writes y = m + z (x - m) for r, z = sigmoid(a[0]), sigmoid(a[1]), m = tanh(a[2] + r h); with coef not nil also the derivatives
+// dy/da[0], dy/da[1], dy/dh, dy/da[2] there, and z to a[1]. Each is n numbers, a multiple of the lanes.
+func gru64AVX2(y *float64, a *float64, h *float64, x *float64, coef *float64, n int)
 
 // writes j[t, i, k] = sum_g coef[g d + i][t] w[g d + i, k]: j (n, d, d), coef rows of numbers, pitch apart, w (parts d, d).
 func scaled64AVX2(j *float64, coef *float64, w *float64, parts int, d int, n int, pitch int)
@@ -60,9 +60,9 @@ func tanh32AVX512(x *float32, n int)
 // writes c[r] = bias[r] + sum_k w[r, k] x[k], for nil bias c[r] += the sum; rows of c and x lie pitch apart; n is a multiple of the lanes.
 func mix32AVX512(c *float32, w *float32, x *float32, bias *float32, rows int, width int, n int, pitch int)
 
-// writes y = n + z (x - n) for r, z = sigmoid(a[0]), sigmoid(a[1]), n = tanh(a[2] + r h); with coef not nil also
-// the derivatives dy/da[0], dy/da[1], dy/dh, dy/da[2] there, and z to a[1]. Each is d rows of n numbers, pitch apart.
-func gru32AVX512(y *float32, a *float32, h *float32, x *float32, coef *float32, d int, n int, pitch int)
+// writes y = m + z (x - m) for r, z = sigmoid(a[0]), sigmoid(a[1]), m = tanh(a[2] + r h); with coef not nil also the derivatives
+// dy/da[0], dy/da[1], dy/dh, dy/da[2] there, and z to a[1]. Each is n numbers, a multiple of the lanes.
+func gru32AVX512(y *float32, a *float32, h *float32, x *float32, coef *float32, n int)
 
 // writes j[t, i, k] = sum_g coef[g d + i][t] w[g d + i, k]: j (n, d, d), coef rows of numbers, pitch apart, w (parts d, d).
 func scaled32AVX512(j *float32, coef *float32, w *float32, parts int, d int, n int, pitch int)
@@ -79,9 +79,9 @@ func tanh64AVX512(x *float64, n int)
 // writes c[r] = bias[r] + sum_k w[r, k] x[k], for nil bias c[r] += the sum; rows of c and x lie pitch apart; n is a multiple of the lanes.
 func mix64AVX512(c *float64, w *float64, x *float64, bias *float64, rows int, width int, n int, pitch int)
 
-// writes y = n + z (x - n) for r, z = sigmoid(a[0]), sigmoid(a[1]), n = tanh(a[2] + r h); with coef not nil also
-// the derivatives dy/da[0], dy/da[1], dy/dh, dy/da[2] there, and z to a[1]. Each is d rows of n numbers, pitch apart.
-func gru64AVX512(y *float64, a *float64, h *float64, x *float64, coef *float64, d int, n int, pitch int)
+// writes y = m + z (x - m) for r, z = sigmoid(a[0]), sigmoid(a[1]), m = tanh(a[2] + r h); with coef not nil also the derivatives
+// dy/da[0], dy/da[1], dy/dh, dy/da[2] there, and z to a[1]. Each is n numbers, a multiple of the lanes.
+func gru64AVX512(y *float64, a *float64, h *float64, x *float64, coef *float64, n int)
 
 // writes j[t, i, k] = sum_g coef[g d + i][t] w[g d + i, k]: j (n, d, d), coef rows of numbers, pitch apart, w (parts d, d).
 func scaled64AVX512(j *float64, coef *float64, w *float64, parts int, d int, n int, pitch int)

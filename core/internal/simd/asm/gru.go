@@ -8,26 +8,18 @@ import (
 
 // gru writes the function for what a GRU does element by element.
 func (l *level) gru() {
-	TEXT(l.byName("gru"), NOSPLIT, "func(y, a, h, x, coef *"+l.goType()+", d, n, pitch int)")
-	Doc("writes y = n + z (x - n) for r, z = sigmoid(a[0]), sigmoid(a[1]), n = tanh(a[2] + r h); with coef not nil also",
-		"the derivatives dy/da[0], dy/da[1], dy/dh, dy/da[2] there, and z to a[1]. Each is d rows of n numbers, pitch apart.")
+	TEXT(l.byName("gru"), NOSPLIT, "func(y, a, h, x, coef *"+l.goType()+", n int)")
+	Doc("writes y = m + z (x - m) for r, z = sigmoid(a[0]), sigmoid(a[1]), m = tanh(a[2] + r h); with coef not nil also the derivatives",
+		"dy/da[0], dy/da[1], dy/dh, dy/da[2] there, and z to a[1]. Each is n numbers, a multiple of the lanes.")
 	y, a, h := Load(Param("y"), GP64()), Load(Param("a"), GP64()), Load(Param("h"), GP64())
-	x, coef, d, pitch := Load(Param("x"), GP64()), Load(Param("coef"), GP64()), Load(Param("d"), GP64()), Load(Param("pitch"), GP64())
-	IMUL3Q(Imm(uint64(l.size)), pitch, pitch)
-	part := GP64() // from r to z, to n
-	MOVQ(pitch, part)
-	IMULQ(d, part)
+	x, coef, part := Load(Param("x"), GP64()), Load(Param("coef"), GP64()), Load(Param("n"), GP64()) // part: from r to z, to m
+	IMUL3Q(Imm(uint64(l.size)), part, part)
 	label := func(s string) string { return l.byName("gru") + s }
-	column, end := GP64(), GP64()
-	MOVQ(NewParamAddr("n", 48), end)
-	IMUL3Q(Imm(uint64(l.size)), end, end)
-	Label(label("Rows"))
-	CMPQ(d, Imm(0))
-	JLE(LabelRef(label("Done")))
+	column := GP64()
 	XORQ(column, column)
 	Label(label("Columns"))
-	CMPQ(column, end)
-	JGE(LabelRef(label("Next")))
+	CMPQ(column, part)
+	JGE(LabelRef(label("Done")))
 
 	r, z, c, n, f := l.reg(), l.reg(), l.reg(), l.reg(), l.reg()
 	from := GP64()
@@ -51,15 +43,6 @@ func (l *level) gru() {
 	ADDQ(Imm(uint64(l.vector)), column)
 	JMP(LabelRef(label("Columns")))
 
-	Label(label("Next"))
-	for _, p := range []reg.Register{y, a, h, x} {
-		ADDQ(pitch, p)
-	}
-	DECQ(d)
-	TESTQ(coef, coef)
-	JZ(LabelRef(label("Rows")))
-	ADDQ(pitch, coef)
-	JMP(LabelRef(label("Rows")))
 	Label(label("Done"))
 	VZEROUPPER()
 	RET()
