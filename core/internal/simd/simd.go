@@ -27,22 +27,15 @@ type leveled struct {
 	double kernels[float64]
 }
 
-var level, single, double = best()
-
-func best() (string, kernels[float32], kernels[float64]) {
-	l := levels()[0]
-	return l.name, l.single, l.double
-}
-
-// Level names the instructions in use: "avx512", "avx2" or "generic".
-func Level() string { return level }
+// use is the level of this machine.
+var use = levels()[0]
 
 // of returns the kernels of a type.
 func of[T num.Float]() *kernels[T] {
-	if k, ok := any(&single).(*kernels[T]); ok {
+	if k, ok := any(&use.single).(*kernels[T]); ok {
 		return k
 	}
-	return any(&double).(*kernels[T])
+	return any(&use.double).(*kernels[T])
 }
 
 // Lanes returns of how many numbers lengths must be multiples where that is asked for: a power of two.

@@ -10,11 +10,9 @@ import (
 
 // at runs a test of the kernels of every level that this machine has.
 func at(t *testing.T, test func(t *testing.T)) {
-	was, s, d := level, single, double
-	defer func() { level, single, double = was, s, d }()
-	for _, l := range levels() {
-		level, single, double = l.name, l.single, l.double
-		t.Run(l.name, test)
+	defer func(was leveled) { use = was }(use)
+	for _, use = range levels() {
+		t.Run(use.name, test)
 	}
 }
 

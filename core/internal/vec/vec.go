@@ -1,9 +1,8 @@
-// Package vec holds the inner loops of cells: matrix products over a block of rows, elementary functions, scratch memory.
+// Package vec holds the inner loops of cells: matrix products over a block of rows, weights of mixtures, scratch memory.
 package vec
 
 import (
-	"math"
-
+	"pards/core/internal/simd"
 	"pards/core/num"
 )
 
@@ -122,68 +121,19 @@ func dot2x4[T num.Float](c0, c1, x0, x1, w []T) {
 	c1[0], c1[1], c1[2], c1[3] = b0, b1, b2, b3
 }
 
-// Sigmoid replaces each element by 1 / (1 + exp(-x)), which cannot overflow: exp(-x) = inf gives 0.
-func Sigmoid[T num.Float](x []T) {
-	if num.Size[T]() == 4 {
-		for i, v := range x {
-			x[i] = T(1 / (1 + exp(-float64(v))))
-		}
-		return
-	}
-	for i, v := range x {
-		x[i] = T(1 / (1 + math.Exp(-float64(v))))
-	}
-}
-
-// Tanh replaces each element by its hyperbolic tangent. For float32 it is computed in double precision as 1 - 2/(exp(2x)+1), which loses
-// 2^-42 / |x| of its value near 0; below 1e-3 the series takes over, whose next term is 1e-13 of the value.
-func Tanh[T num.Float](x []T) {
-	if num.Size[T]() == 8 {
-		for i, v := range x {
-			x[i] = T(math.Tanh(float64(v)))
-		}
-		return
-	}
-	for i, v := range x {
-		if w := float64(v); w < 1e-3 && w > -1e-3 {
-			x[i] = T(w - w*w*w/3)
-		} else {
-			x[i] = T(1 - 2/(exp(2*w)+1))
-		}
-	}
-}
-
-// exp is the exponential to 2^-42 of its value, for float32 results: x = n log 2 + r, and a polynomial of degree 10 in r.
-func exp(x float64) float64 {
-	const (
-		round = 0x1.8p52 // x + round - round is x rounded to a whole number, which also stands in the low bits of the sum
-		log2  = 0x1.62e42fefa39efp-1
-	)
-	if !(x > -700 && x < 700) { // beyond float32's range on either side, or NaN
-		return math.Exp(x)
-	}
-	k := x*(1/log2) + round
-	r := x - (k-round)*log2
-	r2 := r * r
-	r4 := r2 * r2
-	p := 1 + r + r2*(1./2+r*(1./6)) + r4*((1./24+r*(1./120))+r2*(1./720+r*(1./5040))+r4*((1./40320+r*(1./362880))+r2*(1./3628800)))
-	return math.Float64frombits(math.Float64bits(p) + math.Float64bits(k)<<52)
-}
-
 // Softmax replaces the logarithms x by weights exp(x - logsumexp(x)).
 func Softmax[T num.Float](x []T) {
 	top := x[0]
 	for _, v := range x {
 		top = max(top, v)
 	}
+	for i := range x {
+		x[i] -= top
+	}
+	simd.Exp(x)
 	var sum T
-	for i, v := range x {
-		if num.Size[T]() == 4 {
-			x[i] = T(exp(float64(v - top)))
-		} else {
-			x[i] = T(math.Exp(float64(v - top)))
-		}
-		sum += x[i]
+	for _, v := range x {
+		sum += v
 	}
 	for i := range x {
 		x[i] /= sum
