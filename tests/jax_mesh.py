@@ -3,7 +3,8 @@
 import os
 from functools import partial
 
-os.environ |= {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
+os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,6 @@ except AttributeError:  # JAX 0.6
 
 jax.config.update("jax_enable_x64", True)
 TIME, ALL = PartitionSpec(None, "time"), PartitionSpec()
-MESH = Mesh(np.array(jax.devices()), ("time",))
 
 
 def leaves(tree):
@@ -33,11 +33,11 @@ def check(got, want):
         assert np.allclose(x, y, rtol=0, atol=500 * np.finfo(float).eps * max(1, np.abs(y).max()))
 
 
-def compare(args, specs, reverse):
+def compare(mesh, args, specs, reverse):
     def scan(*args, axis_name=None):
         return pards.jax.scan(*args, reverse=reverse, axis_name=axis_name)
 
-    cut = shard_map(partial(scan, axis_name="time"), mesh=MESH, in_specs=specs, out_specs=TIME)
+    cut = shard_map(partial(scan, axis_name="time"), mesh=mesh, in_specs=specs, out_specs=TIME)
     weights, wanted = RNG.standard_normal(args[1].shape), tuple(range(len(args)))
     both = [
         jax.jit(jax.value_and_grad(lambda *a, f=f: jnp.sum(weights * f(*a) ** 2), wanted, allow_int=True))
@@ -46,19 +46,36 @@ def compare(args, specs, reverse):
     check(jax.jit(cut)(*args), scan(*args))
     check(both[0](*args), both[1](*args))
     placed = [
-        jax.tree.map(lambda leaf, spec=spec: jax.device_put(leaf, NamedSharding(MESH, spec)), arg)
+        jax.tree.map(lambda leaf, spec=spec: jax.device_put(leaf, NamedSharding(mesh, spec)), arg)
         for arg, spec in zip(args, specs, strict=True)
     ]
     check(jax.jit(scan)(*placed), scan(*args))
 
 
+def check_explicit():
+    """A mesh whose axes are part of JAX's types."""
+    if not hasattr(jax, "set_mesh"):
+        return
+    mesh = jax.make_mesh((8,), ("time",), axis_types=(jax.sharding.AxisType.Explicit,))
+    A, b = RNG.uniform(-1, 1, (2, 32, 4)), RNG.standard_normal((2, 32, 4))
+    with jax.set_mesh(mesh):
+        placed = [jax.device_put(array, NamedSharding(mesh, TIME)) for array in (A, b)]
+        loss = lambda A, b: jnp.sum(pards.jax.scan(A, b) ** 2)  # noqa: E731
+        got = jax.jit(pards.jax.scan)(*placed), jax.jit(jax.grad(loss, (0, 1)))(*placed)
+    check(got, (pards.jax.scan(A, b), jax.grad(loss, (0, 1))(A, b)))
+
+
 if __name__ == "__main__":
     assert len(jax.devices()) == 8
+    mesh = Mesh(np.array(jax.devices()), ("time",))
     for name in NAMES:
         A, _ = case(name, (2,), 32, 4)
         b, x0 = RNG.standard_normal((2, 32, 4)), RNG.standard_normal((2, 4))
         for reverse in (False, True):
             for start in ((), (x0,)):
-                compare((A, b, *start), (TIME if jax.tree.leaves(A) else ALL, TIME, *(ALL for _ in start)), reverse)
+                compare(
+                    mesh, (A, b, *start), (TIME if jax.tree.leaves(A) else ALL, TIME, *(ALL for _ in start)), reverse
+                )
         print(name)
+    check_explicit()
     print("passed")

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -206,6 +207,25 @@ def test_mesh() -> None:
     done = subprocess.run([sys.executable, Path(__file__).with_name("jax_mesh.py")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [*NAMES, "passed"]
+
+
+def test_two_processes() -> None:
+    """Two devices in each of two, which talk over the loopback interface."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    program = Path(__file__).with_name("jax_processes.py")
+    started = [
+        subprocess.Popen([sys.executable, program, address, str(rank)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for rank in range(2)
+    ]
+    try:
+        for process in started:
+            out, errors = process.communicate(timeout=120)
+            assert process.returncode == 0 and out.endswith(b"passed\n"), errors.decode()  # gloo prints before
+    finally:
+        for process in started:
+            process.kill()
 
 
 LAYOUT = """

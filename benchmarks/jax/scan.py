@@ -1,11 +1,14 @@
 """pards.jax.scan against jax.lax.associative_scan and jax.lax.scan inside JAX programs, and their gradients. Float32.
 
 On this machine's cores, or with --device cuda on a GPU. All is compiled before, and seconds are by the host's clock, from the call of
-the compiled program until its result is there.
+the compiled program until its result is there. A GPU's program does SCANS one after another, each on the states of the one before, and is
+called several times before it is waited for: the axis scans says how many that makes, which the seconds are of. Else they would tell what
+JAX takes to start a program and to learn that it has ended.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -30,6 +33,7 @@ DENSE = {
     "cuda": [(1, 1 << 20, 2), (1, 1 << 20, 4), (1, 1 << 20, 8), (1, 1 << 17, 16), (1, 1 << 17, 32), (1, 1 << 15, 64), (16, 30000, 8),
              (16, 10000, 32), (1, 30000, 8)],
 }  # fmt: skip
+SCANS, CALLS = 8, 8
 GRADIENT = {"cpu": [(1, 1 << 15, 8)], "cuda": [(16, 30000, 8)]}
 
 
@@ -72,38 +76,63 @@ def last(states: Any) -> Any:
     return np.asarray(states[:, -1])
 
 
-def copying(nbytes: int) -> Callable[[Sequence[Any]], _harness.Work]:
-    """A pass over memory on the device, half of the bytes read and half written."""
-    return lambda _: _harness.jitted(jnp.negative)([(jnp.ones(max(nbytes // 8, 1), jnp.float32),)] * 3)
+def repeated(function: Callable[..., Any], count: int) -> Callable[..., Any]:
+    """A function of A and b done so many times, on what it returned."""
+
+    def chain(A: Any, b: Any) -> Any:
+        for _ in range(count):
+            b = jax.lax.optimization_barrier(function(A, b))
+        return b
+
+    return chain
 
 
-def flavour(function: Callable[..., Any], result: Callable[[Any], Any]) -> Callable[[Sequence[Any]], _harness.Work]:
+def flavour(function: Callable[..., Any], calls: int) -> Callable[[Sequence[Any]], _harness.Work]:
+    """A flavour called several times before it is waited for."""
+
     def make(inputs: Sequence[Any]) -> _harness.Work:
         work = _harness.jitted(function)(inputs)
-        return _harness.Work(work.run, work.compile_seconds, result)
+
+        def run(i: int) -> Any:
+            for n in range(calls):
+                result = work.run((i + n) % len(inputs))
+            return result
+
+        return _harness.Work(run, work.compile_seconds, last)
 
     return make
 
 
+def copying(scans: int, calls: int) -> Callable[[int], Callable[[Sequence[Any]], _harness.Work]]:
+    """Passes over memory on the device, half of the bytes read and half written."""
+
+    def of(nbytes: int) -> Callable[[Sequence[Any]], _harness.Work]:
+        source = jnp.ones(max(nbytes // 8, 1), jnp.float32)
+        return lambda _: flavour(repeated(lambda _, b: -b, scans), calls)([(source[:1], source)])
+
+    return of
+
+
 def cases(settings: _harness.Settings) -> Iterator[_harness.Case]:
     jax.config.update("jax_default_matmul_precision", "highest")
-    rng = np.random.default_rng(0)
+    rng, on_cpu = np.random.default_rng(0), settings.device == "cpu"
     for name, table in (("diagonal", DIAGONAL), ("dense", DENSE), ("diagonal gradient", GRADIENT)):
+        scans, calls = (1, 1) if on_cpu else (1, CALLS) if "gradient" in name else (SCANS, CALLS)
+        change = gradient if "gradient" in name else lambda scan, scans=scans: repeated(scan, scans)
+        # on a GPU lax.scan takes some launches a step
+        functions = {n: change(scan) for n, scan in FLAVOURS.items() if on_cpu or n != "jax.lax.scan"}
         for B, T, D in table[settings.device]:
             T = min(T, 100) if settings.quick else T
-            own, norm = ((D, D), D) if name == "dense" else ((D,), 1)
-            draw = lambda own=own, B=B, T=T: rng.random((B, T, *own), np.float32)  # noqa: E731
-            inputs = [((2 * draw() - 1) / norm, 2 * draw((D,)) - 1) for _ in range(3)]
-            change = gradient if "gradient" in name else lambda scan: scan
-            # lax.scan takes a launch a step on a GPU
-            left = [n for n in FLAVOURS if settings.device == "cpu" or n != "jax.lax.scan" or T < 50000]
+            own, most = ((D, D), 1 / D) if name == "dense" else ((D,), 0.5)
+            draw = lambda own, most, B=B, T=T: most * (2 * rng.random((B, T, *own), np.float32) - 1)  # noqa: E731
+            nbytes = 4 * B * T * (math.prod(own) + 2 * D)
             yield _harness.Case(
                 name=f"scan {name}",
-                axes={"B": B, "T": T, "D": D, "dtype": "float32"},
-                inputs=inputs,
-                flavours={n: flavour(change(FLAVOURS[n]), last) for n in left},
-                nbytes=0 if "gradient" in name else sum(x.nbytes for x in inputs[0]) + inputs[0][1].nbytes,
-                copy=None if settings.device == "cpu" else copying,
+                axes={"B": B, "T": T, "D": D, "dtype": "float32"} | ({} if on_cpu else {"scans": scans * calls}),
+                inputs=[(draw(own, most), draw((D,), 1)) for _ in range(3 if nbytes < 1 << 27 else 1)],
+                flavours={n: flavour(function, calls) for n, function in functions.items()},
+                nbytes=0 if "gradient" in name else nbytes,
+                copy=None if on_cpu else copying(scans, calls),
             )
 
 

@@ -37,6 +37,12 @@ func (Diagonal[T]) Growth(int) int { return 3 }
 func (Diagonal[T]) Apply(s Span[T], carry []T) {
 	d := s.D
 	t, step := s.order()
+	if d <= narrow && s.Ref == nil {
+		if s.Steps() > 0 {
+			strips(s.A, s.B, s.X, carry, t*d, step*d, s.Steps())
+		}
+		return
+	}
 	for range s.Steps() {
 		a, b, x := s.A[t*d:(t+1)*d], s.B[t*d:(t+1)*d], s.X[t*d:(t+1)*d]
 		for i := range x {
@@ -45,6 +51,54 @@ func (Diagonal[T]) Apply(s Span[T], carry []T) {
 		next(carry, x, s.Ref, t*d)
 		t += step
 	}
+}
+
+// narrow is up to how many components rows are cut into strips, each of which runs through time by itself: its carry is in registers, and
+// what it leaves of a line of the cache is there for the next.
+const narrow = 16
+
+// strips evaluates x = a carry + b for n rows of len(carry) numbers, the first of which is at a position and each other a step further.
+func strips[T num.Float](a, b, x, carry []T, at, step, n int) {
+	for len(carry) >= 8 {
+		strip8(a, b, x, (*[8]T)(carry), at, step, n)
+		carry, at = carry[8:], at+8
+	}
+	for len(carry) >= 4 {
+		strip4(a, b, x, (*[4]T)(carry), at, step, n)
+		carry, at = carry[4:], at+4
+	}
+	for i, c := range carry {
+		for k := range n {
+			j := at + i + k*step
+			c = a[j]*c + b[j]
+			x[j] = c
+		}
+		carry[i] = c
+	}
+}
+
+func strip4[T num.Float](a, b, x []T, carry *[4]T, at, step, n int) {
+	c0, c1, c2, c3 := carry[0], carry[1], carry[2], carry[3]
+	for range n {
+		p, q, y := (*[4]T)(a[at:]), (*[4]T)(b[at:]), (*[4]T)(x[at:])
+		c0, c1, c2, c3 = p[0]*c0+q[0], p[1]*c1+q[1], p[2]*c2+q[2], p[3]*c3+q[3]
+		y[0], y[1], y[2], y[3] = c0, c1, c2, c3
+		at += step
+	}
+	*carry = [4]T{c0, c1, c2, c3}
+}
+
+func strip8[T num.Float](a, b, x []T, carry *[8]T, at, step, n int) {
+	c0, c1, c2, c3, c4, c5, c6, c7 := carry[0], carry[1], carry[2], carry[3], carry[4], carry[5], carry[6], carry[7]
+	for range n {
+		p, q, y := (*[8]T)(a[at:]), (*[8]T)(b[at:]), (*[8]T)(x[at:])
+		c0, c1, c2, c3 = p[0]*c0+q[0], p[1]*c1+q[1], p[2]*c2+q[2], p[3]*c3+q[3]
+		c4, c5, c6, c7 = p[4]*c4+q[4], p[5]*c5+q[5], p[6]*c6+q[6], p[7]*c7+q[7]
+		y[0], y[1], y[2], y[3] = c0, c1, c2, c3
+		y[4], y[5], y[6], y[7] = c4, c5, c6, c7
+		at += step
+	}
+	*carry = [8]T{c0, c1, c2, c3, c4, c5, c6, c7}
 }
 
 // Reduce multiplies the diagonals.

@@ -90,7 +90,15 @@ def _floats(name: str, value: Any) -> Array:
             f"scan: {name} has dtype float64, which JAX would cut to float32, want float32; "
             'or turn its 64-bit types on: jax.config.update("jax_enable_x64", True)'
         )
-    return jnp.asarray(value)
+    return _together(jnp.asarray(value))
+
+
+def _together(array: Array) -> Array:
+    """The array, whole on every device if JAX's types say that it is not; of what they do not say XLA takes care."""
+    sharding = getattr(jax.typeof(array), "sharding", None)
+    if not any(getattr(sharding, "spec", None) or ()) or not hasattr(jax.sharding, "reshard"):  # new in 0.7
+        return array
+    return jax.sharding.reshard(array, jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec()))
 
 
 def _matrices(A: Any, b: Array) -> tuple[str, Array | None, int]:
@@ -135,7 +143,7 @@ def _whole(name: str, value: Any) -> Array:
     array = jnp.asarray(value)
     if not jnp.issubdtype(array.dtype, jnp.integer):
         raise TypeError(f"scan: {name} (permutation) has dtype {array.dtype}, want integers")
-    return array.astype(jnp.int32)
+    return _together(array.astype(jnp.int32))
 
 
 def _same_dtype(b: Array, **others: Array | None) -> None:
