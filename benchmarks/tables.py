@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import _harness
+import numpy as np
 
 RESULTS = Path(__file__).resolve().parent / "results"
 README = _harness.ROOT / "README.md"
@@ -108,7 +109,50 @@ def overhead() -> str:
     return markdown(["T = 10, D = 2", "µs a call", "in Python", "in the library"], rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"scan": scan, "solve": solve, "callables": callables, "overhead": overhead}
+def predicted() -> str:
+    """Predicted counts with those taken, and how well they and others agree in rank."""
+    rows, pairs = list[list[str]](), list[_harness.Row]()
+    methods: list[str] = []
+    for case in cases("theory-predicted"):
+        own = {flavour.removeprefix("pards "): row for flavour, row in case.items() if "predicted" in row}
+        pairs += own.values()
+        first = next(iter(own.values()))
+        if first["axes"]["T"] == 1000:
+            methods = list(own)
+            counts = [f"{row['predicted']} ({row['iterations']})" for row in own.values()]
+            rows.append([first["name"].removeprefix("predict "), *counts])
+    table = markdown(["predicted (taken)", *(f"`{m}`" for m in methods)], rows)
+    below = [row for row in pairs if row["iterations"] < row["axes"]["T"] - 1]
+    agreement = [f"{rank_correlation(rows, 'predicted'):.3f} over all {len(rows)} solves" for rows in (pairs,)]
+    agreement += [
+        f"{rank_correlation(below, 'predicted'):.3f} over the {len(below)} that took fewer than T - 1 updates"
+    ]
+    bounds = f"{rank_correlation(pairs, 'bound'):.3f} and {rank_correlation(below, 'bound'):.3f}"
+    rates = f"{rank_correlation(pairs, 'rate'):.3f} and {rank_correlation(below, 'rate'):.3f}"
+    return (
+        f"{table}\n\nSpearman's rank correlation of predicted and taken, T = 300 and 1000: {agreement[0]}, {agreement[1]}. "
+        f"Proposition 3's bound by itself, which knows norms alone and says T where its rate is above 1, has {bounds}, its rate {rates}."
+    )
+
+
+def rank_correlation(rows: list[_harness.Row], name: str) -> float:
+    """Spearman's, of a column with the counts that were taken; equal ones share their mean rank."""
+    x, y = (ranks([row[column] for row in rows]) for column in (name, "iterations"))
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def ranks(values: list[float]) -> np.ndarray:
+    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[where]
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "scan": scan,
+    "solve": solve,
+    "callables": callables,
+    "overhead": overhead,
+    "predicted": predicted,
+}
 
 
 def written(text: str) -> str:

@@ -111,6 +111,11 @@ def test_linear_model_in_closed_form() -> None:
     assert np.isinf(found.radius)
     assert found.rate == pytest.approx(a, rel=1e-12)
     assert found.merit[20] == pytest.approx(found.merit[10] * a**20, rel=0.05)  # of 400 steps, those that leave
+    r = p.guess[:, 0] - a * np.concatenate([[0], p.guess[:-1, 0]]) - p.inputs[0, :, 0]
+    assert found.merit[0] == pytest.approx(0.5 * (r**2).sum(), rel=1e-12)
+    x = pards.solve(p.cell, p.x0, p.inputs[0], method="sequential").states
+    assert found.start == pytest.approx(np.linalg.norm(p.guess - x), rel=1e-12)
+    assert found.error[0] == pytest.approx(np.abs(p.guess - x).max() / (1e-3 + np.abs(x).max()), rel=1e-12)
     newton = pards.theory.analyse(p.cell, p.x0, p.inputs[0], method="newton", guess=p.guess)
     assert newton.rate == 0
     assert newton.predicted_iterations(merit_tol=1e-8) == 1
@@ -161,6 +166,14 @@ def test_elk_is_followed_in_its_region() -> None:
     found = pards.theory.analyse(p.cell, p.x0, p.inputs[0], method=method, guess=p.guess)
     sol = pards.solve(p.cell, p.x0, p.inputs[0], method=method, guess=p.guess, merit_tol=1e-8)
     assert abs(found.predicted_iterations(merit_tol=1e-8) - sol.iterations) <= 0.25 * sol.iterations + 1
+
+
+def test_elk_is_followed_while_its_region_grows() -> None:
+    p = pards.problems.gru(200, 3, dtype=np.float64)
+    method = pards.ELK(trust=0.1)
+    found = pards.theory.analyse(p.cell, p.x0, p.inputs[0], method=method, guess=p.guess)
+    sol = pards.solve(p.cell, p.x0, p.inputs[0], method=method, guess=p.guess, merit_tol=1e-8)
+    assert abs(found.predicted_iterations(merit_tol=1e-8) - sol.iterations) <= 2
 
 
 def test_compare_ranks() -> None:
