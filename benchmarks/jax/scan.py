@@ -1,8 +1,8 @@
 """pards.jax.scan against jax.lax.associative_scan and jax.lax.scan inside JAX programs, and their gradients. Float32.
 
 On this machine's cores, or with --device cuda on a GPU. All is compiled before, and seconds are by the host's clock, from the call of
-the compiled program until its result is there. A GPU's program does SCANS one after another, each on the states of the one before, and is
-called several times before it is waited for: the axis scans says how many that makes, which the seconds are of. Else they would tell what
+the compiled program until its result is there. On a GPU a program is called several times before it is waited for, and does several scans if they are
+small, each on the states of the one before: the axis scans says how many that makes, which the seconds are of. Else they would tell what
 JAX takes to start a program and to learn that it has ended.
 """
 
@@ -117,15 +117,15 @@ def cases(settings: _harness.Settings) -> Iterator[_harness.Case]:
     jax.config.update("jax_default_matmul_precision", "highest")
     rng, on_cpu = np.random.default_rng(0), settings.device == "cpu"
     for name, table in (("diagonal", DIAGONAL), ("dense", DENSE), ("diagonal gradient", GRADIENT)):
-        scans, calls = (1, 1) if on_cpu else (1, CALLS) if "gradient" in name else (SCANS, CALLS)
-        change = gradient if "gradient" in name else lambda scan, scans=scans: repeated(scan, scans)
-        # on a GPU lax.scan takes some launches a step
-        functions = {n: change(scan) for n, scan in FLAVOURS.items() if on_cpu or n != "jax.lax.scan"}
         for B, T, D in table[settings.device]:
             T = min(T, 100) if settings.quick else T
             own, most = ((D, D), 1 / D) if name == "dense" else ((D,), 0.5)
             draw = lambda own, most, B=B, T=T: most * (2 * rng.random((B, T, *own), np.float32) - 1)  # noqa: E731
             nbytes = 4 * B * T * (math.prod(own) + 2 * D)
+            scans, calls = 1 if on_cpu or "gradient" in name or nbytes > 1 << 25 else SCANS, 1 if on_cpu else CALLS
+            change = gradient if "gradient" in name else lambda scan, scans=scans: repeated(scan, scans)
+            # on a GPU lax.scan takes some launches a step
+            functions = {n: change(scan) for n, scan in FLAVOURS.items() if on_cpu or n != "jax.lax.scan"}
             yield _harness.Case(
                 name=f"scan {name}",
                 axes={"B": B, "T": T, "D": D, "dtype": "float32"} | ({} if on_cpu else {"scans": scans * calls}),

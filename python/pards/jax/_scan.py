@@ -19,8 +19,9 @@ def scan(
 ) -> jax.Array:
     """Evaluate x[t] = A[t] x[t-1] + b[t], t = 1..T, or backwards x[t] = A[t] x[t+1] + b[t], in a JAX program.
 
-    It can be jitted, mapped (vmap makes the batch larger) and differentiated any number of times, forward and in
-    reverse, with respect to A, b and x0. The derivative is one more scan, with A transposed if in reverse.
+    It can be jitted, mapped (vmap makes the batch larger, and repeats what it does not map) and differentiated any
+    number of times, forward and in reverse, with respect to A, b and x0. A derivative is one more scan; in reverse it
+    takes a transposed copy of A. On CPUs and NVIDIA GPUs the library does it, elsewhere a loop of JAX's.
 
     Inside `jax.shard_map` with time cut over the devices of a mesh axis, name that axis: every device scans its own
     part and passes on one matrix and one vector, so T may be larger than one device holds.
@@ -95,7 +96,7 @@ def _floats(name: str, value: Any) -> Array:
 
 def _together(array: Array) -> Array:
     """The array, whole on every device if JAX's types say that it is not; of what they do not say XLA takes care."""
-    sharding = getattr(jax.typeof(array), "sharding", None)
+    sharding: Any = getattr(jax.typeof(array), "sharding", None)
     if not any(getattr(sharding, "spec", None) or ()) or not hasattr(jax.sharding, "reshard"):  # new in 0.7
         return array
     return jax.sharding.reshard(array, jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec()))
