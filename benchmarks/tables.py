@@ -54,6 +54,18 @@ def scan() -> str:
     )
 
 
+def jax_scan() -> str:
+    """Peers over pards.jax."""
+    rows = []
+    for case in cases("jax-scan"):
+        own = next(iter(case.values()))
+        axes = own["axes"]
+        peers = [times(case[peer]["ratio"]) for peer in ("jax.lax.associative_scan", "jax.lax.scan")]
+        size = f"{axes['B']} x {axes['T']} x {axes['D']}"
+        rows.append([own["name"].removeprefix("scan "), size, *peers])
+    return markdown(["A", "B x T x D", "`associative_scan`", "`lax.scan`"], rows)
+
+
 def solve() -> str:
     """lax.scan over pards."""
     by_batch: dict[tuple[str, str], dict[int, _harness.Row]] = {}
@@ -148,6 +160,7 @@ def ranks(values: list[float]) -> np.ndarray:
 
 TABLES: dict[str, Callable[[], str]] = {
     "scan": scan,
+    "jax_scan": jax_scan,
     "solve": solve,
     "callables": callables,
     "overhead": overhead,

@@ -71,11 +71,8 @@ if __name__ == "__main__":
     for name in NAMES:
         A, _ = case(name, (2,), 32, 4)
         b, x0 = RNG.standard_normal((2, 32, 4)), RNG.standard_normal((2, 4))
-        for reverse in (False, True):
-            for start in ((), (x0,)):
-                compare(
-                    mesh, (A, b, *start), (TIME if jax.tree.leaves(A) else ALL, TIME, *(ALL for _ in start)), reverse
-                )
+        for reverse, start in ((False, ()), (True, (x0,)), *([(True, ()), (False, (x0,))] if name == "dense" else [])):
+            compare(mesh, (A, b, *start), (TIME if jax.tree.leaves(A) else ALL, TIME, *(ALL for _ in start)), reverse)
         print(name)
     check_explicit()
     print("passed")
