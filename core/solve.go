@@ -36,6 +36,7 @@ type Plan[T num.Float] struct {
 	Options    method.Options
 	NumThreads int
 	Poll       func() bool
+	Kept       any // what a backend's Fits found, for its Solve
 }
 
 // CPU is the backend of this machine's cores.

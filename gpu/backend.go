@@ -64,7 +64,7 @@ func (b *backend[T]) Choices(p *core.Problem[T]) []core.Choice {
 	return []core.Choice{{Method: "rotated_quasi_newton", Reason: "its scan moves D numbers a step, and it converges like Newton where the Jacobians share their eigenvectors"}, fallback}
 }
 
-// engine runs the solves it fits.
+// engine runs the solves it fits. fits comes before solve, for the same plan.
 type engine[T num.Float] interface {
 	fits(p *core.Plan[T]) bool
 	solve(w *work[T]) error
@@ -103,14 +103,32 @@ func enginesOf[T num.Float]() (all []engine[T]) {
 	return all
 }
 
+// found is what was found of a plan.
+type found[T num.Float] struct {
+	engine engine[T] // nil for none
+	fused  fusedPlan[T]
+	form   form[T]
+}
+
+// foundOf returns what a plan keeps.
+func foundOf[T num.Float](p *core.Plan[T]) *found[T] {
+	f, ok := p.Kept.(*found[T])
+	if !ok {
+		f = &found[T]{}
+		p.Kept = f
+	}
+	return f
+}
+
 // engineOf returns the engine that runs a plan, nil for none.
 func engineOf[T num.Float](p *core.Plan[T]) engine[T] {
+	f := foundOf(p)
 	for _, e := range enginesOf[T]() {
-		if e.fits(p) {
-			return e
+		if f.engine == nil && e.fits(p) {
+			f.engine = e
 		}
 	}
-	return nil
+	return f.engine
 }
 
 // work is a solve on the device. Strides are those of Problem; what it allocates lives as long as the solve.

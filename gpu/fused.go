@@ -17,12 +17,13 @@ func init() { register(rankFused, fused[float32]{}, fused[float64]{}) }
 type fused[T num.Float] struct{}
 
 func (fused[T]) fits(p *core.Plan[T]) bool {
-	_, ok := planFused(p, fusedThreads)
+	plan, ok := planFused(p, fusedThreads)
+	foundOf(p).fused = plan
 	return ok
 }
 
 func (fused[T]) solve(w *work[T]) error {
-	plan, _ := planFused(w.Plan, fusedThreads)
+	plan := &foundOf(w.Plan).fused
 	p, members := w.Problem, len(w.members)
 	chosen, err := plan.choose(w)
 	if err != nil {

@@ -28,13 +28,14 @@ func (sequential[T]) fits(p *core.Plan[T]) bool {
 	if p.Name != "sequential" || p.Problem.Dim > mostDiagonal || p.Problem.Steps > math.MaxInt32/2 {
 		return false
 	}
-	_, ok := formOf(p.Given.Name, p.Given.Params, p.Problem.Dim, p.Problem.Inputs)
+	form, ok := formOf(p.Given.Name, p.Given.Params, p.Problem.Dim, p.Problem.Inputs)
+	foundOf(p).form = form
 	return ok
 }
 
 func (sequential[T]) solve(w *work[T]) error {
 	p := w.Problem
-	cell, _ := formOf(w.Given.Name, w.Given.Params, p.Dim, p.Inputs)
+	cell := foundOf(w.Plan).form
 	f, err := function(w.device, loopVariant[T](cell, p.Dim, p.Inputs), "sequential")
 	if err != nil {
 		return err
