@@ -1,6 +1,6 @@
 """What every benchmark shares: how works are timed side by side, what a row of the result holds, and the command line.
 
-usage of each program: python benchmarks/<question>/<file>.py [OUT.json] [--quick] [--only TEXT] [--device cpu]
+usage of each program: python benchmarks/<question>/<file>.py [OUT.json] [--quick] [--only TEXT] [--device cpu] [--budget SECONDS]
 
 A case is one piece of work done by several flavours. Each is warmed up once and its result compared with that of the first;
 then all run in turns, beginning with another one each turn and taking other inputs each call, so that what the machine does meanwhile
@@ -10,7 +10,9 @@ A row holds: name, axes (sizes), flavour, device; seconds (median of a call) and
 calls (in each); compile_seconds, which seconds do not hold; bytes that must be moved at least, and copy_share, the seconds of a memory
 copy of as many over those of the row; ratio, how many times as long as the first flavour it took (median over the turns) and
 ratio_spread; error, the largest difference to the first flavour's result over that one's largest number; load, how many processes wanted
-to run in the last minute; versions and commit.
+to run in the last minute; missing, the peers that failed and why, if any; versions and commit.
+
+The file is written after each case. A case that fails is told and left out, the others go on, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -100,8 +102,17 @@ def measure(case: Case, settings: Settings, clock: Callable[[Callable[[], Any]],
     makers = dict(case.flavours)
     if case.nbytes:
         makers[COPY] = (case.copy or copying)(case.nbytes)
-    timed = {name: _Timed(make(case.inputs)) for name, make in makers.items()}
-    results = {name: wait(t.work.run(0)) for name, t in timed.items()}  # the warm-up
+    timed, results, missing = dict[str, _Timed](), dict[str, Any](), dict[str, str]()
+    for name, make in makers.items():
+        try:
+            work = make(case.inputs)
+            results[name] = wait(work.run(0))  # the warm-up
+        except Exception as error:
+            if not results or name.startswith("pards"):
+                raise
+            missing[name] = f"{type(error).__name__}: {error}"[:200]
+            continue
+        timed[name] = _Timed(work)
     errors = _errors(case, timed, results)
     for t in timed.values():
         once = clock(lambda t=t: t.work.run(0))
@@ -109,7 +120,8 @@ def measure(case: Case, settings: Settings, clock: Callable[[Callable[[], Any]],
         t.calls = 1 if t.slow else max(1, round(settings.shortest / once))
         t.seconds = [once] if t.slow else []
     _turns(timed, settings, len(case.inputs), clock)
-    return _rows(case, settings, timed, results, errors)
+    rows = _rows(case, settings, timed, results, errors)
+    return [row | {"missing": missing} for row in rows] if missing else rows
 
 
 def _errors(case: Case, timed: dict[str, _Timed], results: dict[str, Any]) -> dict[str, float]:
@@ -256,19 +268,31 @@ def main(cases: Callable[[Settings], Iterable[Case]], device: str = "cpu") -> No
     parser.add_argument("--quick", action="store_true", help="small sizes, each once: to see that all runs")
     parser.add_argument("--only", default="", help="cases whose name or axes contain this")
     parser.add_argument("--device", default=device)
+    parser.add_argument(
+        "--budget", type=float, default=Settings.budget, help="seconds a case may take beyond the least"
+    )
     options = parser.parse_args()
     if jax := sys.modules.get("jax"):
         jax.config.update("jax_platforms", options.device)
-    settings, rows = Settings(options.quick, options.device), []
+    settings, rows, failed = Settings(options.quick, options.device, budget=options.budget), list[Row](), 0
     about = {"versions": versions(), "commit": commit()}
     for case in cases(settings):
-        if options.only in f"{case.name} {case.axes}":
+        if options.only not in f"{case.name} {case.axes}":
+            continue
+        try:
             new = [row | about for row in measure(case, settings)]
-            rows += new
-            for row in new:
-                print(line(row), file=sys.stderr)
-    if options.out:
+        except (Exception, SystemExit) as error:
+            failed += 1
+            print(f"{case.name} {case.axes} failed: {type(error).__name__}: {error}", file=sys.stderr)
+            continue
+        rows += new
+        for row in new:
+            print(line(row), file=sys.stderr)
+        if options.out:
+            write(rows, options.out)
+    if options.out and not rows:
         write(rows, options.out)
+    sys.exit(1 if failed else 0)
 
 
 def line(row: Row) -> str:

@@ -1,14 +1,13 @@
 """Langevin dynamics in two wells on a GPU, the paper's problem: rotated quasi-Newton against the own sequential kernel, lax.scan of the
 closed-form step, and the paper's reference implementation where its src/ stands in .ref/plds_src. Float32, arrays on the device.
 
-The rows' seconds are by the host's clock; event_seconds of pards and lax.scan are by the device's, from one event to the next around a
-call. The eigenbases of the mixture are found in the first call, which is in neither. All stop at a merit of 5e-4, at which the reference's
-quasi-Newton is up to 0.1 away from the trajectory: what the results' differences are allowed to be.
+The rows' seconds are by the host's clock; event_seconds of pards are by the device's, see scan.py. The eigenbases of the mixture are found
+in the first call, which is in neither. All stop at a merit of 5e-4, at which the reference's quasi-Newton is up to 0.1 away from the
+trajectory: what the results' differences are allowed to be.
 """
 
 from __future__ import annotations
 
-import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import cupy as cp
 import jax
 import jax.numpy as jnp
+import scan
 
 import pards
 
@@ -28,19 +28,6 @@ DIMS, LENGTHS = (32, 64, 128, 256), (1000, 10000, 30000)
 # The reference's fastest method, by its own run: quasi-Newton where it needs few iterations, Newton until its matrices do not fit.
 NEWTON_FITS = {1000: (), 10000: (32, 64, 128), 30000: (32, 64, 128)}
 REFERENCE_TAKES_LONG = [(10000, 256), (30000, 256)]  # 12 s and 113 s
-
-
-def event_seconds(run: Callable[[], Any], calls: int = 5) -> float:
-    """The median over calls of the time from an event before one to an event after it."""
-    times = []
-    for _ in range(calls):
-        start, end = cp.cuda.Event(), cp.cuda.Event()
-        start.record()
-        jax.block_until_ready(run())
-        end.record()
-        end.synchronize()
-        times.append(cp.cuda.get_elapsed_time(start, end) / 1e3)
-    return statistics.median(times)
 
 
 def last(states: Any) -> Any:
@@ -55,7 +42,7 @@ def by_pards(problem: Any, method: str) -> Callable[[Sequence[Any]], _harness.Wo
         x0, u = cp.asarray(problem.x0), inputs[0][0]
         out = cp.empty_like(u)
         run = lambda i: pards.solve(problem.cell, x0, u, method=method, device="cuda", out=out, **more)  # noqa: E731
-        about = lambda s: _harness.outcome(s) | {"event_seconds": event_seconds(lambda: run(0))}  # noqa: E731
+        about = lambda s: _harness.outcome(s) | {"event_seconds": scan.event_seconds(run, 5)}  # noqa: E731
         return _harness.Work(run, result=lambda s: last(s.states), about=about)
 
     return make
@@ -76,15 +63,14 @@ def by_lax(problem: Any) -> Callable[[Sequence[Any]], _harness.Work]:
 
     def make(inputs: Sequence[Any]) -> _harness.Work:
         work = _harness.jitted(scan)([tuple(jnp.from_dlpack(a) for a in arrays) for arrays in inputs])
-        about = lambda _: {"event_seconds": event_seconds(lambda: work.run(0), 3)}  # noqa: E731
-        return _harness.Work(work.run, work.compile_seconds, result=last, about=about)
+        return _harness.Work(work.run, work.compile_seconds, result=last)
 
     return make
 
 
 def by_reference(problem: Any, newton: bool) -> dict[str, Callable[[Sequence[Any]], _harness.Work]]:
     """The reference's method; nothing where it cannot be imported."""
-    sys.path.insert(0, ".ref/plds_src")
+    sys.path.insert(0, str(_harness.ROOT / ".ref" / "plds_src"))
     try:
         from deer import deer_alg
         from two_well import TwoWellAnisotropic

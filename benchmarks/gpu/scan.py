@@ -35,9 +35,9 @@ DENSE = [(1, 1 << 20, 2), (1, 1 << 20, 4), (1, 1 << 20, 8), (1, 1 << 17, 16), (1
          (1, 30000, 8)]  # fmt: skip
 CACHE = 400e6  # inputs are rotated until they are more than this, where memory allows
 
-# Keeps the stream busy while the host gets the next launch ready.
+# Keeps the stream busy, for almost a millisecond, while the host gets the next launch ready.
 BUSY = cp.RawKernel(
-    'extern "C" __global__ void busy() { for (long long t = clock64(); clock64() - t < 400000;) {} }', "busy"
+    'extern "C" __global__ void busy() { for (long long t = clock64(); clock64() - t < 1500000;) {} }', "busy"
 )
 
 
