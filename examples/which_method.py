@@ -174,8 +174,8 @@ print(sol.explain())
 
 # %% [markdown]
 # `elk` is Newton in a trust region: an update minimises `|Jt dx + r|² + |dx|² / trust`, which a Kalman smoother does,
-# again by scans. Updates that make the merit worse are taken back, in a smaller region, and what is kept makes it larger.
-# `quasi_elk` does so with the diagonal.
+# again by scans. Updates that make the merit worse are taken back, in a smaller region,
+# and what is kept makes it larger. `quasi_elk` does so with the diagonal.
 
 # %%
 fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
