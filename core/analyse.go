@@ -75,7 +75,7 @@ func Analyse[T num.Float](p *Problem[T], o *Options[T], states Array[T], updates
 	return all, nil
 }
 
-// analyseNeed returns the bytes that one sequence takes: A thrice, in T and twice in double precision, a Caller's Jacobians twice, and some
+// analyseNeed returns the bytes that one sequence takes: A in T and twice in double precision, a Caller's Jacobians twice, and some
 // twenty trajectories.
 func analyseNeed[T num.Float](p *method.Problem[T], m method.Method[T]) float64 {
 	d := float64(p.Dim)
@@ -155,8 +155,11 @@ func (a *analyst[T]) jacobian(prev []T, lo, hi int) ([]float64, error) {
 	return wide(j), err
 }
 
-// wide copies to double precision.
+// wide is x in double precision, itself if it is that.
 func wide[T num.Float](x []T) []float64 {
+	if same, ok := any(x).([]float64); ok {
+		return same
+	}
 	y := make([]float64, len(x))
 	for i, v := range x {
 		y[i] = float64(v)
@@ -166,7 +169,7 @@ func wide[T num.Float](x []T) []float64 {
 
 func (a *analyst[T]) analyse(o method.Options, m method.Method[T], updates int) (all Analysis, err error) {
 	l, err := method.Along(a.w, a.Problem, o, m, a.member, a.x)
-	if err != nil {
+	if err != nil || a.w.Stopped() {
 		return all, err
 	}
 	s, err := lds.Double(l.Structure)
@@ -191,16 +194,17 @@ func (a *analyst[T]) analyse(o method.Options, m method.Method[T], updates int) 
 		}
 		return err
 	})
-	if err != nil {
+	if err != nil || a.w.Stopped() {
 		return all, err
 	}
 	all.Lyapunov, all.LyapunovError = growth.Exponent()
 	all.Difference = apart.Norm
-	chain := theory.NewChain(s, matrices, d, a.Steps)
+	chain := theory.NewChain(a.w, s, matrices, d, a.Steps)
 	all.Inverse = chain.InverseNorm(a.w, a.Steps)
-	if cell.IsAffine(a.Cell) {
-		all.Lipschitz = 0
-	} else if all.Lipschitz, err = a.lipschitz(prev); err != nil {
+	if !cell.IsAffine(a.Cell) {
+		all.Lipschitz, err = a.lipschitz(prev)
+	}
+	if err != nil || a.w.Stopped() {
 		return all, err
 	}
 	all.Start, all.Decay, err = a.decay(chain, l, basis, updates)
@@ -226,8 +230,9 @@ func difference(j, a, q []float64, d int) []float64 {
 	return out
 }
 
-// lipschitzLooks is along how many directions the change of J is measured, beside that to the guess.
-const lipschitzLooks = 3
+// lipschitzLooks is along how many directions the change of J is measured, beside that to the guess; lipschitzSteps at how many steps at
+// least, spread over the trajectory, where it has more.
+const lipschitzLooks, lipschitzSteps = 3, 4096
 
 // lipschitz returns the largest |J(z) - J(x)| / |z - x| over the steps, z the guess or near x in some directions: an estimate from below of L
 // between the trajectory and the guess. Near is a thousandth of the states' size in double precision, a hundredth in single, where
@@ -242,7 +247,7 @@ func (a *analyst[T]) lipschitz(prev []T) (float64, error) {
 	}
 	v, moved := make([]float64, len(prev)), make([]T, len(prev))
 	var change theory.Largest
-	for look := range lipschitzLooks {
+	for look := 0; look < lipschitzLooks && !a.w.Stopped(); look++ {
 		theory.Signs(v, uint64(10+look))
 		for i, x := range prev {
 			moved[i] = x + T(h*top/math.Sqrt(float64(d))*v[i])
@@ -255,10 +260,16 @@ func (a *analyst[T]) lipschitz(prev []T) (float64, error) {
 	return change.Norm, err
 }
 
-// compare takes in the change of J from some states to others, by their distance.
+// compare takes in the change of J from some states to others, by their distance, at some of the steps where they are many.
 func (a *analyst[T]) compare(change *theory.Largest, from, to []T) error {
-	d := a.Dim
+	d, stride, skip := a.Dim, 1, max(a.Steps/lipschitzSteps, 1)
+	if cell.IsCaller(a.Cell) {
+		stride, skip = skip, 1
+	}
 	return a.each(func(lo, hi int) error {
+		if lo/evaluateRows%skip > 0 {
+			return nil
+		}
 		j, err := a.jacobian(from, lo, hi)
 		if err != nil {
 			return err
@@ -267,7 +278,7 @@ func (a *analyst[T]) compare(change *theory.Largest, from, to []T) error {
 		if err != nil {
 			return err
 		}
-		for t := range hi - lo {
+		for t := 0; t < hi-lo && !a.w.Stopped(); t += stride {
 			apart := 0.0
 			for i := (lo + t) * d; i < (lo+t+1)*d; i++ {
 				e := float64(to[i]) - float64(from[i])

@@ -57,6 +57,8 @@ CASES = {
     "one worker": {"problem": "elman", "dim": 16, "length": 200_000, "batch": 4, "method": "quasi_newton", "dtype": "float64", "threads": 1, "options": few},
     "rotated": {"problem": "langevin", "dim": 32, "length": 100_000, "batch": 4, "method": "rotated_quasi_newton", "dtype": "float64", "threads": 2, "options": few},
     "kept": {"problem": "gru", "dim": 8, "length": 200_000, "method": "chord", "dtype": "float64", "threads": 2, "options": few},
+    "trust region": {"problem": "gru", "dim": 8, "length": 100_000, "batch": 2, "method": "elk", "dtype": "float64", "threads": 2, "options": few},
+    "callable, trust region": {"problem": "callable", "dim": 8, "length": 50_000, "method": "elk", "dtype": "float64", "options": few},
     "window": {"problem": "gru", "dim": 8, "length": 2_000_000, "method": "newton", "window": 1000, "dtype": "float64", "threads": 2, "options": few},
     "wide": {"problem": "elman", "dim": 256, "length": 40_000, "batch": 2, "method": "picard", "dtype": "float64", "threads": 2, "options": few},
     "callable": {"problem": "callable", "dim": 8, "length": 100_000, "batch": 2, "method": "newton", "dtype": "float64", "options": {}},

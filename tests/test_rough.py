@@ -210,6 +210,9 @@ def run(code: str, **env: str) -> subprocess.CompletedProcess:
         "pards.solve(gru, np.zeros(16), u, method='jacobi', merit_tol=0.0)",
         "pards.solve(gru, np.zeros(16), u[0], method='newton', merit_tol=0.0)",
         "pards.solve(lambda x, u: x + 1, np.zeros(16), u[0, :20000], method='jacobi', merit_tol=0.0)",
+        "pards.theory.analyse(gru, np.zeros(16), u[0, :1_000_000], np.zeros((1_000_000, 16)))",
+        "pards.theory.analyse(lambda x, u: x + 1, np.zeros(16), u[0, :100000], np.zeros((100_000, 16)))",
+        "pards.solve(gru, np.zeros(16), u[0, :200000], method=pards.ELK(adaptive=False), merit_tol=0.0)",
     ],
 )
 def test_interrupt(solve: str) -> None:

@@ -24,7 +24,7 @@ func init() {
 			"residual and J the Jacobian of all of it, which is the mean of a Kalman smoother.\n\n" +
 			"Converges on models whose Newton updates overflow. Adaptive, it lowers the merit with every update it keeps, and\n" +
 			"becomes Newton near the solution; fixed, it approaches the trajectory linearly, by 1 / (1 + trust) an update or\n" +
-			"slower. Two evaluations, some 10 D*D*D products a step, and 3 D*D + D numbers a step kept. damping= with newton is the\n" +
+			"slower. Two evaluations an update (one where it is fixed), some 6 D*D*D products a step, and 3 D*D + D numbers a step kept. damping= with newton is the\n" +
 			"paper's scale-, clip=True with quasi_newton its clip- variant."},
 		newELK[float32], newELK[float64])
 	register(Entry{Name: "quasi_elk", Class: "QuasiELK", Structure: "kalman_diagonal", Derivative: "diagonal", Fields: fields,

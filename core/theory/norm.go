@@ -19,10 +19,11 @@ type Chain struct {
 }
 
 // NewChain makes a chain of matrices.
-func NewChain(s lds.Structure[float64], a []float64, d, steps int) *Chain {
-	c := &Chain{D: d, Structure: s, A: a, turned: make([]float64, len(a))}
-	if n := s.Len(d); n > 0 && steps > 1 {
-		s.Transpose(c.turned, a[n:], d)
+func NewChain(w *par.Worker, s lds.Structure[float64], a []float64, d, steps int) *Chain {
+	c, n := &Chain{D: d, Structure: s, A: a, turned: make([]float64, len(a))}, s.Len(d)
+	const piece = 1 << 10 // steps between two looks at whether to stop
+	for from := 1; n > 0 && from < steps && !w.Stopped(); from += piece {
+		s.Transpose(c.turned[(from-1)*n:], a[from*n:min(from+piece, steps)*n], d)
 	}
 	return c
 }
@@ -47,7 +48,7 @@ const (
 // from below, by about lanczosStop where singular values crowd at the largest; infinite where products of A overflow.
 func (c *Chain) InverseNorm(w *par.Worker, steps int) float64 {
 	n := steps * c.D
-	if n == 0 {
+	if n == 0 || w.Stopped() {
 		return 0
 	}
 	u, v, t := make([]float64, n), make([]float64, n), make([]float64, n)

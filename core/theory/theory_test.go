@@ -51,7 +51,7 @@ func TestInverseNorm(t *testing.T) {
 						}
 					}
 					w := par.New(1, nil)
-					got := NewChain(s, a, d, steps).InverseNorm(w, steps)
+					got := NewChain(w, s, a, d, steps).InverseNorm(w, steps)
 					var svd mat.SVD
 					svd.Factorize(dense(s, a, d, steps), mat.SVDNone)
 					values := svd.Values(nil)
@@ -72,7 +72,7 @@ func TestInverseNormOverflows(t *testing.T) {
 	for i := range a {
 		a[i] = 3
 	}
-	if got := NewChain(lds.Diagonal[float64]{}, a, 1, 2000).InverseNorm(par.New(1, nil), 2000); !math.IsInf(got, 1) {
+	if got := NewChain(par.New(1, nil), lds.Diagonal[float64]{}, a, 1, 2000).InverseNorm(par.New(1, nil), 2000); !math.IsInf(got, 1) {
 		t.Errorf("3^2000 gives %v", got)
 	}
 }

@@ -68,8 +68,8 @@ class ELK(Method):
 
     Converges on models whose Newton updates overflow. Adaptive, it lowers the merit with every update it keeps, and
     becomes Newton near the solution; fixed, it approaches the trajectory linearly, by 1 / (1 + trust) an update or
-    slower. Two evaluations, some 10 D*D*D products a step, and 3 D*D + D numbers a step kept. damping= with newton
-    is the paper's scale-, clip=True with quasi_newton its clip- variant.
+    slower. Two evaluations an update (one where it is fixed), some 6 D*D*D products a step, and 3 D*D + D numbers a
+    step kept. damping= with newton is the paper's scale-, clip=True with quasi_newton its clip- variant.
 
     Args:
         trust: size of the trust region, above 0: the variance that an update is allowed a step and component,
