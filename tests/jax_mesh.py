@@ -52,6 +52,16 @@ def compare(mesh, args, specs, reverse):
     check(jax.jit(scan)(*placed), scan(*args))
 
 
+def check_batch(mesh):
+    """A batch spread over devices stays where it is, in gradients too."""
+    A, b, x0 = RNG.uniform(-1, 1, (16, 9, 4, 4)) / 4, RNG.standard_normal((16, 9, 4)), RNG.standard_normal((16, 4))
+    loss = lambda A, b, x0: jnp.sum(pards.jax.scan(A, b, x0) ** 2)  # noqa: E731
+    placed = [jax.device_put(array, NamedSharding(mesh, PartitionSpec("time"))) for array in (A, b, x0)]
+    compiled = jax.jit(jax.grad(loss, (0, 1, 2))).lower(*placed).compile()
+    check(compiled(*placed), jax.grad(loss, (0, 1, 2))(A, b, x0))
+    assert "all-gather" not in compiled.as_text()
+
+
 def check_explicit():
     """A mesh whose axes are part of JAX's types."""
     if not hasattr(jax, "set_mesh"):
@@ -74,5 +84,6 @@ if __name__ == "__main__":
         for reverse, start in ((False, ()), (True, (x0,)), *([(True, ()), (False, (x0,))] if name == "dense" else [])):
             compare(mesh, (A, b, *start), (TIME if jax.tree.leaves(A) else ALL, TIME, *(ALL for _ in start)), reverse)
         print(name)
+    check_batch(mesh)
     check_explicit()
     print("passed")

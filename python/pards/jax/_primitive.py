@@ -11,8 +11,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.experimental.custom_partitioning import custom_partitioning
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
+from jax.sharding import NamedSharding, PartitionSpec
 
 from . import _ffi
 from ._structure import ALGEBRA, Array
@@ -117,9 +119,42 @@ def _native(platform: str, *operands: Array, structure: str, reverse: bool, star
     )
 
 
+def _spread_over_batch(platform: str, *operands: Array, **params: Any) -> Array:
+    """The scan by the library where the batch may be spread over devices, each of which does its own sequences."""
+
+    def run(*operands: Array) -> Array:
+        return _native(platform, *operands, **params)
+
+    call = custom_partitioning(run)
+
+    def place(mesh: Any, like: Any) -> NamedSharding:
+        spec = like.sharding.spec if isinstance(like.sharding, NamedSharding) else ()
+        return NamedSharding(mesh, PartitionSpec(*spec[:1]))
+
+    def infer(mesh: Any, given: Any, _: Any) -> NamedSharding:
+        return place(mesh, parts(given, params["structure"], params["start"])[1])
+
+    def partition(mesh: Any, given: Any, result: Any) -> Any:
+        return mesh, run, place(mesh, result), tuple(place(mesh, result) for _ in given)
+
+    a, _, x0 = parts(operands, params["structure"], params["start"])
+    axes = ["batch time dim", *([] if x0 is None else ["batch dim"])]
+    if a is not None:
+        axes.insert(0, " ".join(["batch", "time", *"ijk"][: a.ndim]))
+    call.def_partition(partition, infer, sharding_rule=", ".join(axes) + " -> batch time dim")
+    return call(*operands)
+
+
+try:  # JAX tells custom_partitioning the devices only where it sees one coming, or a primitive of this private list
+    from jax._src.dispatch import prim_requires_devices_during_lowering
+
+    prim_requires_devices_during_lowering.add(scan_p)
+    _lowered = _spread_over_batch
+except ImportError:  # XLA then gathers what is spread
+    _lowered = _native
 for _platform in _ffi.TARGETS:
     mlir.register_lowering(
-        scan_p, mlir.lower_fun(partial(_native, _platform), multiple_results=False), platform=_platform
+        scan_p, mlir.lower_fun(partial(_lowered, _platform), multiple_results=False), platform=_platform
     )
 
 
