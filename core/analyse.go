@@ -397,7 +397,7 @@ func (f *follower[T]) update() {
 		p := lds.Trust[float64]{D: d, A: f.chain.A, R: f.r, Weight: 1 / f.trust, Filter: f.line.Filter, X: f.d, Scratch: f.scratch}
 		lds.Smooth(f.w, smoothable, p, lds.Chunk[float64](smoothable, 1, f.Steps, d))
 		if f.line.Adapts {
-			f.trust = min(10*f.trust, 1/num.Eps[T]())
+			f.trust = min(method.TrustMore*f.trust, 1/num.Eps[T]())
 		}
 	case len(f.basis) > 0:
 		turn(f.r, f.t, f.basis, d, true)

@@ -24,7 +24,7 @@ func Along[T num.Float](w *par.Worker, p *Problem[T], o Options, m Method[T], me
 	g := j.newGroup(w)
 	g.steps = p.Steps
 	d, n := p.Dim, p.Steps
-	s := &Sequence[T]{Index: member, state: state[T]{x: states, start: j.x0(member)}}
+	s := &Sequence[T]{Index: member, state: state[T]{x: states, start: j.x0(member), result: &Result{Windows: make([]int, 1)}}}
 	g.begin(s, 0)
 	widen(s.scale, states)
 	if opener, ok := m.(Opener[T]); ok {

@@ -74,8 +74,8 @@ class ELK(Method):
     Args:
         trust: size of the trust region, above 0: the variance that an update is allowed a step and component,
             lambda = 1 / trust; the first one where it adapts.
-        adaptive: go back on an update that raises the merit, with a tenth of the trust; trust ten times more
-            after one that lowers it.
+        adaptive: go back on an update that raises the merit, with half the trust; three times the trust after
+            two in a row that lower it.
         smoother: minimise over all steps; else each step knows of those before it only, a Kalman filter, as the
             paper's code has it.
     """
@@ -137,8 +137,8 @@ class QuasiELK(Method):
     Args:
         trust: size of the trust region, above 0: the variance that an update is allowed a step and component,
             lambda = 1 / trust; the first one where it adapts.
-        adaptive: go back on an update that raises the merit, with a tenth of the trust; trust ten times more
-            after one that lowers it.
+        adaptive: go back on an update that raises the merit, with half the trust; three times the trust after
+            two in a row that lower it.
         smoother: minimise over all steps; else each step knows of those before it only, a Kalman filter, as the
             paper's code has it.
     """
