@@ -17,7 +17,7 @@ import (
 )
 
 // theoryColumns is PARDS_THEORY_COLUMNS.
-const theoryColumns = 6
+const theoryColumns = 8
 
 //export pards_analyse
 func pards_analyse(args *C.pards_solve_args, report, decay *C.pards_array, msg *C.char, cap C.int64_t) C.int32_t {
@@ -66,7 +66,7 @@ func analyse[T num.Float](args *C.pards_solve_args, reportArray, decayArray *C.p
 	}
 	all, err := core.Analyse(p, o, states, decay.Shape[1]-1)
 	for i, a := range all {
-		copy(report.Data[i*theoryColumns:], []float64{a.Difference, a.Inverse, a.Lipschitz, a.Lyapunov, a.LyapunovError, a.Start})
+		copy(report.Data[i*theoryColumns:], []float64{a.Difference, a.Inverse, a.Lipschitz, a.Lyapunov, a.LyapunovError, a.Start, a.Rate(), a.Radius()})
 		for k, row := range a.Decay {
 			copy(decay.Data[(i*decay.Shape[1]+k)*2:], []float64{row.Error, row.Merit})
 		}

@@ -191,9 +191,10 @@ typedef struct pards_solve_args {
 } pards_solve_args;
 
 /* The columns of the report of pards_analyse, one row a sequence: max over t of |J[t] - A[t]|, |Jt^-1|, the Lipschitz constant of J near the
- * trajectory, the largest Lyapunov exponent a step and its standard error, the distance of the guess; norms are spectral, of all steps. */
+ * trajectory, the largest Lyapunov exponent a step and its standard error, the distance of the guess, the rate and the radius of Proposition 3; norms are
+ * spectral, over all steps. */
 enum pards_theory { PARDS_DIFFERENCE = 0, PARDS_INVERSE = 1, PARDS_LIPSCHITZ = 2, PARDS_LYAPUNOV = 3, PARDS_LYAPUNOV_ERROR = 4,
-                    PARDS_START = 5, PARDS_THEORY_COLUMNS = 6 };
+                    PARDS_START = 5, PARDS_RATE = 6, PARDS_RADIUS = 7, PARDS_THEORY_COLUMNS = 8 };
 
 /* What a history holds: float64 (rows, B, 3): merit, residual, update, NaN after a sequence's end; int64 (B, n): updates of each window,
  * 0 after a sequence's end; int64 (B, n), where windows adapt: the steps that each took its sequence on, 0 where it was given up. */

@@ -12,8 +12,8 @@
 //
 // # Packages
 //
-// check builds argument errors; lds evaluates linear dynamical systems; cell holds the models; method the iterations. A Backend runs
-// what Solve has checked and planned.
+// check builds argument errors; lds evaluates linear dynamical systems; cell holds the models; method the iterations; theory what they
+// may be expected to do. A Backend runs what Solve has checked and planned.
 package core
 
 // Version is the release, set when the library is built.

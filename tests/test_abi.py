@@ -77,6 +77,23 @@ int main(void) {
     assert(pards_param_vjp(cell, NULL, NULL, NULL, NULL, 0, msg, sizeof msg) == PARDS_VALUE && strstr(msg, "x is null"));
     assert(pards_param_jvp(0, &ay, &au, &tangent, 1, &ac, msg, sizeof msg) == PARDS_HANDLE);
 
+    /* A = 0 is 0.5 from J, errors add up to nothing more than themselves, the chain shrinks by log 2 a step; the guess's residual is 1,
+       then 0, 0, 0, after which each update leaves half of it, a step later */
+    double theory[PARDS_THEORY_COLUMNS], decay[2 * 3];
+    int64_t theories[] = {1, PARDS_THEORY_COLUMNS}, decays[] = {1, 3, 2};
+    pards_array at = array(theory, 2, theories), ad = array(decay, 3, decays);
+    args.method = "jacobi";
+    assert(pards_analyse(&args, &at, &ad, msg, sizeof msg) == 0);
+    assert(theory[PARDS_DIFFERENCE] == 0.5 && fabs(theory[PARDS_INVERSE] - 1) < 1e-12 && theory[PARDS_LIPSCHITZ] == 0);
+    assert(fabs(theory[PARDS_LYAPUNOV] + log(2)) < 1e-12 && isnan(theory[PARDS_LYAPUNOV_ERROR]));
+    assert(fabs(theory[PARDS_START] - sqrt(1 + 1.5 * 1.5 + 1.75 * 1.75 + 1.875 * 1.875)) < 1e-12);
+    assert(decay[1] == 0.5 * 4 && decay[3] == 0.5 * 3 * 0.25 && decay[5] == 0.5 * 2 * 0.0625);
+    decays[1] = 0;
+    assert(pards_analyse(&args, &at, &ad, msg, sizeof msg) == PARDS_VALUE && strstr(msg, "decay"));
+    assert(pards_analyse(&args, NULL, &ad, msg, sizeof msg) == PARDS_VALUE && strstr(msg, "report is null"));
+    assert(pards_analyse(NULL, NULL, NULL, msg, sizeof msg) == PARDS_VALUE && strstr(msg, "args is null"));
+    args.method = "newton";
+
     /* errors: a code and a text */
     args.size = 3;
     assert(pards_solve(&args, msg, sizeof msg) == PARDS_VALUE && strstr(msg, "size"));

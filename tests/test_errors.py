@@ -78,7 +78,7 @@ def test_text(call, error, text: str) -> None:
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: pards.cells.GRU(np.zeros((12, 3)), np.zeros((12, 4)), np.zeros(12), np.zeros(5)), r"GRU: bias_n has shape \(5,\), want \(D,\) = \(4,\); D is fixed by weight_hh"),
+        (lambda: pards.cells.GRU(np.zeros((12, 3)), np.zeros((12, 4)), np.zeros(12), np.zeros(5)), r"GRU: bias_n has shape \(5,\), want \(D,\) = \(4,\); D is fixed by weight_ih"),
         (lambda: pards.cells.GRU(np.zeros((12, 3)), np.zeros((12, 4)), np.zeros(12), np.zeros(4), exchanged=True), r"exchanged=True"),
         (lambda: pards.cells.Linear(np.array([[np.inf]])), r"Linear: A holds \+Inf at \(0, 0\)"),
         (lambda: pards.cells.GroupWord(np.array([[0, 0]])), r"GroupWord: permutations at 0 is not a permutation"),

@@ -1,5 +1,7 @@
 """The numbers of the theory: against the golden arrays, dense algebra, closed forms, and counts of real solves."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from golden import METHODS, TOL, Case
@@ -119,6 +121,21 @@ def test_linear_model_in_closed_form() -> None:
     newton = pards.theory.analyse(p.cell, p.x0, p.inputs[0], method="newton", guess=p.guess)
     assert newton.rate == 0
     assert newton.predicted_iterations(merit_tol=1e-8) == 1
+
+
+def test_bound() -> None:
+    """e' = rate e + |Jt^-1| L / 2 e^2, by hand."""
+    p = pards.problems.gru(50, 2, dtype=np.float64)
+    found = pards.theory.analyse(p.cell, p.x0, p.inputs[0], method="quasi_newton")
+    assert found.rate == found.inverse_norm * found.difference < 1
+    assert found.radius == pytest.approx(2 * (1 - found.rate) / (found.inverse_norm * found.lipschitz))
+    near = dataclasses.replace(found, start=0.5 * found.radius)
+    e, k = near.start, 0
+    while e > 1e-3:
+        e, k = found.rate * e + found.inverse_norm * found.lipschitz / 2 * e**2, k + 1
+    assert near.bound_iterations(1e-3) == k > 0
+    assert dataclasses.replace(found, start=found.radius).bound_iterations(1e-3) == 50
+    assert dataclasses.replace(found, start=1e-4).bound_iterations(1e-3) == 0
 
 
 def test_lipschitz() -> None:

@@ -33,20 +33,6 @@ func (c Constants) Radius() float64 {
 	}
 }
 
-// Bound returns after how many updates the bound of the error falls from e to tolerance; cap if it does not by then.
-func (c Constants) Bound(e, tolerance float64, cap int) int {
-	for k := range cap {
-		if e <= tolerance {
-			return k
-		}
-		if e >= c.Radius() { // it does not shrink
-			break
-		}
-		e = c.Rate()*e + product(c.Inverse, c.Lipschitz)/2*e*e
-	}
-	return cap
-}
-
 // product is a b where nothing times infinity is nothing.
 func product(a, b float64) float64 {
 	if a == 0 || b == 0 {

@@ -48,6 +48,10 @@ class Analysis:
         lyapunov: the largest Lyapunov exponent a step: above 0 the model is chaotic or expanding, and forgets nothing.
         lyapunov_error: its standard error, from the means of 16 blocks of time; NaN for fewer than 36 steps.
         start: |e| of the guess.
+        rate: Proposition 3's factor by which a small error shrinks at least, inverse_norm * difference; of 1 or more it
+            promises nothing.
+        radius: the size |e| of errors below which Proposition 3 shrinks them, 2 (1 - rate) / (|Jt^-1| L); 0 where the
+            rate is 1 or more.
         error: (K + 1,) or (B, K + 1), how the error of the guess decays with A held as it is along the trajectory: the
             largest of a component, in the measure of rtol; inf once it has overflowed.
         merit: likewise, 0.5 * sum of squared residuals.
@@ -62,25 +66,13 @@ class Analysis:
     lyapunov: Any
     lyapunov_error: Any
     start: Any
+    rate: Any
+    radius: Any
     error: Array
     merit: Array
     steps: int
     dim: int
     rtol: float
-
-    @property
-    def rate(self) -> Any:
-        """Proposition 3's factor by which a small error shrinks at least; of 1 or more it promises nothing."""
-        return _product(self.inverse_norm, self.difference)
-
-    @property
-    def radius(self) -> Any:
-        """The size |e| of errors below which Proposition 3 shrinks them: 2 (1 - rate) / (|Jt^-1| L), 0 where the rate
-        is 1 or more."""
-        curvature = _product(self.inverse_norm, self.lipschitz)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            radius = 2 * (1 - np.asarray(self.rate)) / curvature
-        return _plain(np.where(np.less(self.rate, 1), np.where(np.equal(curvature, 0), np.inf, radius), 0.0))
 
     def predicted_iterations(self, rtol: float | None = None, *, merit_tol: float | None = None) -> Any:
         """How many updates a solve from the guess is expected to take: those after which the decay meets the stopping
@@ -104,11 +96,9 @@ class Analysis:
     def bound_iterations(self, tolerance: float) -> Any:
         """After how many updates the bound of Proposition 3 falls from |e| of the guess to a tolerance for |e|; T where
         it does not, since T updates are always enough in exact arithmetic."""
-        given = (self.inverse_norm, self.difference, self.lipschitz, self.start, self.radius)
-        columns = np.broadcast_arrays(*(np.atleast_1d(v) for v in given))
-        counts = np.array(
-            [_bound([float(v) for v in row], tolerance, self.steps) for row in zip(*columns, strict=True)]
-        )
+        given = (self.inverse_norm, self.lipschitz, self.rate, self.radius, self.start)
+        rows = np.stack([np.atleast_1d(v) for v in given], -1).tolist()
+        counts = np.array([_bound(row, tolerance, self.steps) for row in rows])
         return counts if self.error.ndim == 2 else int(counts[0])
 
     def explain(self) -> str:
@@ -247,7 +237,7 @@ def analyse(
         states=_array.describe(along.reshape(shape)),
     )
     _call(problem, args, report, decay)
-    names = ("difference", "inverse_norm", "lipschitz", "lyapunov", "lyapunov_error", "start")
+    names = ("difference", "inverse_norm", "lipschitz", "lyapunov", "lyapunov_error", "start", "rate", "radius")
     columns = dict(zip(names, report.T, strict=True))
     many = problem.batch is not None
     return Analysis(
@@ -278,16 +268,6 @@ def _call(problem: Any, args: Any, report: Array, decay: Array) -> None:
     finally:
         if made.value:
             _lib.release(made.value)
-
-
-def _product(a: Any, b: Any) -> Any:
-    """a b, where nothing times infinity is nothing."""
-    with np.errstate(invalid="ignore"):
-        return _plain(np.where(np.equal(a, 0) | np.equal(b, 0), 0.0, np.multiply(a, b)))
-
-
-def _plain(value: Array) -> Any:
-    return float(value) if value.ndim == 0 else value
 
 
 def _short(value: Any) -> str:
@@ -339,13 +319,13 @@ def _estimated(error: Array) -> Array:
 
 def _bound(numbers: list[float], tolerance: float, cap: int) -> int:
     """How long the bound of Proposition 3 takes to fall to a tolerance."""
-    inverse, difference, lipschitz, e, radius = numbers
+    inverse, lipschitz, rate, radius, e = numbers
     for k in range(cap):
         if e <= tolerance:
             return k
         if not e < radius:
             break
-        e = _product(inverse, difference) * e + _product(inverse, lipschitz) / 2 * e * e
+        e = rate * e + (inverse * lipschitz / 2 * e * e if lipschitz else 0.0)
     return cap
 
 
