@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"unsafe"
 
 	"pards/core"
 	"pards/core/check"
@@ -47,7 +48,8 @@ func (x *xlaCall) attribute(name string) *C.xla_attribute {
 	panic(fmt.Sprintf("a call by XLA has no attribute %q", name))
 }
 
-func xlaText(t C.xla_text) string { return C.GoStringN(t.at, C.int(t.length)) }
+// xlaText is a text of XLA's, good for as long as the call.
+func xlaText(t C.xla_text) string { return unsafe.String((*byte)(unsafe.Pointer(t.at)), t.length) }
 
 // text, whole and number return attributes, which must be there: it is our own code that gives them.
 func (x *xlaCall) text(name string) string    { return xlaText(x.attribute(name).text) }
@@ -100,7 +102,11 @@ func xlaScanOf[T num.Float](x *xlaCall) error {
 	}
 	structure, reverse := x.text("structure"), x.whole("reverse") != 0
 	if ordinal, stream, ok := x.onGPU(); ok {
-		return onDevice(fn, fmt.Sprintf("cuda:%d", ordinal), gpu.Begin(ordinal, stream, structure, arrays[0], arrays[1], arrays[2], out, reverse))
+		err := gpu.Begin(ordinal, stream, structure, arrays[0], arrays[1], arrays[2], out, reverse)
+		if err != nil {
+			err = onDevice(fn, fmt.Sprintf("cuda:%d", ordinal), err)
+		}
+		return err
 	}
 	return core.Scan(structure, arrays[0], arrays[1], arrays[2], out, reverse, 0, nil)
 }

@@ -2,6 +2,7 @@ package lds
 
 import (
 	"fmt"
+	"slices"
 
 	"pards/core/check"
 	"pards/core/internal/par"
@@ -154,8 +155,8 @@ func Double[T num.Float](s Structure[T]) (Structure[float64], error) {
 
 // ByName returns a structure.
 func ByName[T num.Float](fn, name string) (Structure[T], error) {
-	if err := check.Choice(fn, "structure", name, Names()); err != nil {
-		return nil, err
+	if _, ok := structures.f32[name]; !ok {
+		return nil, check.Choice(fn, "structure", name, Names())
 	}
 	if num.Size[T]() == 4 {
 		return any(structures.f32[name]).(Structure[T]), nil
@@ -247,32 +248,38 @@ func Scan[T num.Float](w *par.Worker, s Structure[T], a, b, x0, out []T, batch, 
 	})
 }
 
+// checkStates reports what is wrong with the shapes of b, out and x0; of small scans it would be most of the time if nothing were.
+func checkStates(fn string, b, out, x0 []int) error {
+	if len(b) == 3 && slices.Equal(b, out) && (x0 == nil || len(x0) == 2 && x0[0] == b[0] && x0[1] == b[2]) {
+		return nil
+	}
+	dims := check.NewDims(fn)
+	if err := dims.Shape("b", b, "B T D"); err != nil {
+		return err
+	}
+	if err := dims.Shape("out", out, "B T D"); err != nil {
+		return err
+	}
+	return dims.Shape("x0", x0, "B D")
+}
+
 // Check reports what is wrong with the arguments of a scan; shapes are (B, T, ...) throughout.
 func Check[T num.Float](s Structure[T], a []T, aShape, bShape, outShape, x0Shape []int, reverse bool) error {
 	const fn = "scan"
-	dims := check.NewDims(fn)
-	if err := dims.Shape("b", bShape, "B T D"); err != nil {
+	if err := checkStates(fn, bShape, outShape, x0Shape); err != nil {
 		return err
 	}
-	if err := dims.Shape("out", outShape, "B T D"); err != nil {
-		return err
-	}
-	if x0Shape != nil {
-		if err := dims.Shape("x0", x0Shape, "B D"); err != nil {
-			return err
-		}
-	}
-	d := dims.Len("D")
-	want := append([]int{dims.Len("B"), dims.Len("T")}, s.Shape(d)...)
+	steps, d := bShape[1], bShape[2]
+	want := append([]int{bShape[0], steps}, s.Shape(d)...)
 	if family, ok := s.(Sized[T]); ok && !family.Fits(d) {
 		return check.Valuef(fn, "A", fmt.Sprintf("(%s) has shape %s", s.Name(), check.ShapeText(aShape)), "blocks that make up D",
 			"b has shape "+check.ShapeText(bShape))
 	}
-	if s.Len(d) > 0 && check.ShapeText(want) != check.ShapeText(aShape) {
+	if s.Len(d) > 0 && !slices.Equal(want, aShape) {
 		return check.Valuef(fn, "A", fmt.Sprintf("(%s) has shape %s", s.Name(), check.ShapeText(aShape)), check.ShapeText(want),
 			"b has shape "+check.ShapeText(bShape))
 	}
-	per, skip, drop := dims.Len("T")*s.Len(d), s.Len(d), 0 // the A next to x0 may hold anything when there is none
+	per, skip, drop := steps*s.Len(d), s.Len(d), 0 // the A next to x0 may hold anything when there is none
 	if len(a) == 0 || per == 0 {
 		return nil
 	}
