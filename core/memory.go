@@ -29,11 +29,12 @@ func Memory[T num.Float](p *Problem[T], o *Options[T]) (name string, window int,
 	if err != nil {
 		return "", 0, 0, err
 	}
-	choices, err := choose[T](CPU[T]{}, p, o)
-	if err != nil {
+	if err := checkMethod(o); err != nil {
 		return "", 0, 0, err
 	}
-	name = choices[0].Method
+	if name = o.Method; name == "auto" {
+		name = CPU[T]{}.Choices(p)[0].Method
+	}
 	m, err := method.New(name, o.Settings, problem.Steps, problem.Dim)
 	if err != nil {
 		return "", 0, 0, err

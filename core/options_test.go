@@ -59,7 +59,7 @@ func TestAuto(t *testing.T) {
 	o := core.Defaults[float64]()
 	states := make([]float64, 3)
 	s, err := core.Solve(core.CPU[float64]{}, problem(t), &o, core.Host(states))
-	if err != nil || s.Method != "newton" || !strings.Contains(s.Reason, "affine") {
+	if err != nil || s.Method != "sequential" || !strings.Contains(s.Reason, "native") {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	for i, want := range []float64{0.5, 0.75, 0.875} { // exact in binary

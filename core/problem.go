@@ -209,18 +209,20 @@ func (o *Options[T]) check(p *method.Problem[T]) (method.Options, error) {
 }
 
 // The longest windows that window="auto" takes: long enough to fill the blocks of a native cell or to pay for a call into the caller's
-// language, short enough that a window's iterates stay in cache.
+// language, short enough that a window's iterates, and a caller's Jacobians, stay in cache.
 const (
-	nativeWindow = 1024
-	callerWindow = 8192
+	nativeWindow  = 1024
+	callerNumbers = 1 << 17 // of the Jacobians of a window
+	callerLeast   = 256
+	callerMost    = 8192
 )
 
-// window returns the length of the windows, of the longest where they adapt; at least 1.
+// window returns the length of the windows, of the longest where they adapt; at least 1. Method "auto" has windows adapt for callables.
 func (o *Options[T]) window(p *method.Problem[T]) int {
 	w := o.Window
 	switch {
-	case w == Auto && cell.IsCaller(p.Cell):
-		w = callerWindow
+	case cell.IsCaller(p.Cell) && (w == Auto || w == 0 && o.Method == "auto"):
+		w = min(max(callerNumbers/max(p.Batch*p.Dim*p.Dim, 1), callerLeast), callerMost)
 	case w == Auto && !cell.IsAffine(p.Cell):
 		w = nativeWindow
 	case w <= 0:

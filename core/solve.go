@@ -70,49 +70,85 @@ func Solve[T num.Float](backend Backend[T], p *Problem[T], o *Options[T], states
 	if err != nil {
 		return nil, err
 	}
-	choices, err := choose(backend, p, o)
-	if err != nil {
+	if err := checkMethod(o); err != nil {
 		return nil, err
 	}
 	solution := &Solution{Results: make([]method.Result, problem.Batch), Device: backend.Name()}
-	if options.Window < problem.Steps {
-		solution.Window = options.Window
+	r := &run[T]{backend: backend, o: o, plan: Plan[T]{Problem: problem, Given: p, States: states, Settings: o.Settings, Options: options,
+		NumThreads: o.NumThreads, Poll: o.Poll}, solution: solution}
+	for i := range problem.Batch {
+		r.left = append(r.left, i)
 	}
-	members := make([]int, problem.Batch)
-	for i := range members {
-		members[i] = i
+	if o.Method == "auto" {
+		err = r.auto()
+	} else {
+		err = r.by(o.Method)
 	}
-	var ran, reasons []string
-	for i, c := range choices {
-		m, err := method.New(c.Method, o.Settings, problem.Steps, problem.Dim)
-		if err != nil {
-			return nil, err
-		}
-		plan := &Plan[T]{Problem: problem, Given: p, States: states, Method: m, Name: c.Method, Settings: o.Settings, Options: options,
-			NumThreads: o.NumThreads, Poll: o.Poll}
-		if err := backend.Fits(plan); err != nil && (i+1 < len(choices) || len(ran) > 0) {
-			reasons = append(reasons, fmt.Sprintf("%s does not fit: %v", c.Method, err))
-			continue // to what may take less; what the one before failed on stays as it left it
-		} else if err != nil {
-			return nil, err
-		}
-		for _, k := range members {
-			solution.Results[k] = method.Result{} // of a method that failed
-		}
-		if err := backend.Solve(plan, members, solution.Results); err != nil {
-			return nil, err
-		}
-		ran, reasons = append(ran, c.Method), append(reasons, c.Reason)
-		if members = failed(solution.Results, members); len(members) == 0 || solution.Worst() == method.Interrupted {
-			break
-		}
+	if err != nil {
+		return nil, err
 	}
-	solution.Method, solution.Reason = strings.Join(ran, "+"), strings.TrimSpace(strings.Join(reasons, "; "))
+	if w := r.plan.Options.Window; w < problem.Steps {
+		solution.Window = w
+	}
+	solution.Method, solution.Reason = strings.Join(r.ran, "+"), strings.Join(r.reasons, "; ")
 	solution.Seconds = time.Since(start).Seconds()
 	if solution.Worst() == method.Interrupted {
 		return solution, check.Of(check.Stopped, "solve", "interrupted")
 	}
 	return solution, nil
+}
+
+// run is a solve under way: by one method, or by those that "auto" takes one after another.
+type run[T num.Float] struct {
+	backend  Backend[T]
+	o        *Options[T]
+	plan     Plan[T] // but for the method
+	solution *Solution
+	left     []int // the sequences that are not solved
+	ran      []string
+	reasons  []string
+}
+
+// say adds to the reasons.
+func (r *run[T]) say(text string, args ...any) {
+	r.reasons = append(r.reasons, fmt.Sprintf(text, args...))
+}
+
+// planOf is the plan of a method by its name.
+func (r *run[T]) planOf(name string) (*Plan[T], error) {
+	plan := r.plan
+	m, err := method.New(name, r.o.Settings, plan.Problem.Steps, plan.Problem.Dim)
+	plan.Method, plan.Name = m, name
+	return &plan, err
+}
+
+// by solves what is left by a method, and tells what it failed on if another may follow.
+func (r *run[T]) by(name string) error {
+	plan, err := r.planOf(name)
+	if err != nil {
+		return err
+	}
+	if err := r.backend.Fits(plan); err != nil {
+		return err
+	}
+	if err := r.backend.Solve(plan, r.left, r.solution.Results); err != nil {
+		return err
+	}
+	if len(r.ran) == 0 || r.ran[len(r.ran)-1] != name {
+		r.ran = append(r.ran, name)
+	}
+	before := len(r.left)
+	if r.left = failed(r.solution.Results, r.left); len(r.left) > 0 && r.o.Method == "auto" {
+		first := r.solution.Results[r.left[0]]
+		for _, i := range r.left {
+			if o := r.solution.Results[i]; o.Done < first.Done {
+				first = o
+			}
+		}
+		r.say("%s ended as %s on %d of %d sequences, the first at step %d of %d after %d updates", name, first.Status, len(r.left), before,
+			first.Done, plan.Problem.Steps, first.Iterations)
+	}
+	return nil
 }
 
 // failed returns those members that did not succeed.

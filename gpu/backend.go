@@ -49,19 +49,22 @@ func (b *backend[T]) Fits(p *core.Plan[T]) error {
 		fmt.Sprintf("no kernel of this version runs it on a %s with D = %d in %s", p.Given.Name, p.Problem.Dim, num.Name[T]()))
 }
 
-// rotatedFrom is the dimension from which a Langevin chain is solved in the eigenbasis of its mean Jacobian rather than by full ones.
-const rotatedFrom = 9
+// fullMost is the largest dimension whose Jacobians stay in a thread's registers, so that Newton's method costs little more than others.
+const fullMost = 8
 
-// Choices returns Newton where its matrices fit in registers, else the method that keeps a diagonal.
+// Choices returns Newton for small dimensions and affine models; for larger ones the eigenbasis of the mean Jacobian where that is known
+// to make the others diagonal, and the diagonal else.
 func (b *backend[T]) Choices(p *core.Problem[T]) []core.Choice {
 	fallback := core.Choice{Method: "sequential", Reason: "the plain loop for the sequences on which it failed"}
 	switch d := p.Cell.Dim(); {
 	case cell.IsAffine(p.Cell):
 		return []core.Choice{{Method: "newton", Reason: "the model is affine in its state, so one Newton update is exact"}}
-	case d < rotatedFrom:
+	case d <= fullMost:
 		return []core.Choice{{Method: "newton", Reason: fmt.Sprintf("with D = %d the matrices of Newton's method stay in registers", d)}, fallback}
+	case p.Name == "langevin":
+		return []core.Choice{{Method: "rotated_quasi_newton", Reason: "its scan moves D numbers a step, and within a well it converges like Newton"}, fallback}
 	}
-	return []core.Choice{{Method: "rotated_quasi_newton", Reason: "its scan moves D numbers a step, and it converges like Newton where the Jacobians share their eigenvectors"}, fallback}
+	return []core.Choice{{Method: "quasi_newton", Reason: fmt.Sprintf("with D = %d full Jacobians cost too much, and its scan moves D numbers a step", p.Cell.Dim())}, fallback}
 }
 
 // engine runs the solves it fits. fits comes before solve, for the same plan.

@@ -180,7 +180,7 @@ def test_callable(f, error, text: str, method: str) -> None:
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="exceptions have notes since Python 3.11")
 def test_an_error_within_a_callable_tells_how_it_was_called() -> None:
     with pytest.raises(ValueError, match="truth value") as caught:
-        pards.solve(lambda x, u: x if x > 0 else u, np.zeros(1), np.zeros((9, 1)))
+        pards.solve(lambda x, u: x if x > 0 else u, np.zeros(1), np.zeros((9, 1)), method="newton")
     assert caught.value.__notes__ == ["solve called f with x (9, 1) and u (9, 1); it has to work over leading axes"]
     with pytest.raises(ZeroDivisionError) as caught:
         pards.solve(lambda x, u: 0.5 * x, np.ones((2, 1)), length=9, method="newton", jac=lambda x, u: 1 / 0)

@@ -9,7 +9,7 @@ import (
 // What keeps an iteration from diverging, where it is asked for. Windows that fail are given up for shorter ones (AutoWindow), down to a
 // single step, which one update of any method solves; updates that make an iterate worse are taken back and A is damped (AutoDamping).
 const (
-	patience = 24   // updates after which a window is given up; shorter windows always end, as iterate k is right up to step k
+	Patience = 24   // updates after which a window is given up; shorter windows always end, as iterate k is right up to step k
 	brisk    = 6    // updates of a window that went well
 	shrink   = 4    // how much shorter the next window is
 	waitMost = 64   // windows between two attempts at longer ones
@@ -56,7 +56,13 @@ type pace struct {
 	well, wait   int // windows since one was given up, and to go by before a longer one is tried
 }
 
-func newPace(o Options) pace { return pace{length: o.Window, most: o.Window} }
+func newPace(o Options) pace {
+	p := pace{length: o.Window, most: o.Window}
+	if o.Start > 0 {
+		p.length = min(o.Start, o.Window)
+	}
+	return p
+}
 
 // gaveUp makes the next windows shorter than one of some steps, of which some rows are exact already.
 func (p *pace) gaveUp(steps, exact int) {

@@ -44,6 +44,7 @@ type group[T num.Float] struct {
 	rows      int // rows of a block
 	panel     int // blocks of a panel
 	steps     int // of the window in hand
+	from      int // the step at which the first window begins
 	pace      pace
 	active    []*Sequence[T]
 	buf       *buffers[T]
@@ -140,18 +141,16 @@ func (j *Job[T]) solveGroup(w *par.Worker, members []int) error {
 	g := j.newGroup(w)
 	seqs := make([]*Sequence[T], len(members))
 	for i, m := range members {
-		r := &j.Results[m]
-		*r = j.begun()
-		if j.Steps > 0 {
-			seqs[i] = &Sequence[T]{Index: m, state: state[T]{result: r, start: j.x0(m)}}
-		}
+		j.begin(m)
+		seqs[i] = &Sequence[T]{Index: m, state: state[T]{result: &j.Results[m], start: j.start(m)}}
 	}
 	if j.Steps == 0 {
 		return nil
 	}
 	g.take(len(members))
 	defer g.giveBack()
-	_, err := g.through(seqs, 0, j.Steps)
+	g.from = j.Results[members[0]].Done
+	_, err := g.through(seqs, g.from, j.Steps)
 	return err
 }
 
@@ -311,7 +310,7 @@ func (g *group[T]) file(s *Sequence[T]) {
 	r.Merit += s.merit
 	r.Error += s.error
 	r.Residual = num.Max(r.Residual, s.res.top())
-	if s.First == 0 {
+	if s.First == g.from {
 		r.Update = s.windowUpdate
 	} else {
 		r.Update = num.Max(r.Update, s.windowUpdate)
@@ -320,7 +319,7 @@ func (g *group[T]) file(s *Sequence[T]) {
 		return
 	}
 	r.Done = s.First + g.steps
-	r.solved.Error, r.solved.Merit, r.solved.Residual, r.solved.Update = r.Error, r.Merit, r.Residual, r.Update
+	r.solved = solved{r.Error, r.Merit, r.Residual, r.Update}
 	if g.AutoWindow {
 		r.Advances[s.Window] = g.steps
 	}
@@ -713,7 +712,7 @@ func (g *group[T]) test(s *Sequence[T]) {
 		s.status = Converged
 	case math.IsInf(s.error, 1) && before && s.settled: // updates grow, and two iterates satisfy the model to rounding
 		s.status, s.error = Floor, s.sizes.last[2]
-	case g.AutoWindow && g.steps > 1 && s.K >= min(g.cap(), patience):
+	case g.AutoWindow && g.steps > 1 && s.K >= min(g.cap(), Patience):
 		s.short = true
 	case s.K >= g.cap() && s.finite:
 		s.status = MaxIterations

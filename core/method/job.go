@@ -2,6 +2,7 @@ package method
 
 import (
 	"math"
+	"slices"
 	"sync"
 
 	"pards/core/cell"
@@ -53,6 +54,8 @@ type Options struct {
 	Damping float64
 	// AutoWindow: Window is the longest; windows that fail are solved in shorter ones. AutoDamping: A is damped where iterates get worse.
 	AutoWindow, AutoDamping bool
+	Start                   int // the length of the first window where they adapt; 0: Window
+	Until                   int // the step at which the plain loop stops; 0: the end
 	Clip                    bool
 	Nonfinite               Policy
 	Seed                    uint64
@@ -95,12 +98,18 @@ type Result struct {
 	Windows                        []int // updates of each window
 	Advances                       []int // with AutoWindow: the steps that each window took the sequence on, 0 where it was given up
 	Done                           int   // the steps that are solved: where the plain loop may take over
-	Looped                         int   // the steps that the plain loop made
+	Looped                         int   // how many of them the plain loop made
 	Error, Merit, Residual, Update float64
 	Resets, BadStep                int
 	Trace                          []Row
-	solved                         struct{ Error, Merit, Residual, Update float64 } // of the steps that are done
+	solved                         solved
 }
+
+// Rewind leaves a result with fewer steps done, all of which the plain loop made.
+func (r *Result) Rewind(done int) { r.Done, r.Looped, r.solved = done, done, solved{} }
+
+// solved is the accuracy of the steps that are done.
+type solved struct{ Error, Merit, Residual, Update float64 }
 
 // Row is one iterate: its merit, largest residual and the largest element of the update that led to it (NaN for a guess).
 type Row struct{ Merit, Residual, Update float64 }
@@ -149,7 +158,12 @@ func (j *Job[T]) Run(members []int) error {
 		return direct.Run(j, members)
 	}
 	if cell.IsCaller(j.Cell) {
-		return j.solveGroup(j.Worker, members)
+		for _, part := range j.level(members, max(len(members), 1)) {
+			if err := j.solveGroup(j.Worker, part); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	errs := make([]error, len(members))
 	grain := 1 + int((1<<14)/(1+float64(j.Steps)*float64(j.Dim+j.Method.Structure().Len(j.Dim))))
@@ -172,16 +186,41 @@ func (j *Job[T]) abandon(m int) {
 	j.Results[m] = Result{Status: Interrupted, BadStep: -1, Windows: make([]int, j.windows())}
 }
 
-// begun is the result of a sequence that an iteration is about to solve.
-func (j *Job[T]) begun() Result {
-	r := Result{BadStep: -1, Update: math.NaN(), Windows: []int{}}
-	if !j.AutoWindow {
-		r.Windows = make([]int, j.windows())
+// begin makes a result that of the steps that are done, none or those that another method left.
+func (j *Job[T]) begin(m int) {
+	r := &j.Results[m]
+	if r.Windows == nil {
+		r.BadStep, r.Windows = -1, make([]int, j.windows())
+		if j.AutoWindow {
+			r.Windows = []int{}
+		}
 	}
-	if j.Steps > 0 {
-		r.Residual = math.Inf(-1)
+	r.Status = Converged
+	r.Error, r.Merit, r.Residual, r.Update = r.solved.Error, r.solved.Merit, r.solved.Residual, r.solved.Update
+	if r.Done == r.Looped {
+		r.Update = math.NaN()
 	}
-	return r
+}
+
+// start returns the state that a sequence goes on from.
+func (j *Job[T]) start(m int) []T {
+	if done := j.Results[m].Done; done > 0 && j.States != nil {
+		return j.States[(m*j.Steps+done-1)*j.Dim:][:j.Dim]
+	}
+	return j.x0(m)
+}
+
+// level cuts members into parts of at most some that are equally far.
+func (j *Job[T]) level(members []int, size int) (parts [][]int) {
+	members = slices.Clone(members)
+	done := func(m int) int { return j.Results[m].Done }
+	slices.SortStableFunc(members, func(a, b int) int { return done(a) - done(b) })
+	for from, i := 0, 1; i <= len(members); i++ {
+		if i == len(members) || i-from == size || done(members[i]) != done(members[from]) {
+			parts, from = append(parts, members[from:i]), i
+		}
+	}
+	return parts
 }
 
 // windows returns how many windows a sequence has, where none is given up.

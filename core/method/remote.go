@@ -45,9 +45,13 @@ func RunRemote[T num.Float](p *Problem[T], o Options, m Method[T], remote Remote
 	g := &group[T]{Job: j, w: j.Worker, remote: remote, pace: newPace(o)}
 	seqs := make([]*Sequence[T], len(members))
 	for i, k := range members {
-		r := &j.Results[k]
-		*r = j.begun()
-		seqs[i] = &Sequence[T]{Index: k, state: state[T]{result: r}}
+		if r := &j.Results[k]; o.AutoWindow { // what another engine counted stays, its states do not
+			r.Done, r.Looped, r.solved = 0, 0, solved{}
+		} else {
+			*r = Result{}
+		}
+		j.begin(k)
+		seqs[i] = &Sequence[T]{Index: k, state: state[T]{result: &j.Results[k]}}
 	}
 	_, err := g.through(seqs, 0, j.Steps)
 	return err

@@ -2,7 +2,6 @@ package method
 
 import (
 	"math"
-	"slices"
 
 	"pards/core/cell"
 	"pards/core/internal/par"
@@ -35,7 +34,8 @@ func (sequential[T]) Run(j *Job[T], members []int) error {
 		size = max(len(members), 1)
 	}
 	for _, m := range members {
-		j.takeOver(m)
+		j.begin(m)
+		j.Results[m].Status = Interrupted // until its steps are made
 	}
 	parts := j.level(members, size)
 	errs := make([]error, len(parts))
@@ -47,31 +47,6 @@ func (sequential[T]) Run(j *Job[T], members []int) error {
 		}
 	}
 	return nil
-}
-
-// takeOver makes a result that of the steps that are done; until the others are, the sequence counts as interrupted.
-func (j *Job[T]) takeOver(m int) {
-	r := &j.Results[m]
-	if r.Windows == nil {
-		*r = Result{BadStep: -1, Windows: make([]int, j.windows())}
-	}
-	if r.Error, r.Merit, r.Residual, r.Update = r.solved.Error, r.solved.Merit, r.solved.Residual, r.solved.Update; r.Done == 0 {
-		r.Update = math.NaN()
-	}
-	r.Status, r.BadStep, r.Looped = Interrupted, -1, j.Steps-r.Done
-}
-
-// level cuts members into parts of at most some that are equally far.
-func (j *Job[T]) level(members []int, size int) (parts [][]int) {
-	members = slices.Clone(members)
-	done := func(m int) int { return j.Results[m].Done }
-	slices.SortStableFunc(members, func(a, b int) int { return done(a) - done(b) })
-	for from, i := 0, 1; i <= len(members); i++ {
-		if i == len(members) || i-from == size || done(members[i]) != done(members[from]) {
-			parts, from = append(parts, members[from:i]), i
-		}
-	}
-	return parts
 }
 
 // progress reports the step that some sequences have come to.
@@ -88,15 +63,16 @@ func (j *Job[T]) loop(w *par.Worker, members []int) error {
 	defer j.putArena(scratch)
 	x, u, y := make([]T, n*d), make([]T, n*m), make([]T, n*d)
 	index := make([]int64, n)
-	first := j.Results[members[0]].Done
+	first, until := j.Results[members[0]].Done, j.Steps
+	if j.Until > 0 {
+		until = min(j.Until, until)
+	}
 	for i, s := range members {
-		if copy(x[i*d:], j.x0(s)); first > 0 {
-			copy(x[i*d:(i+1)*d], j.States[(s*j.Steps+first-1)*d:])
-		}
+		copy(x[i*d:], j.start(s))
 		index[i] = int64(s)
 	}
 	every := min(max(1<<16/(n*d*(d+m)+1), 1), 64) // steps between two looks at whether to stop
-	for t := first; t < j.Steps; t++ {
+	for t := first; t < until; t++ {
 		if t%every == 0 {
 			j.progress(t, n)
 		}
@@ -118,8 +94,8 @@ func (j *Job[T]) loop(w *par.Worker, members []int) error {
 	}
 	for _, s := range members {
 		r := &j.Results[s]
-		r.Status, r.Done = Converged, j.Steps
-		if bad := num.FirstNonFinite(j.States[s*j.Steps*d : (s+1)*j.Steps*d]); bad >= 0 {
+		r.Status, r.BadStep, r.Done, r.Looped = Converged, -1, until, r.Looped+until-first
+		if bad := num.FirstNonFinite(j.States[s*j.Steps*d : (s*j.Steps+until)*d]); bad >= 0 {
 			r.Status, r.BadStep, r.Error, r.Merit, r.Residual = Nonfinite, bad/d, math.NaN(), math.Inf(1), math.Inf(1)
 		}
 	}

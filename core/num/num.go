@@ -59,3 +59,12 @@ func Max(a, b float64) float64 {
 	}
 	return b
 }
+
+// Wide returns the same numbers in double precision.
+func Wide[T Float](x []T) []float64 {
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = float64(v)
+	}
+	return y
+}

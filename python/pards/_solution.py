@@ -55,7 +55,8 @@ class Solution:
         trace: the history of the iteration, None unless asked for.
         resets: how many components were set back to the guess, see nonfinite="reset".
         bad_step: index into states of the first row that overflowed, -1 if none did.
-        looped: how many of the last steps the plain loop made: all of them, or what the method before left.
+        looped: how many steps the plain loop made: all of them, those that `method="auto"` times it by, or what the
+            method before left.
         window_iterations: (n,) or (B, n), updates of each window, 0 after a sequence's end.
         window_advances: with `window="auto"` (n,) or (B, n): the steps that each window took its sequence on, 0 where
             it was given up for shorter ones; None else.
@@ -114,7 +115,7 @@ class Solution:
     def _outcomes(self) -> list[str]:
         """How the sequences ended, a line an outcome."""
         iterations, statuses = np.atleast_1d(self.iterations), np.atleast_1d(self.status)
-        looped = np.atleast_1d(self.success) & (iterations == 0) & ("+" in self.method)
+        looped = np.atleast_1d(self.success) & (np.atleast_1d(self.looped) > 0) & self.method.endswith("+sequential")
         told = [(looped, "")] + [(~looped & (statuses == status.name), status.name) for status in _catalog.STATUSES]
         advice = {status.name: status.advice for status in _catalog.STATUSES}
         lines: list[str] = []
@@ -122,7 +123,9 @@ class Solution:
             if which.any():
                 who = f"{which.sum():,} of {which.size:,} sequences: " if which.size > 1 else ""
                 how = (
-                    f"{name} after {_updates(iterations[which])}: {advice[name]}" if name else "taken by the plain loop"
+                    f"{name} after {_updates(iterations[which])}: {advice[name]}"
+                    if name
+                    else "finished by the plain loop"
                 )
                 lines.append(f"{who}{how}.")
         return lines

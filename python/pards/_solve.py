@@ -79,8 +79,11 @@ def solve(
             and f is called as f(x, None).
         length: T, where there are no inputs.
         method: a name, "newton", "quasi_newton", "rotated_quasi_newton", "scaled_identity", "picard", "jacobi",
-            "chord", "sequential"; an object with settings, such as `QuasiNewton(diagonal="hutchinson", probes=2)`; or
-            "auto", which chooses and says why.
+            "chord", "elk", "quasi_elk", "sequential"; an object with settings, such as
+            `QuasiNewton(diagonal="hutchinson", probes=2)`; or "auto", which chooses and says why. On the CPU that is
+            the plain loop for cells of `pards.cells`. A function is tried: the loop makes the first steps and is
+            timed, and what promises to be faster goes on in windows that adapt, as long as it is. Which one that is may
+            differ from run to run, and so may the last bits: name a method where they must not.
         guess: (T, D) or (B, T, D), the iterate to start from; x0 at every step by default.
         rtol: stop when the estimated distance to the sequential trajectory, relative to the size of each component,
             is at most this; 1e-4 in float32 and 1e-8 in float64 by default.
@@ -163,7 +166,7 @@ def solve(
         device=_text("device", device),
         num_threads=0 if num_threads is None else _whole("num_threads", num_threads, 1),
         seed=_whole("seed", seed, 0),
-        trace=1 if trace else 2 if window is not None else 0,
+        trace=1 if trace else 2 if window is not None or (problem.model is not None and name == "auto") else 0,
         states=_array.describe(states.reshape(problem.size, problem.steps, problem.dim)),
         report=_array.describe(report),
     )
@@ -388,7 +391,8 @@ def _wrap(problem: _Problem, states: Any, report: Array, args: Any, traced: bool
     trace, windows, advances = None, None, None
     if args.history:
         windows = _history(args.history, library.PARDS_WINDOWS, 2, np.int64)
-        advances = _history(args.history, library.PARDS_ADVANCES, 2, np.int64) if args.window == -1 else None
+        advances = _history(args.history, library.PARDS_ADVANCES, 2, np.int64)
+        windows, advances = windows if windows.shape[-1] else None, advances if advances.shape[-1] else None
         if traced:
             rows = _history(args.history, library.PARDS_TRACE, 3, np.float64)
             trace = Trace(*np.moveaxis(rows if batch else rows[:, 0], -1, 0))

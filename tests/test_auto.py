@@ -1,0 +1,133 @@
+"""method="auto": what it takes for which model, and that it is never wrong. A function's price is paid by sleeping, so
+that the choice is the same on a machine that others use too."""
+
+import time
+
+import numpy as np
+import pytest
+
+import pards
+
+CALL = 4e-4  # seconds, far above what else a call takes
+
+
+def contracting(x, u):
+    return 0.5 * np.tanh(x[..., ::-1]) + u
+
+
+def lorenz(x, u):
+    def slope(x):
+        return (np.roll(x, -1, -1) - np.roll(x, 2, -1)) * np.roll(x, 1, -1) - x + 8
+
+    h = 0.02
+    k1 = slope(x)
+    k2 = slope(x + h / 2 * k1)
+    k3 = slope(x + h / 2 * k2)
+    return x + h / 6 * (k1 + 2 * k2 + 2 * k3 + slope(x + h * k3))
+
+
+def dear(f, call: float = CALL, row: float = 0.0):
+    """f, made to cost so much a call and a row."""
+
+    def g(x, u):
+        time.sleep(call + row * x.size / x.shape[-1])
+        return f(x, u)
+
+    return g
+
+
+U = np.random.default_rng(0).standard_normal((600, 2))
+LOOP = pards.solve(contracting, np.zeros(2), U, method="sequential").states
+
+
+def test_a_function_whose_calls_are_dear_is_solved_by_an_iteration() -> None:
+    sol = pards.solve(dear(contracting), np.zeros(2), U)
+    assert sol.method == "newton"
+    assert 0 < sol.looped < 60
+    assert "newton promises" in sol.explain()
+    assert np.abs(sol.states - LOOP).max() <= 1e-8
+    assert sol.window_advances.sum() == 600 - sol.looped
+    assert sol.window_iterations.sum() == sol.iterations
+
+
+def test_a_function_whose_rows_are_dear_is_left_to_the_loop() -> None:
+    rows = []
+
+    def counted(x, u):
+        rows.append(x.size // 2)
+        return contracting(x, u)
+
+    sol = pards.solve(dear(counted, 0, CALL), np.zeros(2), U)
+    assert sol.method == "sequential"
+    assert sol.looped == 600
+    assert sum(rows) <= 1.2 * 600  # never slower than 1.2 times the loop
+    assert np.array_equal(sol.states, LOOP)
+
+
+def test_an_iteration_that_turns_out_slow_is_overtaken() -> None:
+    """Its rows grow dear once the pilot is over: the loop takes over where it came to, and its trace is kept."""
+    calls = []
+
+    def f(x, u):
+        calls.append(None)
+        time.sleep(CALL if len(calls) < 26 else CALL * x.size / 2)
+        return contracting(x, u)
+
+    sol = pards.solve(f, np.zeros(2), U, trace=True)
+    assert sol.method == "newton+sequential"
+    assert "it takes longer than the loop" in sol.explain()
+    assert "finished by the plain loop" in sol.explain()
+    assert len(sol.trace.merit) == sol.iterations + len(sol.window_iterations) > 0
+    assert sol.looped + sol.window_advances.sum() == 600
+    assert np.abs(sol.states - LOOP).max() <= 1e-8
+
+
+@pytest.mark.parametrize("batch", [None, 3])
+def test_a_chaotic_function_is_left_to_the_loop(batch: int | None) -> None:
+    x0 = np.sin(np.arange(8)) if batch is None else np.sin(np.arange(24)).reshape(3, 8)
+    sol = pards.solve(dear(lorenz), x0, length=1500, trace=True)
+    assert sol.method == "newton+sequential"
+    assert "chaotic" in sol.explain()
+    assert np.all(sol.looped == 1500)
+    assert np.all(sol.iterations > 0)
+    assert np.array_equal(sol.states, pards.solve(lorenz, x0, length=1500, method="sequential").states)
+
+
+def test_a_chaotic_cell_is_told() -> None:
+    cell = pards.cells.Lorenz96(8)
+    told = pards.solve(cell, np.sin(np.arange(8)), length=20_000)
+    assert told.method == "sequential"
+    assert "chaotic or expanding" in told.explain()
+    calm = pards.problems.gru(20_000, 4).solve()
+    assert "chaotic" not in calm.explain()
+
+
+def test_few_steps_are_not_worth_a_pilot() -> None:
+    calls = []
+
+    def f(x, u):
+        calls.append(len(x))
+        return contracting(x, u)
+
+    sol = pards.solve(f, np.zeros(2), U[:100])
+    assert sol.method == "sequential"
+    assert calls == [1] * 100
+
+
+@pytest.mark.parametrize("steps", [0, 1, 127, 128, 129, 1000])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("batch", [None, 1, 3])
+def test_auto_is_right(steps: int, dtype, batch: int | None) -> None:
+    r = np.random.default_rng(steps)
+    u = r.standard_normal((steps, 3) if batch is None else (batch, steps, 3)).astype(dtype)
+    w = (0.4 * r.standard_normal((3, 3))).astype(dtype)
+
+    def f(x, u):
+        return np.tanh(x @ w + u)
+
+    x0 = np.zeros(3, dtype)
+    sol = pards.solve(f, x0, u)
+    want = pards.solve(f, x0, u, method="sequential").states
+    assert np.abs(sol.states - want).max(initial=0) <= 3 * (1e-4 if dtype == np.float32 else 1e-8)
+    assert sol.states.dtype == dtype
+    assert np.shape(sol.iterations) == np.shape(sol.looped) == ((batch,) if batch else ())
