@@ -38,6 +38,10 @@ func formOf[T num.Float](name string, v param.Values[T], d, m int) (form[T], boo
 		f = linearForm(v["A"].Data, v["B"].Data, v["bias"].Data, d, m)
 	case "elman":
 		f = elmanForm(v["weight_ih"].Data, v["weight_hh"].Data, v["bias"].Data, d, m)
+	case "lstm":
+		f = lstmForm(v["weight_ih"].Data, v["weight_hh"].Data, v["bias"].Data, d, m)
+	case "lorenz96":
+		f = lorenzForm[T](v, d)
 	case "langevin":
 		if f = langevinForm(v, d); len(v["log_weights"].Data)*d > mostComponents {
 			return f, false
@@ -113,6 +117,26 @@ func elmanForm[T num.Float](ih, hh, bias []T, d, m int) form[T] {
 	f := form[T]{file: "cell_elman.cuh", solve: fmt.Sprintf("elman<real,%d,%d>", d, m), lanes: fmt.Sprintf("linear_lanes<real,%d,%d,true>", d, m)}
 	f.numbers = gatesForm(hh, ih, bias, d, m)
 	f.flat = append(append(append(f.flat, ih...), hh...), bias...)
+	return f
+}
+
+func lstmForm[T num.Float](ih, hh, bias []T, d, m int) form[T] {
+	kind := fmt.Sprintf("<real,%d,%d>", d, m)
+	f := form[T]{file: "cell_lstm.cuh", solve: "lstm" + kind, lanes: "lstm_lanes" + kind}
+	f.numbers = gatesForm(hh, ih, bias, d/2, m)
+	f.flat = append(append(append(f.flat, ih...), hh...), bias...)
+	return f
+}
+
+func lorenzForm[T num.Float](v param.Values[T], d int) form[T] {
+	f := form[T]{file: "cell_lorenz96.cuh", solve: fmt.Sprintf("lorenz96<real,%d>", d), lanes: fmt.Sprintf("lorenz96_lanes<real,%d>", d)}
+	f.flat = []T{8, T(0.01)} // as core/cell/lorenz.go has them
+	for i, name := range []string{"forcing", "step"} {
+		if given, ok := v[name]; ok {
+			f.flat[i] = T(given.Number)
+		}
+	}
+	f.numbers = pad(nil, f.flat...)
 	return f
 }
 

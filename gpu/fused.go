@@ -23,42 +23,62 @@ func (fused[T]) fits(p *core.Plan[T]) bool {
 }
 
 func (fused[T]) solve(w *work[T]) error {
-	plan := &foundOf(w.Plan).fused
-	p, members := w.Problem, len(w.members)
-	chosen, err := plan.choose(w)
+	r, err := readyFused(w)
 	if err != nil {
 		return err
 	}
-	l := chosen.layout
-	t := plan.task(w.Plan, members, l)
-	t.x0, t.u, t.guess, t.states, t.work = uint64(w.x0), uint64(w.u), uint64(w.guess), uint64(w.states), uint64(chosen.iterates)
-	if err := plan.bring(w, &t); err != nil {
+	defer r.desk.giveBack()
+	if err := r.launch(); err != nil {
 		return err
+	}
+	if _, err := r.desk.wait(w.stream, w.Poll); err != nil {
+		return err
+	}
+	return r.plan.collect(w, r.desk, &r.task, r.windows)
+}
+
+// readySolve is a solve that needs only be launched.
+type readySolve[T num.Float] struct {
+	plan    *fusedPlan[T]
+	task    solveTask
+	desk    *desk
+	windows int // of a sequence
+	launch  func() error
+}
+
+func readyFused[T num.Float](w *work[T]) (r readySolve[T], err error) {
+	r.plan = &foundOf(w.Plan).fused
+	plan, p, members := r.plan, w.Problem, len(w.members)
+	chosen, err := plan.choose(w)
+	if err != nil {
+		return r, err
+	}
+	l := chosen.layout
+	r.task = plan.task(w.Plan, members, l)
+	t := &r.task
+	t.x0, t.u, t.guess, t.states, t.work = uint64(w.x0), uint64(w.u), uint64(w.guess), uint64(w.states), uint64(chosen.iterates)
+	if err := plan.bring(w, t); err != nil {
+		return r, err
 	}
 	if l.blocks > 1 {
 		records, err := w.alloc(2 * l.groups * l.blocks * plan.recordBytes(p.Dim))
 		if err != nil {
-			return err
+			return r, err
 		}
 		t.records = uint64(records)
 	}
-	windows := (p.Steps + w.Options.Window - 1) / w.Options.Window
-	desk, err := takeDesk(w.device, w.stream, l.groups+1, members*(int(unsafe.Sizeof(solveReport{}))+4*windows))
-	if err != nil {
-		return err
+	r.windows = (p.Steps + w.Options.Window - 1) / w.Options.Window
+	if r.desk, err = takeDesk(w.device, w.stream, l.groups+1, members*(int(unsafe.Sizeof(solveReport{}))+4*r.windows)); err != nil {
+		return r, err
 	}
-	defer desk.giveBack()
 	reports := int(unsafe.Sizeof(solveReport{})) * members
-	t.counters, t.stop = uint64(desk.counters), uint64(desk.stop)
-	t.reports, t.windows = uint64(desk.at)+deskHead, uint64(desk.at)+deskHead+uint64(reports)
-	args := plan.appendWeights(driver.Struct(&t))
-	if err := chosen.kernel.LaunchCooperative(w.stream, [3]int{l.blocks * l.groups, 1, 1}, [3]int{fusedThreads, 1, 1}, chosen.shared, driver.Bytes(args)); err != nil {
-		return err
+	t.counters, t.stop = uint64(r.desk.counters), uint64(r.desk.stop)
+	t.reports, t.windows = uint64(r.desk.at)+deskHead, uint64(r.desk.at)+deskHead+uint64(reports)
+	args := driver.Bytes(plan.appendWeights(driver.Struct(t)))
+	r.launch = func() error {
+		return chosen.kernel.LaunchCooperative(w.stream, [3]int{l.blocks * l.groups, 1, 1}, [3]int{fusedThreads, 1, 1}, chosen.shared, args)
 	}
-	if _, err := desk.wait(w.stream, w.Poll); err != nil {
-		return err
-	}
-	return plan.collect(w, desk, &t, windows)
+	return r, nil
 }
 
 // chosen is a kernel and how it is launched.
@@ -78,13 +98,13 @@ func (f *fusedPlan[T]) choose(w *work[T]) (c chosen, err error) {
 	}
 	var each int
 	if c.layout, c.shared = layOutFor(1); c.shared+f.staticBytes(p.Dim, fusedThreads) <= w.device.SharedMax {
-		if c.kernel, err = function(w.device, f.kernel(true, uintptr(w.guess)), "solve"); err != nil {
+		if c.kernel, err = function(w.device, f.kernel(true, uintptr(w.u), uintptr(w.guess), uintptr(w.states)), "solve"); err != nil {
 			return c, err
 		}
 		if err = c.kernel.Shared(w.device.SharedMax - f.staticBytes(p.Dim, fusedThreads)); err != nil {
 			return c, err
 		}
-		for most := 2; most > 1; most-- { // more blocks have fewer steps each
+		for most := f.resident; most > 1; most-- { // more blocks have fewer steps each
 			l, bytes := layOutFor(most)
 			if each, err = c.kernel.Blocks(fusedThreads, bytes); err == nil && each >= most {
 				c.layout, c.shared = l, bytes

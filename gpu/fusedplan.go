@@ -26,6 +26,7 @@ type fusedPlan[T num.Float] struct {
 	form[T]
 	declared  method.Declaration[T]
 	unit      int // bytes of a number of a summary
+	resident  int // blocks that a multiprocessor is to hold at least
 	summary   int // numbers of a summary
 	byValue   bool
 	keep      float64 // what A is multiplied by
@@ -52,6 +53,7 @@ func planFused[T num.Float](p *core.Plan[T], threads int) (fusedPlan[T], bool) {
 	numbers := max(len(plan.numbers), len(plan.words))
 	bytes := len(plan.numbers)*num.Size[T]() + 8*len(plan.words)
 	plan.byValue = bytes <= mostByValue
+	plan.resident = residentBlocks(d, plan.unit)
 	if !plan.byValue {
 		numbers = 0
 	}
@@ -94,6 +96,14 @@ func (f *fusedPlan[T]) structure(p *core.Plan[T]) (structure string, derivative 
 	return "", 0, false
 }
 
+// residentBlocks returns how many blocks a multiprocessor is to hold, which bounds the registers of a thread: as many as hardly spill.
+func residentBlocks(d, bytes int) int {
+	if d <= 2 && bytes == 4 {
+		return 2
+	}
+	return 1
+}
+
 // traceRows returns the most rows that the trace of a sequence can have.
 func traceRows[T num.Float](p *core.Plan[T]) (rows int) {
 	o, steps := p.Options, p.Problem.Steps
@@ -123,7 +133,7 @@ func (f *fusedPlan[T]) kernel(resident bool, addresses ...uintptr) variant {
 		}
 	}
 	v := f.variant
-	v.options = append(append([]string(nil), v.options...), define("VECTOR", bytes), define("RESIDENT", b2i(resident)))
+	v.options = append(append([]string(nil), v.options...), define("VECTOR", bytes), define("RESIDENT", b2i(resident)), define("BLOCKS", f.resident))
 	return v
 }
 

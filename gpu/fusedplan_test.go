@@ -130,6 +130,10 @@ var emulatedCases = []struct {
 	{cell: "gru", example: "hidden", method: "newton"},
 	{cell: "gru", example: "exchanged", method: "quasi_newton", settings: map[string]string{"diagonal": "hutchinson"}},
 	{cell: "elman", example: "plain", method: "scaled_identity"},
+	{cell: "lstm", example: "plain", method: "newton"},
+	{cell: "lorenz96", example: "ring", method: "newton"},
+	{cell: "lstm", example: "plain", method: "quasi_newton"},
+	{cell: "lorenz96", example: "ring", method: "quasi_newton"},
 	{cell: "langevin", example: "full", method: "newton", damping: 0.1},
 	{cell: "langevin", example: "diagonal", method: "picard", damping: 0.2},
 	{cell: "linear", example: "driven", method: "newton"},
@@ -177,6 +181,49 @@ func emulate[T num.Float](t *testing.T, e celltest.Example, name string, damping
 	}
 }
 
+// The kernel of the plain loop, on the host, steps as the CPU does.
+func TestLoopOnTheHost(t *testing.T) {
+	for i, e := range celltest.Examples {
+		t.Run(e.Cell+"/"+e.Name, func(t *testing.T) {
+			if i%2 == 0 {
+				emulateLoop[float32](t, e)
+			} else {
+				emulateLoop[float64](t, e)
+			}
+		})
+	}
+}
+
+func emulateLoop[T num.Float](t *testing.T, e celltest.Example) {
+	const batch, steps = 2, 37 // two pieces of inputs and a part
+	p := methodtest.Problem[T](t, e, batch, steps)
+	d, m := p.Cell.Dim(), p.Cell.Inputs()
+	f, ok := formOf(e.Cell, p.Params, d, m)
+	if !ok {
+		t.Fatal("no form")
+	}
+	states, bad, stop, want := make([]T, batch*steps*d), make([]int32, batch), make([]int32, 1), methodtest.Loop(t, p)
+	first := func(v []T) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(v)) }
+	args := struct { // loop of kernels/sequential.cu
+		x0, u, weights, table, states, members, bad, stop unsafe.Pointer
+		x0Stride, uStride                                 int64
+		sequences, steps                                  int32
+	}{first(p.X0.Data), first(p.Inputs.Data), first(f.flat), unsafe.Pointer(unsafe.SliceData(f.words)), first(states), nil, unsafe.Pointer(&bad[0]), unsafe.Pointer(&stop[0]),
+		int64(d), int64(steps * m), batch, steps}
+	var run func(loop unsafe.Pointer)
+	purego.RegisterLibFunc(&run, hostLibrary(t, loopVariant(f, d, m)), "pards_emulate")
+	run(unsafe.Pointer(&args))
+	for i, v := range want {
+		// roundings of exponentials, of which the contracting examples keep few
+		if got := states[i]; math.Abs(float64(got-v)) > 1e3*num.Eps[T]()*max(1, math.Abs(float64(v))) {
+			t.Fatalf("component %d of step %d of sequence %d is %v, want %v", i%d, i/d%steps, i/d/steps, got, v)
+		}
+	}
+	if bad[0] != -1 || bad[1] != -1 {
+		t.Errorf("the first bad rows are %v", bad)
+	}
+}
+
 // sameSolution allows one update of difference, which rounding may decide. States then agree to the tolerance of the solve, as both do
 // with the trajectory; rounding alone separates them where the updates are equal.
 func sameSolution[T num.Float](t *testing.T, what string, g, c *core.Solution, got, want []T) {
@@ -215,7 +262,7 @@ func TestFusedTakes(t *testing.T) {
 			}
 		}
 	}
-	for _, cell := range []string{"gru", "elman", "langevin", "linear", "group_word"} {
+	for _, cell := range []string{"gru", "elman", "lstm", "lorenz96", "langevin", "linear", "group_word"} {
 		for _, m := range []string{"newton", "quasi_newton", "scaled_identity", "picard", "jacobi"} {
 			if !slices.Contains(taken, cell+" "+m) {
 				t.Errorf("%s by %s is not taken", cell, m)

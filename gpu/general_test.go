@@ -23,8 +23,10 @@ type through[T num.Float] struct {
 	engine engine[T]
 }
 
+func (through[T]) Fits(*core.Plan[T]) error { return nil }
+
 func (g through[T]) Solve(p *core.Plan[T], members []int, results []method.Result) error {
-	if cell.IsCaller(p.Problem.Cell) || p.Problem.Steps == 0 || !g.engine.fits(p) {
+	if cell.IsCaller(p.Problem.Cell) || p.Problem.Steps == 0 || p.Options.AutoDamping || !g.engine.fits(p) {
 		return core.CPU[T]{}.Solve(p, members, results)
 	}
 	leave, err := g.device.Enter()

@@ -76,3 +76,34 @@ struct gates {
         }
     }
 };
+
+// Such a cell with the weights of M inputs: columns of the matrix of the state and their diagonals, columns of the matrix of the inputs,
+// bias (G D), N more numbers.
+template <class real, int D, int M, int G, int N = 0>
+struct driven_gates : gates<real, D, G> {
+    using base = gates<real, D, G>;
+    using typename base::linear;
+    using typename base::point;
+    using number = real;
+    static constexpr bool uses_linear = true;
+    static constexpr int input = base::matrix + base::column, bias = input + M * base::column, more = bias + base::column;
+    static constexpr int numbers = more + padded<real>(N);
+
+    const real *w, *given; // the weights in shared memory, and as they came
+
+    // What the inputs alone decide, the same at every iterate.
+    struct drive {
+        real g[G * D];
+    };
+
+    PARDS_FN void prepare(const real* u, drive& v) const {
+        take_given<G * D>(v.g, given + bias);
+        add_inputs(u, v);
+    }
+    PARDS_FN void add_inputs(const real* u, drive& v) const { add_given_columns<G * D, M>(v.g, given + input, u); }
+
+    PARDS_FN void before(const real* x, linear& l) const { base::before(w, x, l); }
+    PARDS_FN void before(const real* x, linear& l, const real* y, linear& m) const { base::before(w, x, l, y, m); }
+    PARDS_FN void jacobian(const point& p, real* J) const { base::jacobian(w, p, J); }
+    PARDS_FN void diagonal(const point& p, real* a) const { base::diagonal(w + base::matrix, p, a); }
+};

@@ -28,7 +28,7 @@ struct group_word {
     static constexpr bool affine = true, uses_linear = false;
     static constexpr int numbers = G;
 
-    const packed_permutation* w;
+    const packed_permutation *w, *given;
 
     struct point {
         packed_permutation p;

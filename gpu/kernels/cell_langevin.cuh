@@ -10,7 +10,7 @@ struct langevin {
     static constexpr int row = padded<real>(D), diagonals = K * row, weight = 2 * K * row, steps = weight + padded<real>(K);
     static constexpr int precisions = steps + padded<real>(2), numbers = precisions + (diagonal_precision ? 0 : K * D * row);
 
-    const real* w;
+    const real *w, *given;
 
     // The weights of the components, their gradients h = -P (x - m), and the mean of those.
     struct point {

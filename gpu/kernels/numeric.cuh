@@ -36,7 +36,8 @@ PARDS_FN float bounded_exponential(float x) {
 PARDS_FN float exponential(float x) { return x < -87.0f ? 0.0f : bounded_exponential(x); } // of arguments up to 87
 PARDS_FN double exponential(double x) { return exp(x); }
 
-PARDS_FN float sigmoid(float x) { return reciprocal(1 + bounded_exponential(-x)); }
+// The logistic function and tanh: the rounding of x log2(e) moves them by x f'(x) eps, a quarter of eps at most, and is left.
+PARDS_FN float sigmoid(float x) { return reciprocal(1 + power_of_two(-1.44269504f * x)); }
 PARDS_FN double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 
 PARDS_FN float hyperbolic(float x) {
@@ -45,7 +46,7 @@ PARDS_FN float hyperbolic(float x) {
     p = fused_multiply_add(p, t, 0.13320942f);
     p = fused_multiply_add(p, t, -0.33332957f);
     float near = fused_multiply_add(p * t, x, x);
-    float far = fused_multiply_add(-2.0f, reciprocal(1 + bounded_exponential(2 * x)), 1.0f);
+    float far = fused_multiply_add(-2.0f, reciprocal(1 + power_of_two(2.88539008f * x)), 1.0f);
     return t < 0.3025f ? near : far;
 }
 PARDS_FN double hyperbolic(double x) { return tanh(x); }

@@ -88,6 +88,24 @@ PARDS_FN void take(double* to, const double* shared) {
 #endif
 }
 
+#if defined(PARDS_DEVICE) && PARDS_NUMBERS > 0 && PARDS_DIM < 8
+// Weights that came with the launch, read from the constant bank: as operands of products they cost shared memory nothing. Those that are
+// read twice in a step would be kept in registers in between, which are short where D = 8.
+template <int N>
+PARDS_FN void take_given(float* to, const float* parameter) {
+    PARDS_UNROLL
+    for (int i = 0; i < N; i++) asm volatile("ld.param.f32 %0, [%1];" : "=f"(to[i]) : "l"(parameter + i));
+}
+template <int N>
+PARDS_FN void take_given(double* to, const double* parameter) {
+    PARDS_UNROLL
+    for (int i = 0; i < N; i++) asm volatile("ld.param.f64 %0, [%1];" : "=d"(to[i]) : "l"(parameter + i));
+}
+#else
+template <int N, class real>
+PARDS_FN void take_given(real* to, const real* from) { take<N>(to, from); }
+#endif
+
 // y += W x, W being kept as C padded columns of R numbers.
 template <int R, int C, class real>
 PARDS_FN void add_columns(real* y, const real* W, const real* x) {
@@ -95,6 +113,18 @@ PARDS_FN void add_columns(real* y, const real* W, const real* x) {
     for (int j = 0; j < C; j++) {
         real w[R];
         take<R>(w, W + j * padded<real>(R));
+        PARDS_UNROLL
+        for (int i = 0; i < R; i++) y[i] += w[i] * x[j];
+    }
+}
+
+// The same, of weights that came with the launch.
+template <int R, int C, class real>
+PARDS_FN void add_given_columns(real* y, const real* W, const real* x) {
+    PARDS_UNROLL
+    for (int j = 0; j < C; j++) {
+        real w[R];
+        take_given<R>(w, W + j * padded<real>(R));
         PARDS_UNROLL
         for (int i = 0; i < R; i++) y[i] += w[i] * x[j];
     }

@@ -167,3 +167,60 @@ struct group_word_lanes {
     PARDS_FN void prepare(const real* u, drive& v) const { v.from = permuted(table[int(u[0])], lane); }
     PARDS_FN real step(real x, const drive& v) const { return from_lane(x, v.from); }
 };
+
+// Lanes from H on hold c and do what their unit's first lane does.
+template <class real, int D, int M>
+struct lstm_lanes {
+    static constexpr int H = D / 2;
+    real in[4][M > 0 ? M : 1], own[4][H], bias[4];
+    int unit;
+    bool lower;
+
+    struct drive {
+        real g[4];
+    };
+
+    PARDS_FN void set(const real* w, const packed_permutation*, int lane) {
+        lower = lane < H, unit = lane < D ? lane % H : H;
+        if constexpr (M > 0) take_rows<H, M, 4>(in, w, unit);
+        take_rows<H, H, 4>(own, w + 4 * H * M, unit);
+        PARDS_UNROLL
+        for (int g = 0; g < 4; g++) bias[g] = unit < H ? w[4 * H * (M + H) + g * H + unit] : real(0);
+    }
+    PARDS_FN void prepare(const real* u, drive& v) const {
+        PARDS_UNROLL
+        for (int g = 0; g < 4; g++) v.g[g] = bias[g];
+        if constexpr (M > 0) add_inputs<M, 4>(v.g, in, u);
+    }
+    PARDS_FN real step(real x, const drive& v) const {
+        real g[4] = {v.g[0], v.g[1], v.g[2], v.g[3]};
+        real c = from_lane(x, H + (unit < H ? unit : 0));
+        add_rows<H, 4>(g, own, x);
+        c = sigmoid(g[1]) * c + sigmoid(g[0]) * hyperbolic(g[2]);
+        return lower ? sigmoid(g[3]) * hyperbolic(c) : c;
+    }
+};
+
+template <class real, int D>
+struct lorenz96_lanes {
+    real forcing, size;
+    int next, before, two;
+
+    struct drive {};
+
+    PARDS_FN void set(const real* w, const packed_permutation*, int lane) {
+        int i = lane < D ? lane : 0;
+        forcing = w[0], size = w[1], next = (i + 1) % D, before = (i + D - 1) % D, two = (i + 2 * D - 2) % D;
+    }
+    PARDS_FN void prepare(const real*, drive&) const {}
+    PARDS_FN real step(real x, const drive&) const {
+        real slope = 0, f = x;
+        PARDS_UNROLL
+        for (int s = 0; s < 4; s++) {
+            real at = s == 0 ? x : x + size * (s == 3 ? real(1) : real(0.5)) * slope;
+            slope = (from_lane(at, next) - from_lane(at, two)) * from_lane(at, before) - at + forcing;
+            f += size * (s == 0 || s == 3 ? real(1. / 6) : real(1. / 3)) * slope;
+        }
+        return f;
+    }
+};

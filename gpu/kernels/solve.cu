@@ -13,11 +13,11 @@
 //
 // PARDS_REAL, PARDS_DIM, PARDS_INPUTS: real, D, M. PARDS_CELL: the cell's type. PARDS_SUMMARY: the structure's. PARDS_THREADS: of a block.
 // PARDS_NUMBERS: how many of the cell's numbers travel as a parameter, 0 for none. PARDS_VECTOR: bytes to which all rows are aligned.
-// PARDS_RESIDENT: 1 where iterates and inputs lie in shared memory, see solve.cuh; its size is the launch's.
+// PARDS_BLOCKS: of a multiprocessor at least. PARDS_RESIDENT: 1 where iterates and inputs lie in shared memory, see solve.cuh; its size is the launch's.
 // PARDS_DERIVATIVE: 0 none (A is constant), 1 the cell's, 2 Hutchinson's estimate of the diagonal.
 #include "solve.cuh"
 
-extern "C" __global__ void __launch_bounds__(PARDS_THREADS, 1) solve(const PARDS_CONSTANT_PARAMETER task t) {
+extern "C" __global__ void __launch_bounds__(PARDS_THREADS, PARDS_BLOCKS) solve(const PARDS_CONSTANT_PARAMETER task t) {
     PARDS_SHARED(shared_block, shared);
     solver<PARDS_CELL, PARDS_SUMMARY, PARDS_DERIVATIVE == 2> s(t, shared);
     PARDS_LOOP

@@ -31,7 +31,7 @@ struct report {
     int status, iterations, resets, bad_step, trace_rows, unused;
 };
 
-struct task {
+struct task_head {
     const real *x0, *u, *guess; // guess may be null
     real *states, *work;
     const int* members; // null: all
@@ -47,6 +47,8 @@ struct task {
     unsigned long long seed;
     double merit_tol, rtol, scale_floor, eps, keep; // merit_tol NaN: by rtol; keep: A is multiplied by it
     int members_count, steps, window, groups, blocks, chunk, cap, policy, clip, probes, fresh, unused;
+};
+struct task : task_head {
     PARDS_CELL::number numbers[PARDS_NUMBERS > 0 ? PARDS_NUMBERS : 1];
 };
 
@@ -201,7 +203,14 @@ struct solver {
     PARDS_FN void set_weights() {
         for (int i = tid; i < cell_type::numbers; i += PARDS_THREADS) shared.weights[i] = PARDS_NUMBERS > 0 ? t.numbers[PARDS_NUMBERS > 0 ? i : 0] : t.weights[i];
         block_barrier();
-        cell.w = shared.weights;
+        cell.w = cell.given = shared.weights;
+#ifdef PARDS_DEVICE
+        if constexpr (PARDS_NUMBERS > 0 && D < 8) {
+            unsigned long long parameter;
+            asm("mov.b64 %0, solve_param_0;" : "=l"(parameter));
+            cell.given = reinterpret_cast<const typename cell_type::number*>(parameter + sizeof(task_head));
+        }
+#endif
     }
 
     PARDS_FN real& last_row(int i) { return roomy ? shared.last[i][roomy ? tid : 0] : ending[roomy ? 0 : i]; }
@@ -234,16 +243,16 @@ struct solver {
     // Copies rows of N numbers of this block's steps between memory, where they lie one after another, and the threads' shared memory.
     template <int N, bool in>
     PARDS_FN void move(real* __restrict__ memory, real* __restrict__ thread0, int stride) const {
-        int base = block_first * N, count = block_rows * N;
+        unsigned long long inverse = 0xffffffffu / unsigned(t.chunk) + 1ull; // exact for rows times chunk below 2^32
+        memory += ((long long)first + block_first) * N;
         PARDS_FOURS
-        for (int n = tid; n < count; n += PARDS_THREADS) {
-            int row = n / N, thread = row / t.chunk;
-            real& here = thread0[thread * stride + (row - thread * t.chunk) * N + n % N];
-            real& there = memory[(long long)first * N + base + n];
-            if (in)
-                here = there;
-            else
-                there = here;
+        for (int row = tid; row < block_rows; row += PARDS_THREADS) {
+            int thread = int(row * inverse >> 32);
+            real* here = thread0 + thread * stride + (row - thread * t.chunk) * N;
+            real* there = memory + (long long)row * N;
+            real y[N];
+            load_row<N>(in ? there : here, y);
+            store_row<N>(in ? here : there, y);
         }
     }
 
