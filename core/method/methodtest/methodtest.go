@@ -117,7 +117,7 @@ func Run[T num.Float](t *testing.T, solve Solver[T]) {
 						}
 					}
 					promised(t, solve, p, m.Name, variant{name: "plain"}, want)
-					promised(t, solve, called(p), m.Name, variant{name: "plain"}, want)
+					promised(t, solve, Called(p), m.Name, variant{name: "plain"}, want)
 				})
 			}
 		}
@@ -216,8 +216,8 @@ type caller[T num.Float] struct {
 	length int
 }
 
-// called is the problem with such a cell.
-func called[T num.Float](p *core.Problem[T]) *core.Problem[T] {
+// Called is the problem with such a cell.
+func Called[T num.Float](p *core.Problem[T]) *core.Problem[T] {
 	other := *p
 	other.Cell, other.Inputs = caller[T]{p.Cell, p.Inputs.Data, p.Length}, core.Array[T]{}
 	return &other
