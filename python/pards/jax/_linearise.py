@@ -1,0 +1,149 @@
+"""f and what a method asks of its derivative, along a trajectory, in parallel over time; and A made of that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from .. import lds
+from .._method import Method
+from . import _mesh
+from ._structure import Array
+
+AT_ONCE = 16  # directions in which a trajectory is differentiated together: memory against passes
+Linear = Callable[[Array], Array]  # J[t] v[t] for all t
+
+
+class Trajectory(NamedTuple):
+    """Where a model is linearised: a piece of time of one sequence, maybe one device's part of it."""
+
+    steps: Callable[[Array], Array]  # the states before each step (T, D) -> f
+    before: Array
+    axis: Any  # the mesh axes over which time is cut, or None
+
+    @property
+    def dim(self) -> int:
+        return self.before.shape[-1]
+
+
+class Kept(NamedTuple):
+    """What a method keeps from update to update."""
+
+    basis: Array | None = None  # (D, D)
+    jacobian: Array | None = None  # (T, D, D)
+    key: Array | None = None
+
+
+def along(at: Trajectory) -> tuple[Array, Linear]:
+    """f along a trajectory, and its derivative there as a linear function."""
+    return jax.linearize(at.steps, at.before)
+
+
+def each(directions: Array, f: Callable[[Array], Array]) -> Array:
+    """f of each row, some at a time."""
+    count = directions.shape[0]
+    return jax.vmap(f)(directions) if count <= AT_ONCE else lax.map(f, directions, batch_size=AT_ONCE)
+
+
+def everywhere(row: Array, at: Trajectory) -> Array:
+    return jnp.broadcast_to(row, at.before.shape)
+
+
+def full(linear: Linear, at: Trajectory) -> Array:
+    """J, (T, D, D), by D derivatives along the axes."""
+    columns = each(jnp.eye(at.dim, dtype=at.before.dtype), lambda e: linear(everywhere(e, at)))
+    return jnp.moveaxis(columns, 0, -1)
+
+
+def diagonal(linear: Linear, at: Trajectory, basis: Array | None = None) -> Array:
+    """The diagonal of Q'JQ, (T, D), by D derivatives along the columns of Q; without a basis that of J."""
+    axes = jnp.eye(at.dim, dtype=at.before.dtype) if basis is None else basis.T
+    return each(axes, lambda q: linear(everywhere(q, at)) @ q).T
+
+
+def mean(linear: Linear, at: Trajectory) -> Array:
+    """The mean of J over all of time, (D, D)."""
+    columns = each(jnp.eye(at.dim, dtype=at.before.dtype), lambda e: linear(everywhere(e, at)).mean(0))
+    return _mesh.mean(columns.T, at.axis)
+
+
+def eigenbasis(linear: Linear, at: Trajectory) -> Array:
+    """The eigenvectors of the symmetrised mean of J; not a number anywhere where that is not finite."""
+    matrix = mean(linear, at)
+    return jnp.linalg.eigh((matrix + matrix.T) / 2)[1]
+
+
+def signs(method: Any, at: Trajectory, key: Array, k: Array) -> Array:
+    """Hutchinson's probes, (probes, T, D) of +-1, shared by the updates or drawn anew for each."""
+    shape = (method.probes, *at.before.shape)
+    if method.signs is not None:
+        return jnp.broadcast_to(jnp.asarray(method.signs, at.before.dtype), shape)
+    drawn = _mesh.own_key(jax.random.fold_in(key, k) if method.fresh else key, at.axis)
+    return jax.random.rademacher(drawn, shape, at.before.dtype)
+
+
+def linearise(
+    method: Method, linear: Linear, at: Trajectory, kept: Kept, k: Array, first: Array
+) -> tuple[Any, Kept]:
+    """A[t] as the method declares it, in a structure of pards.lds, and what it keeps. first: of the first window."""
+    match method.derivative:
+        case "none":
+            return (lds.Identity() if method.structure == "identity" else lds.Zero()), kept
+        case "full":
+            return lds.Dense(full(linear, at)), kept
+        case "held":
+            again = k % getattr(method, "period") == 0  # noqa: B009 - of the methods that hold one
+            held = lax.cond(again, lambda: full(linear, at), lambda: kept.jacobian)
+            return lds.Dense(held), kept._replace(jacobian=held)
+        case "diagonal":
+            return lds.Diagonal(_own_diagonal(method, linear, at, kept, k)), kept
+        case "mean_diagonal":
+            return lds.ScaledIdentity(diagonal(linear, at).mean(-1)), kept
+        case "block_diagonal":
+            return _blocks(full(linear, at), getattr(method, "block")), kept  # noqa: B009
+        case _:
+            kept = _turned(method, linear, at, kept, k, first)
+            return lds.Diagonal(diagonal(linear, at, kept.basis)), kept
+
+
+def _own_diagonal(method: Any, linear: Linear, at: Trajectory, kept: Kept, k: Array) -> Array:
+    if method.diagonal == "exact":
+        return diagonal(linear, at)
+    assert kept.key is not None
+    return each(signs(method, at, kept.key, k), lambda z: z * linear(z)).mean(0)
+
+
+def _turned(method: Any, linear: Linear, at: Trajectory, kept: Kept, k: Array, first: Array) -> Kept:
+    """What a rotated method keeps: its basis, found anew when it is due."""
+    if method.basis is not None:
+        return kept
+    due = jnp.asarray(True)
+    if method.refresh != "iteration":
+        due = (k == 0) & (first if method.refresh == "never" else True)
+    return kept._replace(basis=lax.cond(due, lambda: eigenbasis(linear, at), lambda: kept.basis))
+
+
+def _blocks(J: Array, size: int) -> Any:
+    """The blocks on the diagonal; a smaller last one makes J dense again, for no array holds both."""
+    T, D = J.shape[:2]
+    count = -(-D // size)
+    if D % size:
+        index = jnp.arange(D) // size
+        return lds.Dense(jnp.where(index[:, None] == index, J, 0))
+    blocks = J.reshape(T, count, size, count, size)
+    return lds.BlockDiagonal(jnp.moveaxis(jnp.diagonal(blocks, axis1=1, axis2=3), -1, 1))
+
+
+def restrain(A: Any, steps: int, dtype: Any, damping: float, clip: bool) -> Any:
+    """First clip, then damp: diagonal entries to [-1, 1], a dense A by its largest singular value; A times 1 - damping."""
+    if clip and A.name in ("diagonal", "scaled_identity"):
+        A = type(A)(jnp.clip(A.array, -1, 1))
+    if clip and A.name == "dense":
+        A = lds.Dense(A.array / jnp.maximum(1, jnp.linalg.norm(A.array, 2, (-2, -1)))[:, None, None])
+    if damping and A.name == "identity":
+        A = lds.ScaledIdentity(jnp.ones(steps, dtype))
+    return A if not damping or A.array is None else type(A)(A.array * jnp.asarray(1 - damping, dtype))

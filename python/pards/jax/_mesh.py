@@ -1,0 +1,43 @@
+"""Sums, means and neighbours over the devices among which time is cut; without an axis there is one device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from ._structure import Array
+
+
+def total(value: Array, axis: Any) -> Array:
+    return value if axis is None else lax.psum(value, axis)
+
+
+def largest(value: Array, axis: Any) -> Array:
+    return value if axis is None else lax.pmax(value, axis)
+
+
+def mean(value: Array, axis: Any) -> Array:
+    return value if axis is None else lax.pmean(value, axis)
+
+
+def size(axis: Any) -> int:
+    """How many devices there are."""
+    return 1 if axis is None else lax.axis_size(axis) if hasattr(lax, "axis_size") else lax.psum(1, axis)
+
+
+def own_key(key: Array, axis: Any) -> Array:
+    """A key of this device's own."""
+    return key if axis is None else jax.random.fold_in(key, lax.axis_index(axis))
+
+
+def before(x: Array, x0: Array, axis: Any) -> Array:
+    """The states before each step: x0 or the last of the device before, then x one step late."""
+    first = x0
+    if axis is not None:
+        count = size(axis)
+        came = lax.ppermute(x[-1], axis, [(i, i + 1) for i in range(count - 1)])
+        first = jnp.where(lax.axis_index(axis) == 0, x0, came)
+    return jnp.concatenate([first[None], x[:-1]])

@@ -1,0 +1,451 @@
+"""pards.jax.solve: the model's arguments checked while JAX traces, and derivatives by the implicit function theorem."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.flatten_util import ravel_pytree
+
+from .. import _catalog, lds
+from .._method import Method
+from . import _iterate, _linearise, _mesh
+from ._iterate import STATUSES, Options, Window
+from ._linearise import Kept, Trajectory
+from ._scan import scan
+from ._structure import Array
+
+DENSE_MOST = 64  # dimensions up to which derivatives are scanned with the full Jacobian
+METHODS = {m.name: m for m in (getattr(_catalog, name) for name in _catalog.__all__) if issubclass(m, Method)}
+LEFT_OUT = ("elk", "quasi_elk")  # whose updates are no scan of pards.jax
+
+
+class Solution(NamedTuple):
+    """What `pards.jax.solve` found, a pytree. Only states have derivatives.
+
+    Attributes:
+        states: x[1..T] in the form of x0, each array with an axis of time before its own.
+        iterations: updates applied.
+        merit: half the sum of squares of the residual x[t] - f(x[t-1], u[t]).
+        residual: the largest element of that.
+        error: the estimated distance to the sequential trajectory, in the measure of rtol; NaN before two updates.
+        success: whether the status is "converged" or "floor".
+        status: an index into `pards.jax.STATUSES`.
+    """
+
+    states: Any
+    iterations: Array
+    merit: Array
+    residual: Array
+    error: Array
+    success: Array
+    status: Array
+
+
+class _Operands(NamedTuple):
+    """What a solve is made of that may be traced; key and guess have no derivative."""
+
+    x0: Array
+    inputs: Any
+    params: Any
+    hoisted: list[Any]  # what f closes over
+    guess: Array | None
+    kept: Kept
+
+
+class _Model(NamedTuple):
+    """f on vectors: step(x, u, params, *hoisted)."""
+
+    step: Callable[..., Array]
+    steps: int
+    options: Options
+
+
+def solve(
+    f: Callable[..., Any],
+    x0: Any,
+    inputs: Any = None,
+    params: Any = None,
+    *,
+    length: int | None = None,
+    method: str | Method = "newton",
+    guess: Any = None,
+    merit_tol: float | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    max_iterations: int | None = None,
+    window: int | None = None,
+    damping: float = 0.0,
+    clip: bool = False,
+    nonfinite: str = "stop",
+    key: Any = None,
+    axis_name: str | tuple[str, ...] | None = None,
+) -> Solution:
+    """Evaluate x[t] = f(x[t-1], u[t]), t = 1..T, in parallel over time, in a JAX program.
+
+    It can be jitted, mapped and differentiated, forward, in reverse and repeatedly, with respect to x0, inputs, params
+    and what f closes over. f is any JAX function of one step, of one sequence: `jax.vmap` makes a batch, whose sequences
+    stop one by one. The iteration, its test and its outcome are those of `pards.solve`; the recurrence of an update is
+    solved by `pards.jax.scan`.
+
+    Derivatives are those of the trajectory, by the implicit function theorem: one linear recurrence with the true
+    Jacobians df/dx, at any method. Up to 64 dimensions these are formed, T D D numbers, or as many of a window at a time;
+    beyond, the recurrence is iterated with their diagonals until it holds to 1e-6 in float32, 1e-12 in float64.
+
+    Args:
+        f: f(x, u), or f(x, u, params) if params are given, returns the next state, in the form of x.
+        x0: the first state; a pytree of arrays of floats of one dtype.
+        inputs: u, a pytree of arrays whose first axis is time; None for a model without.
+        params: a pytree that f is given, as the arrays of an equinox or flax module.
+        length: T, if there are no inputs.
+        method: a name or an object, as of `pards.solve`, but "auto", "elk" and "quasi_elk".
+        guess: the first iterate, in the form of the states; x0 at every step by default.
+        merit_tol: stop at the first merit at most this; otherwise rtol and atol decide, by default 1e-4 in float32 and
+            1e-8 in float64, and 1e-3 of that.
+        max_iterations: most updates, of a window; T, or 1000 and T + 1 at most without merit_tol.
+        window: solve windows of so many steps one after another.
+        damping: A is scaled by 1 - damping.
+        clip: diagonal entries of A are clipped to [-1, 1], a dense A by its largest singular value.
+        nonfinite: what becomes of an update that is not finite: "stop", "continue" or "reset".
+        key: of `jax.random`, for the probes of Hutchinson's method if that is not given signs.
+        axis_name: the mesh axis over which time is cut, inside `jax.shard_map`: inputs and guess are this device's
+            part, x0 and params the same on all. No windows then.
+
+    Returns:
+        A `Solution`. A failure is not raised, which a compiled program cannot do: look at success.
+
+    Raises:
+        ValueError: a shape or a setting does not fit.
+        TypeError: a dtype does not, or f does not return the form of x.
+
+    Reference:
+        Gonzalez et al., "A Unifying Framework for Parallelizing Sequential Models with Linear Dynamical Systems" (2025);
+        derivatives as in Lim et al., "Parallelizing non-linear sequential models over the sequence length" (2024).
+
+    Example:
+        >>> import jax, jax.numpy as jnp, pards.jax
+        >>> f = lambda x, u, w: jnp.tanh(w * x + u)
+        >>> loss = lambda w: pards.jax.solve(f, jnp.zeros(1), jnp.ones((50, 1)), w).states.sum()
+        >>> jax.grad(loss)(0.5).round(1)
+        Array(33.9, dtype=float32)
+    """
+    start, unravel = _state(x0)
+    T = _length(length, inputs)
+    given = _guess(guess, start, unravel, T)
+    options = _options(
+        start.dtype, method, merit_tol, rtol, atol, max_iterations, window, damping, clip, nonfinite, axis_name
+    )
+    first = jax.tree.map(lambda u: u[0], inputs) if T else None
+    step, hoisted = _step(f, start, unravel, first, params, T)
+    if T == 0:
+        return _wrap(_empty(start), unravel)
+    kept = _kept(options, start, T, key)
+    operands = _Operands(start, inputs, params, hoisted, given, kept)
+    return _wrap(_solve(_Model(step, T, options), operands), unravel)
+
+
+def _state(x0: Any) -> tuple[Array, Any]:
+    """x0 as a vector, and the way back."""
+    leaves = jax.tree.leaves(x0)
+    for leaf in leaves:
+        dtype = getattr(leaf, "dtype", None)
+        dtype = np.dtype(type(leaf)) if dtype is None and isinstance(leaf, float) else dtype
+        if dtype is None or not np.issubdtype(dtype, np.floating):
+            raise TypeError(f"solve: x0 has dtype {dtype or type(leaf).__name__}, want float32 or float64")
+        if dtype == np.float64 and not isinstance(leaf, float) and jax.dtypes.canonicalize_dtype(dtype) != dtype:
+            raise TypeError(
+                "solve: x0 has dtype float64, which JAX would cut to float32, want float32; "
+                'or turn its 64-bit types on: jax.config.update("jax_enable_x64", True)'
+            )
+    if len({np.dtype(getattr(leaf, "dtype", np.float64)) for leaf in leaves}) > 1:
+        came = ", ".join(str(getattr(leaf, "dtype", "float")) for leaf in leaves)
+        raise TypeError(f"solve: x0 has arrays of dtypes {came}, want one dtype")
+    vector, unravel = ravel_pytree(x0)
+    if vector.size == 0:
+        raise ValueError("solve: x0 is empty, want a state of at least one component")
+    if vector.dtype not in (np.float32, np.float64):
+        raise TypeError(f"solve: x0 has dtype {vector.dtype}, want float32 or float64")
+    return vector, unravel
+
+
+def _length(length: int | None, inputs: Any) -> int:
+    """T."""
+    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(inputs)]
+    if any(len(shape) == 0 for shape in shapes):
+        raise ValueError("solve: inputs have an array without axes, want time as the first axis of each")
+    lengths = {shape[0] for shape in shapes}
+    if len(lengths) > 1:
+        raise ValueError(f"solve: inputs have arrays of lengths {sorted(lengths)}, want one length, of their first axes")
+    if length is not None and (isinstance(length, bool) or not isinstance(length, int | np.integer) or length < 0):
+        raise ValueError(f"solve: length is {length!r}, want a whole number of at least 0, or None")
+    if not lengths and length is None:
+        raise ValueError("solve: inputs and length are None, want inputs, or length=T for a model without")
+    if lengths and length is not None and length not in lengths:
+        raise ValueError(f"solve: length is {length}, want {lengths.pop()}, the length of inputs, or None")
+    return int(lengths.pop() if lengths else length)  # pyright: ignore[reportArgumentType]
+
+
+def _guess(guess: Any, start: Array, unravel: Any, T: int) -> Array | None:
+    """The guess as (T, D)."""
+    if guess is None:
+        return None
+    like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((T, *leaf.shape), leaf.dtype), jax.eval_shape(unravel, start))
+    got, want = jax.tree.structure(guess), jax.tree.structure(like)
+    if got != want:
+        raise ValueError(f"solve: guess has the form {got}, want that of x0 with an axis of time, {want}")
+    for leaf, wanted in zip(jax.tree.leaves(guess), jax.tree.leaves(like), strict=True):
+        if jnp.shape(leaf) != wanted.shape:
+            raise ValueError(f"solve: guess has shape {jnp.shape(leaf)}, want {wanted.shape}, x0's with time before it")
+        if jnp.result_type(leaf) != wanted.dtype:
+            raise TypeError(f"solve: guess has dtype {jnp.result_type(leaf)}, want {wanted.dtype}, that of x0")
+    return lax.stop_gradient(jax.vmap(lambda one: ravel_pytree(one)[0])(guess))
+
+
+def _step(
+    f: Callable[..., Any], start: Array, unravel: Any, first: Any, params: Any, T: int
+) -> tuple[Callable[..., Array], list[Any]]:
+    """f on vectors, with what it closes over as arguments; checked on shapes."""
+    if not callable(f):
+        raise TypeError(f"solve: f is of type {type(f).__name__}, want a function f(x, u) or f(x, u, params)")
+
+    def step(x: Array, u: Any, params: Any) -> Array:
+        y = f(unravel(x), u) if params is None else f(unravel(x), u, params)
+        _same_form(y, jax.eval_shape(unravel, x))
+        return ravel_pytree(y)[0]
+
+    if T == 0:
+        return step, []
+    return jax.closure_convert(step, start, first, params)
+
+
+def _same_form(y: Any, x: Any) -> None:
+    """f must return what it was given."""
+    got, want = jax.tree.structure(y), jax.tree.structure(x)
+    if got != want:
+        raise TypeError(f"solve: f returned the form {got}, want that of the state, {want}")
+    for a, b in zip(jax.tree.leaves(y), jax.tree.leaves(x), strict=True):
+        if jnp.shape(a) != b.shape:
+            raise ValueError(f"solve: f returned shape {jnp.shape(a)}, want {b.shape}, that of the state")
+        if jnp.result_type(a) != b.dtype:
+            raise TypeError(f"solve: f returned dtype {jnp.result_type(a)}, want {b.dtype}, that of the state")
+
+
+def _options(
+    dtype: Any,
+    method: Any,
+    merit_tol: Any,
+    rtol: Any,
+    atol: Any,
+    max_iterations: Any,
+    window: Any,
+    damping: Any,
+    clip: Any,
+    nonfinite: Any,
+    axis: Any,
+) -> Options:
+    """The settings, each of which must be known while JAX traces."""
+    if merit_tol is not None and (rtol is not None or atol is not None):
+        raise ValueError("solve: merit_tol and rtol or atol are given, want either")
+    relative = _number("rtol", rtol, 1e-4 if dtype == np.float32 else 1e-8)
+    if relative <= 0:
+        raise ValueError(f"solve: rtol is {rtol}, want a number above 0")
+    part = _number("damping", damping, 0.0)
+    if part > 1:
+        raise ValueError(f"solve: damping is {damping}, want a number from 0 to 1")
+    if nonfinite not in ("stop", "continue", "reset"):
+        raise ValueError(f'solve: nonfinite is {nonfinite!r}, want "stop", "continue" or "reset"')
+    most, steps = _whole("max_iterations", max_iterations, 0), _whole("window", window, 1)
+    if axis is not None and steps is not None:
+        raise ValueError("solve: window and axis_name are given, want either: time is cut over the devices already")
+    merit = None if merit_tol is None else _number("merit_tol", merit_tol, 0.0)
+    absolute = _number("atol", atol, 1e-3 * relative)
+    return Options(_method(method), merit, relative, absolute, most, steps, part, bool(clip), nonfinite, axis)
+
+
+def _static(name: str, value: Any) -> None:
+    if isinstance(value, jax.core.Tracer):
+        raise TypeError(f"solve: {name} is traced by JAX, want a value that is known then: a static argument of jit")
+
+
+def _number(name: str, value: Any, default: float) -> float:
+    if value is None:
+        return default
+    _static(name, value)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"solve: {name} is {value!r}, want a number") from None
+    if not number >= 0 or math.isinf(number):
+        raise ValueError(f"solve: {name} is {value}, want a finite number of at least 0")
+    return number
+
+
+def _whole(name: str, value: Any, least: int) -> int | None:
+    if value is None:
+        return None
+    _static(name, value)
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"solve: {name} is {value!r}, want a whole number of at least {least}, or None")
+    return int(value)
+
+
+def _method(method: Any) -> Method:
+    if isinstance(method, type) and issubclass(method, Method):
+        raise TypeError(f"solve: method is the class {method.__name__}, want an object: {method.__name__}()")
+    name = method.name if isinstance(method, Method) else method
+    known = sorted(set(METHODS) - set(LEFT_OUT))
+    if name not in known:
+        raise ValueError(f"solve: method is {name!r}, want one of {', '.join(known)}")
+    if isinstance(method, Method):
+        return method
+    try:
+        return METHODS[name]()
+    except TypeError:
+        raise TypeError(f"solve: method is {name!r}, want an object with its settings: {METHODS[name].__name__}(…)") from None
+
+
+def _kept(o: Options, start: Array, T: int, key: Any) -> Kept:
+    """What the method keeps, before the first update."""
+    d, rows = start.size, T if o.window is None else min(o.window, T)
+    kept = Kept()
+    if o.method.derivative == "held":
+        kept = kept._replace(jacobian=jnp.zeros((rows, d, d), start.dtype))
+    if o.method.derivative == "rotated_diagonal":
+        given = getattr(o.method, "basis", None)
+        if given is not None and np.shape(given) != (d, d):
+            raise ValueError(f"solve: basis has shape {np.shape(given)}, want (dim={d}, dim={d})")
+        kept = kept._replace(basis=jnp.eye(d, dtype=start.dtype) if given is None else jnp.asarray(given, start.dtype))
+    if getattr(o.method, "diagonal", "exact") != "exact":
+        given = getattr(o.method, "signs", None)
+        if given is None and key is None:
+            raise ValueError("solve: key is None, want a key of jax.random, or signs of the method, for its probes")
+        if given is not None and (o.window is not None or np.shape(given)[1:] != (T, d)):
+            raise ValueError(f"solve: signs have shape {np.shape(given)}, want (probes, time={T}, dim={d}), and no window")
+        kept = kept._replace(key=jax.random.key(0) if key is None else key)
+    return kept
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _solve(model: _Model, operands: _Operands) -> Window:
+    """The iteration. Its derivative is not that of its operations, but of the trajectory."""
+    operands = jax.tree.map(lax.stop_gradient, operands)
+    if model.options.method.name == "sequential":
+        return _loop(model, operands)
+    return _iterate.solve(_stepper(model, operands), operands.x0, operands.inputs, operands.guess, operands.kept, model.steps, model.options)
+
+
+def _stepper(model: _Model, o: _Operands) -> Callable[[Array, Any], Array]:
+    """f along steps: of the states before each, and the inputs."""
+
+    def steps(before: Array, u: Any) -> Array:
+        return jax.vmap(lambda x, u: model.step(x, u, o.params, *o.hoisted))(before, u)
+
+    return steps
+
+
+def _loop(model: _Model, o: _Operands) -> Window:
+    """The plain loop."""
+
+    def one(x: Array, u: Any) -> tuple[Array, Array]:
+        y = model.step(x, u, o.params, *o.hoisted)
+        return y, y
+
+    if model.options.axis is not None:
+        raise ValueError("solve: method is sequential and axis_name is given, want a parallel method")
+    states = lax.scan(one, o.x0, o.inputs, model.steps)[1]
+    nothing = jnp.zeros((), states.dtype)
+    status = jnp.where(jnp.isfinite(states).all(), _iterate.CONVERGED, _iterate.NONFINITE).astype(jnp.int32)
+    return Window(states, jnp.int32(0), nothing, nothing, nothing, status)
+
+
+@_solve.defjvp
+def _derivative(model: _Model, primals: Any, tangents: Any) -> tuple[Window, Window]:
+    (operands,), (change,) = primals, tangents
+    found = _solve(model, operands)
+    x, axis = found.states, model.options.axis
+
+    def f(o: tuple[Any, ...], x: Array) -> Array:
+        x0, inputs, params, hoisted = o
+        stepped = operands._replace(x0=x0, inputs=inputs, params=params, hoisted=hoisted)
+        return _stepper(model, stepped)(_mesh.before(x, x0, axis), inputs)
+
+    _, b = jax.jvp(lambda o: f(o, x), (operands[:4],), (change[:4],))
+    dx = _linear(model, operands, x, b)
+    still: Any = jax.tree.map(lambda a: jnp.zeros_like(a) if jnp.issubdtype(a.dtype, np.floating) else np.zeros(a.shape, jax.dtypes.float0), found)
+    return found, still._replace(states=dx)
+
+
+def _linear(model: _Model, o: _Operands, x: Array, b: Array) -> Array:
+    """dx[t] = J[t] dx[t-1] + b[t], J[t] = df/dx at (x[t-1], u[t]); the first J is not read."""
+    axis, before = model.options.axis, _mesh.before(x, o.x0, model.options.axis)
+    steps, W = _stepper(model, o), model.options.window
+    if x.shape[-1] > DENSE_MOST:
+        return _iterated(Trajectory(lambda p: steps(p, o.inputs), before, axis), b)
+
+    def jacobians(before: Array, u: Any) -> Array:
+        at = Trajectory(lambda p: steps(p, u), before, axis)
+        return _linearise.full(_linearise.along(at)[1], at)
+
+    if W is None or W >= model.steps:
+        return scan(lds.Dense(jacobians(before, o.inputs)), b, axis_name=axis)
+
+    @jax.checkpoint  # so that going back forms them again, a window at a time
+    def one(start: Array, xs: Any) -> tuple[Array, Array]:
+        before, u, b = xs
+        dx = scan(lds.Dense(jacobians(before, u)), b, start)
+        return dx[-1], dx
+
+    cut, d = model.steps // W * W, x.shape[-1]
+    xs = (before, o.inputs, b)
+    end, dx = lax.scan(one, jnp.zeros_like(o.x0), jax.tree.map(lambda a: a[:cut].reshape(-1, W, *a.shape[1:]), xs))
+    dx = dx.reshape(cut, d)
+    return dx if cut == model.steps else jnp.concatenate([dx, one(end, jax.tree.map(lambda a: a[cut:], xs))[1]])
+
+
+def _iterated(at: Trajectory, b: Array) -> Array:
+    """The same without a Jacobian: what the diagonals leave over is solved for again, until nothing is."""
+    if at.axis is not None:
+        raise ValueError(f"solve: derivatives over axis_name want at most {DENSE_MOST} dimensions, the state has {at.dim}")
+    _, linear = _linearise.along(at)
+    a = lax.stop_gradient(_linearise.diagonal(linear, at))
+    tolerance = 1e-6 if b.dtype == np.float32 else 1e-12
+
+    def matvec(v: Array) -> Array:
+        return v - linear(jnp.concatenate([jnp.zeros_like(v[:1]), v[:-1]]))
+
+    def solver(apply: Callable[[Array], Array]) -> Callable[[Any, Array], Array]:
+        def iterate(matvec: Callable[[Array], Array], b: Array) -> Array:
+            def body(c: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+                v, r, k = c
+                v = v + apply(r)
+                return v, b - matvec(v), k + 1
+
+            def going(c: tuple[Array, Array, Array]) -> Array:
+                return (jnp.abs(c[1]).max() > tolerance * jnp.abs(b).max()) & (c[2] < len(b))
+
+            return lax.while_loop(going, body, (jnp.zeros_like(b), b, jnp.int32(0)))[0]
+
+        return iterate
+
+    late = jnp.concatenate([a[1:], jnp.zeros_like(a[:1])])  # a[t] belongs to the step before in the transposed system
+    forward, back = solver(lambda r: scan(lds.Diagonal(a), r)), solver(lambda r: scan(lds.Diagonal(late), r, reverse=True))
+    return lax.custom_linear_solve(matvec, b, forward, back)
+
+
+def _empty(start: Array) -> Window:
+    nothing = jnp.zeros((), start.dtype)
+    return Window(jnp.zeros((0, start.size), start.dtype), jnp.int32(0), nothing, nothing, nothing, jnp.int32(_iterate.CONVERGED))
+
+
+def _wrap(w: Window, unravel: Any) -> Solution:
+    states = jax.vmap(unravel)(w.states)
+    return Solution(states, w.iterations, w.merit, w.residual, w.error, w.status <= _iterate.FLOOR, w.status)
+
+
+__all__ = ["STATUSES", "Solution", "solve"]
