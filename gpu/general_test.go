@@ -23,10 +23,11 @@ type through[T num.Float] struct {
 	engine engine[T]
 }
 
-func (through[T]) Fits(*core.Plan[T]) error { return nil }
+// Fits takes all: what the device refuses runs on the CPU too.
+func (g through[T]) Fits(*core.Plan[T]) error { return nil }
 
 func (g through[T]) Solve(p *core.Plan[T], members []int, results []method.Result) error {
-	if cell.IsCaller(p.Problem.Cell) || p.Problem.Steps == 0 || p.Options.AutoDamping || !g.engine.fits(p) {
+	if cell.IsCaller(p.Problem.Cell) || p.Problem.Steps == 0 || g.backend.Fits(p) != nil || !g.engine.fits(p) {
 		return core.CPU[T]{}.Solve(p, members, results)
 	}
 	leave, err := g.device.Enter()

@@ -1,5 +1,8 @@
 """The iteration: evaluate, test, update, until a test ends it, with the semantics of pards.solve."""
 
+# Functions over trees of anything:
+# pyright: reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -76,9 +79,17 @@ def estimate(sizes: Array, k: Array) -> Array:
 
 
 def window(
-    steps: Callable[[Array, Any], Array], x0: Array, u: Any, guess: Array, kept: Kept, first: Array, share: float, o: Options
+    steps: Callable[[Array, Any], Array],
+    x0: Array,
+    u: Any,
+    guess: Array,
+    kept: Kept,
+    first: Array,
+    share: float,
+    o: Options,
 ) -> tuple[Window, Kept]:
     """Iterate on one window from a guess. share: of all of time, that it takes."""
+    guess = _mesh.vary(guess, o.axis, x0, *jax.tree.leaves(u))
     length, dtype = guess.shape[0] * _mesh.size(o.axis), guess.dtype
     cap, tol = o.cap(length), None if o.merit_tol is None else o.merit_tol * share
 
@@ -142,16 +153,17 @@ def _like(value: Array, shape: Any) -> Array:
 
 
 def update(x: Array, F: Array, A: Any, kept: Kept, o: Options) -> Array:
-    """The next iterate: x'[t] = F[t] + A[t] d[t-1], of the increments d[t] = A[t] d[t-1] + F[t] - x[t], as a scan has them."""
-    r = F - x
-    A = restrain(A, len(x), x.dtype, o.damping, o.clip)
+    """The next iterate, F[t] + A[t] d[t-1], of the increments d[t] = A[t] d[t-1] + F[t] - x[t] that a scan makes."""
+    r, restrained = F - x, restrain(A, len(x), x.dtype, o.damping, o.clip)
     turned = o.method.derivative == "rotated_diagonal"
     b = r @ kept.basis if turned else r
-    moved = scan(A, b, axis_name=o.axis) - b
+    moved = scan(restrained, b, axis_name=o.axis) - b
     return F + (moved @ kept.basis.T if turned else moved)  # pyright: ignore[reportOptionalMemberAccess]
 
 
-def solve(steps: Callable[[Array, Any], Array], x0: Array, u: Any, guess: Array | None, kept: Kept, T: int, o: Options) -> Window:
+def solve(
+    steps: Callable[[Array, Any], Array], x0: Array, u: Any, guess: Array | None, kept: Kept, T: int, o: Options
+) -> Window:
     """The whole sequence, window after window from the converged end of the last."""
     if o.window is None or o.window >= T:
         own = jnp.broadcast_to(x0, (T, *x0.shape)) if guess is None else guess
@@ -188,5 +200,3 @@ def solve(steps: Callable[[Array, Any], Array], x0: Array, u: Any, guess: Array 
 def _shortened(kept: Kept, steps: int) -> Kept:
     """What is kept, for a last window that is shorter."""
     return kept if kept.jacobian is None else kept._replace(jacobian=kept.jacobian[:steps])
-
-

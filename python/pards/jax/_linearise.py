@@ -50,7 +50,8 @@ def each(directions: Array, f: Callable[[Array], Array]) -> Array:
 
 
 def everywhere(row: Array, at: Trajectory) -> Array:
-    return jnp.broadcast_to(row, at.before.shape)
+    """The row at every step, varying over a mesh as those do."""
+    return jnp.zeros_like(at.before) + row
 
 
 def full(linear: Linear, at: Trajectory) -> Array:
@@ -86,9 +87,7 @@ def signs(method: Any, at: Trajectory, key: Array, k: Array) -> Array:
     return jax.random.rademacher(drawn, shape, at.before.dtype)
 
 
-def linearise(
-    method: Method, linear: Linear, at: Trajectory, kept: Kept, k: Array, first: Array
-) -> tuple[Any, Kept]:
+def linearise(method: Method, linear: Linear, at: Trajectory, kept: Kept, k: Array, first: Array) -> tuple[Any, Kept]:
     """A[t] as the method declares it, in a structure of pards.lds, and what it keeps. first: of the first window."""
     match method.derivative:
         case "none":
@@ -139,11 +138,12 @@ def _blocks(J: Array, size: int) -> Any:
 
 
 def restrain(A: Any, steps: int, dtype: Any, damping: float, clip: bool) -> Any:
-    """First clip, then damp: diagonal entries to [-1, 1], a dense A by its largest singular value; A times 1 - damping."""
+    """First clip, diagonal entries to [-1, 1], a dense A by its largest singular value; then scale by 1 - damping."""
+    held = A
     if clip and A.name in ("diagonal", "scaled_identity"):
-        A = type(A)(jnp.clip(A.array, -1, 1))
+        held = type(A)(jnp.clip(A.array, -1, 1))
     if clip and A.name == "dense":
-        A = lds.Dense(A.array / jnp.maximum(1, jnp.linalg.norm(A.array, 2, (-2, -1)))[:, None, None])
+        held = lds.Dense(A.array / jnp.maximum(1, jnp.linalg.norm(A.array, 2, (-2, -1)))[:, None, None])
     if damping and A.name == "identity":
-        A = lds.ScaledIdentity(jnp.ones(steps, dtype))
-    return A if not damping or A.array is None else type(A)(A.array * jnp.asarray(1 - damping, dtype))
+        held = lds.ScaledIdentity(jnp.ones(steps, dtype))
+    return held if not damping or held.array is None else type(held)(held.array * jnp.asarray(1 - damping, dtype))

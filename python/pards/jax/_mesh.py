@@ -8,7 +8,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from ._primitive import varying
 from ._structure import Array
+
+
+def vary(value: Array, axis: Any, *like: Array) -> Array:
+    """The value, made to vary over the axis and over what others vary over, as the types of shard_map have it."""
+    mark = () if axis is None else (jnp.zeros((), value.dtype) * lax.axis_index(axis).astype(value.dtype),)
+    return varying(value, *mark, *like)[0]
 
 
 def total(value: Array, axis: Any) -> Array:

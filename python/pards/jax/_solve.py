@@ -1,5 +1,8 @@
 """pards.jax.solve: the model's arguments checked while JAX traces, and derivatives by the implicit function theorem."""
 
+# Functions over trees of anything:
+# pyright: reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 import functools
@@ -11,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 
 from .. import _catalog, lds
@@ -90,12 +94,12 @@ def solve(
     """Evaluate x[t] = f(x[t-1], u[t]), t = 1..T, in parallel over time, in a JAX program.
 
     It can be jitted, mapped and differentiated, forward, in reverse and repeatedly, with respect to x0, inputs, params
-    and what f closes over. f is any JAX function of one step, of one sequence: `jax.vmap` makes a batch, whose sequences
-    stop one by one. The iteration, its test and its outcome are those of `pards.solve`; the recurrence of an update is
-    solved by `pards.jax.scan`.
+    and what f closes over. f is any JAX function of one step, of one sequence: `jax.vmap` makes a batch, whose
+    sequences stop one by one. The iteration, its test and its outcome are those of `pards.solve`; the recurrence of
+    an update is solved by `pards.jax.scan`.
 
     Derivatives are those of the trajectory, by the implicit function theorem: one linear recurrence with the true
-    Jacobians df/dx, at any method. Up to 64 dimensions these are formed, T D D numbers, or as many of a window at a time;
+    Jacobians df/dx, at any method. Up to 64 dimensions these are formed, T D D numbers, or a window's at a time;
     beyond, the recurrence is iterated with their diagonals until it holds to 1e-6 in float32, 1e-12 in float64.
 
     Args:
@@ -115,7 +119,7 @@ def solve(
         nonfinite: what becomes of an update that is not finite: "stop", "continue" or "reset".
         key: of `jax.random`, for the probes of Hutchinson's method if that is not given signs.
         axis_name: the mesh axis over which time is cut, inside `jax.shard_map`: inputs and guess are this device's
-            part, x0 and params the same on all. No windows then.
+            part, x0 and params the same on all. No windows then, and no derivative by what f closes over.
 
     Returns:
         A `Solution`. A failure is not raised, which a compiled program cannot do: look at success.
@@ -125,8 +129,9 @@ def solve(
         TypeError: a dtype does not, or f does not return the form of x.
 
     Reference:
-        Gonzalez et al., "A Unifying Framework for Parallelizing Sequential Models with Linear Dynamical Systems" (2025);
-        derivatives as in Lim et al., "Parallelizing non-linear sequential models over the sequence length" (2024).
+        Gonzalez et al., "A Unifying Framework for Parallelizing Sequential Models with Linear Dynamical Systems"
+        (2025); derivatives as in Lim et al., "Parallelizing non-linear sequential models over the sequence length"
+        (2024).
 
     Example:
         >>> import jax, jax.numpy as jnp, pards.jax
@@ -141,8 +146,13 @@ def solve(
     options = _options(
         start.dtype, method, merit_tol, rtol, atol, max_iterations, window, damping, clip, nonfinite, axis_name
     )
-    first = jax.tree.map(lambda u: u[0], inputs) if T else None
-    step, hoisted = _step(f, start, unravel, first, params, T)
+    step, hoisted = _step(f, unravel, params is not None), list[Any]()
+    if T > 0:
+        first = jax.tree.map(lambda u: u[0], inputs)
+        if axis_name is None:
+            step, hoisted = jax.closure_convert(step, start, first, params)
+        else:  # a converted function is for what varies over the mesh as its examples do
+            jax.eval_shape(step, start, first, params)
     if T == 0:
         return _wrap(_empty(start), unravel)
     kept = _kept(options, start, T, key)
@@ -169,7 +179,7 @@ def _state(x0: Any) -> tuple[Array, Any]:
     vector, unravel = ravel_pytree(x0)
     if vector.size == 0:
         raise ValueError("solve: x0 is empty, want a state of at least one component")
-    if vector.dtype not in (np.float32, np.float64):
+    if vector.dtype.itemsize not in (4, 8):
         raise TypeError(f"solve: x0 has dtype {vector.dtype}, want float32 or float64")
     return vector, unravel
 
@@ -181,9 +191,10 @@ def _length(length: int | None, inputs: Any) -> int:
         raise ValueError("solve: inputs have an array without axes, want time as the first axis of each")
     lengths = {shape[0] for shape in shapes}
     if len(lengths) > 1:
-        raise ValueError(f"solve: inputs have arrays of lengths {sorted(lengths)}, want one length, of their first axes")
-    if length is not None and (isinstance(length, bool) or not isinstance(length, int | np.integer) or length < 0):
-        raise ValueError(f"solve: length is {length!r}, want a whole number of at least 0, or None")
+        raise ValueError(
+            f"solve: inputs have arrays of lengths {sorted(lengths)}, want one length, of their first axes"
+        )
+    _whole("length", length, 0)
     if not lengths and length is None:
         raise ValueError("solve: inputs and length are None, want inputs, or length=T for a model without")
     if lengths and length is not None and length not in lengths:
@@ -207,21 +218,17 @@ def _guess(guess: Any, start: Array, unravel: Any, T: int) -> Array | None:
     return lax.stop_gradient(jax.vmap(lambda one: ravel_pytree(one)[0])(guess))
 
 
-def _step(
-    f: Callable[..., Any], start: Array, unravel: Any, first: Any, params: Any, T: int
-) -> tuple[Callable[..., Array], list[Any]]:
-    """f on vectors, with what it closes over as arguments; checked on shapes."""
+def _step(f: Callable[..., Any], unravel: Any, given: bool) -> Any:
+    """f on vectors, which checks what it returns; given: it takes params."""
     if not callable(f):
         raise TypeError(f"solve: f is of type {type(f).__name__}, want a function f(x, u) or f(x, u, params)")
 
     def step(x: Array, u: Any, params: Any) -> Array:
-        y = f(unravel(x), u) if params is None else f(unravel(x), u, params)
+        y = f(unravel(x), u, params) if given else f(unravel(x), u)
         _same_form(y, jax.eval_shape(unravel, x))
         return ravel_pytree(y)[0]
 
-    if T == 0:
-        return step, []
-    return jax.closure_convert(step, start, first, params)
+    return step
 
 
 def _same_form(y: Any, x: Any) -> None:
@@ -269,7 +276,7 @@ def _options(
 
 
 def _static(name: str, value: Any) -> None:
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         raise TypeError(f"solve: {name} is traced by JAX, want a value that is known then: a static argument of jit")
 
 
@@ -307,7 +314,9 @@ def _method(method: Any) -> Method:
     try:
         return METHODS[name]()
     except TypeError:
-        raise TypeError(f"solve: method is {name!r}, want an object with its settings: {METHODS[name].__name__}(…)") from None
+        raise TypeError(
+            f"solve: method is {name!r}, want an object with its settings: {METHODS[name].__name__}(…)"
+        ) from None
 
 
 def _kept(o: Options, start: Array, T: int, key: Any) -> Kept:
@@ -326,7 +335,9 @@ def _kept(o: Options, start: Array, T: int, key: Any) -> Kept:
         if given is None and key is None:
             raise ValueError("solve: key is None, want a key of jax.random, or signs of the method, for its probes")
         if given is not None and (o.window is not None or np.shape(given)[1:] != (T, d)):
-            raise ValueError(f"solve: signs have shape {np.shape(given)}, want (probes, time={T}, dim={d}), and no window")
+            raise ValueError(
+                f"solve: signs have shape {np.shape(given)}, want (probes, time={T}, dim={d}), and no window"
+            )
         kept = kept._replace(key=jax.random.key(0) if key is None else key)
     return kept
 
@@ -337,7 +348,15 @@ def _solve(model: _Model, operands: _Operands) -> Window:
     operands = jax.tree.map(lax.stop_gradient, operands)
     if model.options.method.name == "sequential":
         return _loop(model, operands)
-    return _iterate.solve(_stepper(model, operands), operands.x0, operands.inputs, operands.guess, operands.kept, model.steps, model.options)
+    return _iterate.solve(
+        _stepper(model, operands),
+        operands.x0,
+        operands.inputs,
+        operands.guess,
+        operands.kept,
+        model.steps,
+        model.options,
+    )
 
 
 def _stepper(model: _Model, o: _Operands) -> Callable[[Array, Any], Array]:
@@ -377,7 +396,10 @@ def _derivative(model: _Model, primals: Any, tangents: Any) -> tuple[Window, Win
 
     _, b = jax.jvp(lambda o: f(o, x), (operands[:4],), (change[:4],))
     dx = _linear(model, operands, x, b)
-    still: Any = jax.tree.map(lambda a: jnp.zeros_like(a) if jnp.issubdtype(a.dtype, np.floating) else np.zeros(a.shape, jax.dtypes.float0), found)
+    still: Any = jax.tree.map(
+        lambda a: jnp.zeros_like(a) if jnp.issubdtype(a.dtype, np.floating) else np.zeros(a.shape, jax.dtypes.float0),
+        found,
+    )
     return found, still._replace(states=dx)
 
 
@@ -392,7 +414,7 @@ def _linear(model: _Model, o: _Operands, x: Array, b: Array) -> Array:
         at = Trajectory(lambda p: steps(p, u), before, axis)
         return _linearise.full(_linearise.along(at)[1], at)
 
-    if W is None or W >= model.steps:
+    if W is None or model.steps <= W:
         return scan(lds.Dense(jacobians(before, o.inputs)), b, axis_name=axis)
 
     @jax.checkpoint  # so that going back forms them again, a window at a time
@@ -411,7 +433,9 @@ def _linear(model: _Model, o: _Operands, x: Array, b: Array) -> Array:
 def _iterated(at: Trajectory, b: Array) -> Array:
     """The same without a Jacobian: what the diagonals leave over is solved for again, until nothing is."""
     if at.axis is not None:
-        raise ValueError(f"solve: derivatives over axis_name want at most {DENSE_MOST} dimensions, the state has {at.dim}")
+        raise ValueError(
+            f"solve: derivatives over axis_name want at most {DENSE_MOST} dimensions, the state has {at.dim}"
+        )
     _, linear = _linearise.along(at)
     a = lax.stop_gradient(_linearise.diagonal(linear, at))
     tolerance = 1e-6 if b.dtype == np.float32 else 1e-12
@@ -434,13 +458,18 @@ def _iterated(at: Trajectory, b: Array) -> Array:
         return iterate
 
     late = jnp.concatenate([a[1:], jnp.zeros_like(a[:1])])  # a[t] belongs to the step before in the transposed system
-    forward, back = solver(lambda r: scan(lds.Diagonal(a), r)), solver(lambda r: scan(lds.Diagonal(late), r, reverse=True))
+    forward, back = (
+        solver(lambda r: scan(lds.Diagonal(a), r)),
+        solver(lambda r: scan(lds.Diagonal(late), r, reverse=True)),
+    )
     return lax.custom_linear_solve(matvec, b, forward, back)
 
 
 def _empty(start: Array) -> Window:
     nothing = jnp.zeros((), start.dtype)
-    return Window(jnp.zeros((0, start.size), start.dtype), jnp.int32(0), nothing, nothing, nothing, jnp.int32(_iterate.CONVERGED))
+    return Window(
+        jnp.zeros((0, start.size), start.dtype), jnp.int32(0), nothing, nothing, nothing, jnp.int32(_iterate.CONVERGED)
+    )
 
 
 def _wrap(w: Window, unravel: Any) -> Solution:

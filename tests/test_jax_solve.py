@@ -1,0 +1,269 @@
+"""pards.jax.solve against pards.solve, the plain loop of JAX, its derivatives, and errors while JAX traces."""
+
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.jax
+jax = pytest.importorskip("jax", minversion="0.6", reason="needs JAX 0.6 or newer: pip install '.[jax]'")
+
+import jax.numpy as jnp  # noqa: E402
+from jax import lax  # noqa: E402
+from jax.test_util import check_grads  # noqa: E402
+
+import pards.jax  # noqa: E402
+from pards.jax import _solve  # noqa: E402
+
+D, M, T = 4, 3, 120
+RNG = np.random.default_rng(0)
+CELL = pards.cells.GRU.init(hidden=D, inputs=M, seed=0, dtype=np.float64)
+WEIGHTS = {name: getattr(CELL, name) for name in ("weight_ih", "weight_hh", "bias", "bias_n")}
+U, X0 = RNG.standard_normal((T, M)), RNG.standard_normal(D)
+
+
+@pytest.fixture(autouse=True)
+def double():
+    with jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64():
+        yield
+
+
+def gru(x, u, w):
+    i_r, i_z, i_n = jnp.split(w["weight_ih"] @ u + w["bias"], 3)
+    h_r, h_z, h_n = jnp.split(w["weight_hh"] @ x, 3)
+    r, z = jax.nn.sigmoid(i_r + h_r), jax.nn.sigmoid(i_z + h_z)
+    n = jnp.tanh(i_n + r * (h_n + w["bias_n"]))
+    return n + z * (x - n)
+
+
+def loop(x0, u, w):
+    return lax.scan(lambda x, u: (gru(x, u, w),) * 2, x0, u)[1]
+
+
+METHODS = {
+    "newton": {},
+    "quasi_newton": {},
+    "hutchinson": {"method": pards.QuasiNewton("hutchinson", probes=2, signs=RNG.choice([-1.0, 1.0], (2, T, D)))},
+    "picard": {"damping": 0.3},
+    "jacobi": {},
+    "scaled_identity": {"clip": True},
+    "rotated_quasi_newton": {},
+    "never": {"method": pards.RotatedQuasiNewton(refresh="never")},
+    "chord": {"method": pards.Chord(period=3)},
+    "block_newton": {"method": pards.BlockNewton(block=3)},
+}
+TESTS = {
+    "rtol": {},
+    "capped": {"max_iterations": 2},
+    "merit": {"merit_tol": 1e-10},
+    "window": {"window": 50},
+    "guess": {"guess": RNG.standard_normal((T, D))},
+}
+
+
+PAIRS = [(name, "rtol") for name in METHODS] + [("quasi_newton", test) for test in TESTS if test != "rtol"]
+PAIRS += [("never", "window"), ("rotated_quasi_newton", "window"), ("chord", "window"), ("newton", "capped")]
+
+
+@pytest.mark.parametrize(("name", "test"), PAIRS)
+def test_counts_and_iterates_are_those_of_pards_solve(name, test):
+    """tests/test_semantics.py holds those to the spec."""
+    given = {"method": name} | METHODS[name] | TESTS[test]
+    found = jax.jit(lambda: pards.jax.solve(gru, X0, U, WEIGHTS, **given))()
+    want = pards.solve(CELL, X0, U, raise_on_failure=False, device="cpu", **given)
+    assert (int(found.iterations), pards.jax.STATUSES[int(found.status)]) == (want.iterations, want.status)
+    assert bool(found.success) == want.success
+    scale = np.abs(want.states).max()  # iterates agree to rounding, of up to T sums that A near 1 adds up
+    np.testing.assert_allclose(found.states, want.states, rtol=0, atol=1e-11 * scale)
+    np.testing.assert_allclose(found.residual, want.residual, rtol=1e-3, atol=1e-11 * scale)
+    np.testing.assert_allclose(found.error, want.error, rtol=1e-2, atol=1e-11)
+
+
+def test_what_is_not_finite():
+    grows = lambda x, u: 30 * x + x**3 + u  # noqa: E731
+    u = np.ones((60, 1))
+    found = pards.jax.solve(grows, np.zeros(1), u, method="picard")
+    assert not found.success and pards.jax.STATUSES[int(found.status)] == "nonfinite"
+    bad = pards.jax.solve(gru, np.full(D, np.nan), U, WEIGHTS)
+    assert not bad.success
+    for policy in ("continue", "reset"):
+        assert not pards.jax.solve(grows, np.zeros(1), u, nonfinite=policy, max_iterations=3).success
+
+
+def test_empty():
+    found = pards.jax.solve(gru, X0, U[:0], WEIGHTS)
+    assert found.states.shape == (0, D) and found.success and int(found.iterations) == 0
+
+
+def loss(solver):
+    weight = jnp.cos(jnp.arange(T * D)).reshape(T, D)
+    return lambda x0, u, w: jnp.sum(jnp.sin(solver(x0, u, w)) * weight)
+
+
+GIVEN = (X0, U, WEIGHTS)
+WAYS = {
+    "newton": {},
+    "diagonal": {"method": "quasi_newton"},
+    "windows": {"window": 50},
+    "beyond": {},  # the dimensions whose Jacobians are formed
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_gradients_are_those_of_the_loop(way, monkeypatch):
+    """With respect to all arguments, to rounding where Jacobians are formed and to what the solve leaves undone."""
+    if way == "beyond":
+        monkeypatch.setattr(_solve, "DENSE_MOST", D - 1)
+    own = loss(lambda x0, u, w: pards.jax.solve(gru, x0, u, w, rtol=1e-12, **WAYS[way]).states)
+    exact = loss(loop)
+    got, want = (jax.jit(jax.grad(f, argnums=(0, 1, 2)))(*GIVEN) for f in (own, exact))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-9), got, want)
+    if way == "newton":
+        np.testing.assert_allclose(jax.jit(jax.jacfwd(own))(*GIVEN), want[0], rtol=0, atol=1e-9)
+    if way in ("newton", "beyond"):
+        got, want = (jax.jit(jax.hessian(f))(*GIVEN) for f in (own, exact))
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-8)
+
+
+def test_gradients_by_finite_differences():
+    own = jax.jit(loss(lambda x0, u, w: pards.jax.solve(gru, x0, u, w, rtol=1e-12).states))
+    check_grads(lambda x0: own(x0, *GIVEN[1:]), GIVEN[:1], 1, rtol=1e-4)
+
+
+def test_what_f_closes_over_has_a_gradient():
+    def total(w, solver):
+        return solver(lambda x, u: jnp.tanh(w * x + u), jnp.zeros(2), jnp.ones((20, 2))).sum()
+
+    own = jax.grad(lambda w: total(w, lambda f, x0, u: pards.jax.solve(f, x0, u, rtol=1e-12).states))(0.3)
+    exact = jax.grad(lambda w: total(w, lambda f, x0, u: lax.scan(lambda x, u: (f(x, u),) * 2, x0, u)[1]))(0.3)
+    np.testing.assert_allclose(own, exact, rtol=1e-10)
+
+
+def test_a_batch_stops_one_by_one():
+    """Under vmap counts are those of each sequence alone."""
+    x0, u = RNG.standard_normal((3, D)) * [[0.1], [1], [30]], RNG.standard_normal((3, T, M)) * [[[0.01]], [[1]], [[9]]]
+    together = jax.jit(jax.vmap(lambda x0, u: pards.jax.solve(gru, x0, u, WEIGHTS)))(x0, u)
+    alone = [pards.solve(CELL, *pair, method="newton", device="cpu") for pair in zip(x0, u, strict=True)]
+    assert together.iterations.tolist() == [one.iterations for one in alone]
+    assert len(set(together.iterations.tolist())) > 1
+    np.testing.assert_allclose(together.states, [one.states for one in alone], rtol=0, atol=1e-10)
+
+
+def test_pytrees():
+    def f(x, u):
+        return {"a": jnp.tanh(x["a"] + u["s"] * x["b"].sum()), "b": 0.5 * x["b"] + u["v"]}
+
+    x0 = {"a": jnp.zeros(2), "b": jnp.ones((2, 1))}
+    u = {"s": jnp.ones(30), "v": jnp.asarray(RNG.standard_normal((30, 2, 1)))}
+    found = pards.jax.solve(f, x0, u, rtol=1e-12)
+    want = lax.scan(lambda x, u: (f(x, u),) * 2, x0, u)[1]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-10), found.states, want)
+    guessed = pards.jax.solve(f, x0, u, guess=want)
+    assert int(guessed.iterations) <= 1
+
+
+def test_equinox_modules_are_params():
+    eqx = pytest.importorskip("equinox", reason="equinox is not installed: pip install 'pards[exchange]'")
+    cell = eqx.nn.GRUCell(M, D, key=jax.random.key(0))
+    cell = jax.tree.map(lambda a: a.astype(jnp.float64) if eqx.is_inexact_array(a) else a, cell)
+    u = jnp.asarray(U)
+
+    def total(cell, run):
+        arrays, static = eqx.partition(cell, eqx.is_inexact_array)
+        return jnp.square(run(lambda x, u, p: eqx.combine(p, static)(u, x), jnp.zeros(D), u, arrays)).sum()
+
+    own = eqx.filter_grad(total)(cell, lambda f, x0, u, p: pards.jax.solve(f, x0, u, p, rtol=1e-12).states)
+    exact = eqx.filter_grad(total)(cell, lambda f, x0, u, p: lax.scan(lambda x, u: (f(x, u, p),) * 2, x0, u)[1])
+    np.testing.assert_allclose(own.weight_hh, exact.weight_hh, rtol=0, atol=1e-9)
+
+
+def test_f_is_traced_at_one_site():
+    """While the loop is traced; shapes are looked at once before."""
+    calls = []
+
+    def counted(x, u):
+        calls.append(1)
+        return jnp.tanh(x + u)
+
+    jax.make_jaxpr(lambda u: pards.jax.solve(counted, np.zeros(2), u).states)(np.ones((9, 2)))
+    assert len(calls) <= 2
+
+
+@pytest.mark.parametrize(
+    ("error", "text", "change"),
+    [
+        (TypeError, "x0 has dtype int", {"x0": np.zeros(D, int)}),
+        (TypeError, "f returned dtype float32, want float64", {"f": lambda x, u: x.astype(jnp.float32)}),
+        (ValueError, r"f returned shape \(2,\), want \(4,\)", {"f": lambda x, u: x[:2]}),
+        (TypeError, "f returned the form", {"f": lambda x, u: (x, u)}),
+        (ValueError, "method is 'secant', want one of block_newton, chord", {"method": "secant"}),
+        (ValueError, "method is 'elk', want one of", {"method": "elk"}),
+        (TypeError, "method is 'block_newton', want an object", {"method": "block_newton"}),
+        (TypeError, r"want an object: Newton\(\)", {"method": pards.Newton}),
+        (ValueError, "length is 7, want 120", {"length": 7}),
+        (ValueError, "want inputs, or length=T", {"inputs": None}),
+        (ValueError, r"guess has shape \(3, 4\), want \(120, 4\)", {"guess": np.zeros((3, D))}),
+        (ValueError, "merit_tol and rtol", {"merit_tol": 1e-3, "rtol": 1e-3}),
+        (ValueError, "rtol is 0", {"rtol": 0}),
+        (ValueError, "damping is 2", {"damping": 2}),
+        (ValueError, "window is 0", {"window": 0}),
+        (ValueError, "nonfinite is 'go'", {"nonfinite": "go"}),
+        (ValueError, "key is None", {"method": pards.QuasiNewton("hutchinson")}),
+        (ValueError, r"basis has shape \(3, 3\)", {"method": pards.RotatedQuasiNewton(basis=np.eye(3))}),
+    ],
+)
+def test_errors_while_tracing(error, text, change):
+    given = {"f": lambda x, u: x + u.sum(), "x0": X0, "inputs": U} | change
+    with pytest.raises(error, match=text):
+        jax.eval_shape(lambda: pards.jax.solve(**given))
+
+
+def test_what_must_be_static():
+    with pytest.raises(TypeError, match="merit_tol is traced by JAX"):
+        jax.jit(lambda tol: pards.jax.solve(gru, X0, U, WEIGHTS, merit_tol=tol))(1e-3)
+
+
+def test_double_precision_is_not_cut():
+    off = jax.enable_x64(False) if hasattr(jax, "enable_x64") else jax.experimental.disable_x64()
+    with off, pytest.raises(TypeError, match="float64, which JAX would cut to float32"):
+        pards.jax.solve(lambda x, u: x, np.zeros(2), np.zeros((3, 1), np.float32))
+
+
+SHARDED = """
+    import numpy as np, jax, jax.numpy as jnp, pards, pards.jax
+    from jax.sharding import Mesh, PartitionSpec as P
+    jax.config.update("jax_enable_x64", True)
+    rng = np.random.default_rng(0)
+    W, u, x0 = rng.standard_normal((4, 4)) / 3, rng.standard_normal((96, 4)), rng.standard_normal(4)
+    f = lambda x, u, W: jnp.tanh(W @ x + u)
+    mesh = Mesh(np.array(jax.devices()), ("time",))
+    for method in ("newton", "quasi_newton", "rotated_quasi_newton", "picard"):
+        def cut(x0, u, W):
+            found = pards.jax.solve(f, x0, u, W, method=method, axis_name="time")
+            return found.states, found.iterations
+        sharded = jax.jit(jax.shard_map(cut, mesh=mesh, in_specs=(P(), P("time"), P()), out_specs=(P("time"), P())))
+        states, count = sharded(x0, u, W)
+        whole = pards.jax.solve(f, x0, u, W, method=method)
+        assert int(count) == int(whole.iterations), (method, count, whole.iterations)
+        assert np.abs(states - whole.states).max() < 1e-10, method
+        own = jax.grad(lambda W: jnp.sin(sharded(x0, u, W)[0]).sum())(W)
+        exact = jax.grad(lambda W: jnp.sin(pards.jax.solve(f, x0, u, W, method=method).states).sum())(W)
+        assert np.abs(own - exact).max() < 1e-6, method
+    print(len(jax.devices()), "devices")
+"""
+
+
+def test_time_cut_over_eight_devices(tmp_path):
+    """The counts, states and gradients of the whole on one."""
+    environment = {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "JAX_PLATFORMS": "cpu",
+        "PATH": "/usr/bin:/bin",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(SHARDED)], env=environment, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.strip() == "8 devices"
