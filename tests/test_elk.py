@@ -120,3 +120,14 @@ def test_trust_out_of_range(trust) -> None:
         pards.solve(**two_wells(np.float64), method=pards.ELK(trust=trust))
     with pytest.raises(ValueError, match=r"QuasiELK: trust is .*, want a"):
         pards.solve(**two_wells(np.float64), method=pards.QuasiELK(trust=trust))
+
+
+@pytest.mark.parametrize("method", ["elk", "quasi_elk"])
+def test_time_cut_into_chunks(method) -> None:
+    """A million numbers: the smoother is cut over time. Bits do not depend on the workers, and the result is the loop's."""
+    p = pards.problems.gru(530_000, 2)
+    want = pards.solve(p.cell, p.x0, p.inputs[0], method="sequential").states
+    found = [pards.solve(p.cell, p.x0, p.inputs[0], method=method, num_threads=n) for n in (1, 2)]
+    assert np.array_equal(found[0].states, found[1].states)
+    assert found[0].success
+    assert np.abs(found[0].states - want).max() <= 3e-4
