@@ -206,6 +206,19 @@ def test_compare_ranks() -> None:
     assert "predicted for 4,000 steps from 512" in repr(ranked)
 
 
+def test_compare_sees_beyond_the_pilot() -> None:
+    """A small step: on 512 steps all take two updates; on 20000 what A leaves out adds up."""
+    p = pards.problems.langevin(20_000, 16)
+    methods = ["newton", "quasi_newton", "picard"]
+    ranked = pards.theory.compare(p.cell, p.x0, p.inputs, guess=p.guess, merit_tol=TOL, methods=methods)
+    counts = {r.method: r.iterations for r in ranked}
+    assert counts["newton"] == 2
+    for name in ("quasi_newton", "picard"):
+        actual = p.solve(method=name, merit_tol=TOL).iterations.item()
+        assert actual / 2.5 <= counts[name] <= 2.5 * actual
+        assert actual > 10
+
+
 def test_compare_of_a_function_prefers_few_calls() -> None:
     """The loop pays for a call of Python a step."""
     u = np.random.default_rng(0).standard_normal((20000, 4))

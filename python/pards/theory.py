@@ -394,7 +394,8 @@ def compare(
     """Rank methods for a problem from a short pilot: the first steps of the first sequence.
 
     Each method is analysed along the pilot's trajectory, and along its first quarter: how the predicted count grows
-    from that to the whole pilot is continued to T. Two updates of the pilot are timed. A prediction, not a promise:
+    from that to the whole pilot is continued to T, and where errors add up over all steps so is the rate. Two updates
+    of the pilot are timed. A prediction, not a promise:
     what happens after the pilot is not seen.
 
     Args:
@@ -509,9 +510,39 @@ class _Part:
         whole, quarter = count(found, n), n // 4
         if n == T or quarter < 1:
             return whole
-        less = count(self.analyse(quarter, states, method), quarter)
-        power = min(max(math.log(max(whole, 1) / max(less, 1)) / math.log(n / quarter), 0.0), 1.0)
-        return min(math.ceil(whole * (T / n) ** power), T)
+        shorter = self.analyse(quarter, states, method)
+        power = _power(whole, count(shorter, quarter), n / quarter)
+        growth = _power(found.inverse_norm, shorter.inverse_norm, n / quarter)
+        far = (
+            found.error[0] / (rtol or found.rtol)
+            if merit_tol is None
+            else math.sqrt(found.merit[0] / n * T / merit_tol)
+        )
+        adding = _adding(found.rate * (T / n) ** growth, far, T) if growth > 0.5 else 0
+        return min(max(math.ceil(whole * (T / n) ** power), adding), T)
+
+
+def _power(most: float, least: float, ratio: float) -> float:
+    """The exponent, from 0 to 1, by which a number grows with length."""
+    if not math.isfinite(most):
+        return 0.0
+    return min(max(math.log(max(most, 1) / max(least, 1)) / math.log(ratio), 0.0), 1.0)
+
+
+def _adding(rate: float, far: float, cap: int) -> int:
+    """How many updates it takes where errors add up over all steps, so that the rate grows with length.
+
+    A cumulative sum of T numbers of size q has the norm 2 q T / pi, and its k-th power the norm (q T)^k / k! at most:
+    far times this has to fall below 1.
+    """
+    if not (math.isfinite(rate) and rate > 0 and math.isfinite(far)):
+        return 0
+    total, size = rate * math.pi / 2, math.log(max(far, 1))
+    for k in range(1, cap):
+        size += math.log(total / k)
+        if k > total and size <= 0:
+            return k
+    return cap
 
 
 _TOLD, _TRIED = 1024, 256  # steps along which a solution is explained, and on which other methods are tried
