@@ -8,7 +8,7 @@ import pytest
 
 import pards
 
-CALL = 4e-4  # seconds, far above what else a call takes
+CALL = 2e-3  # seconds, far above what else a call takes, also where others are at work
 
 
 def contracting(x, u):
@@ -36,17 +36,17 @@ def dear(f, call: float = CALL, row: float = 0.0):
     return g
 
 
-U = np.random.default_rng(0).standard_normal((600, 2))
+U = np.random.default_rng(0).standard_normal((400, 2))
 LOOP = pards.solve(contracting, np.zeros(2), U, method="sequential").states
 
 
 def test_a_function_whose_calls_are_dear_is_solved_by_an_iteration() -> None:
     sol = pards.solve(dear(contracting), np.zeros(2), U)
     assert sol.method == "newton"
-    assert 0 < sol.looped < 60
-    assert "newton promises" in sol.explain()
+    assert 0 < sol.looped < 40
+    assert "newton promises" in sol.reason
     assert np.abs(sol.states - LOOP).max() <= 1e-8
-    assert sol.window_advances.sum() == 600 - sol.looped
+    assert sol.window_advances.sum() == 400 - sol.looped
     assert sol.window_iterations.sum() == sol.iterations
 
 
@@ -59,38 +59,36 @@ def test_a_function_whose_rows_are_dear_is_left_to_the_loop() -> None:
 
     sol = pards.solve(dear(counted, 0, CALL), np.zeros(2), U)
     assert sol.method == "sequential"
-    assert sol.looped == 600
-    assert sum(rows) <= 1.2 * 600  # never slower than 1.2 times the loop
+    assert sol.looped == 400
+    assert sum(rows) <= 1.2 * 400  # never slower than 1.2 times the loop
     assert np.array_equal(sol.states, LOOP)
 
 
 def test_an_iteration_that_turns_out_slow_is_overtaken() -> None:
-    """Its rows grow dear once the pilot is over: the loop takes over where it came to, and its trace is kept."""
-    calls = []
+    """Many rows at once are dear, and the pilot asks for few: the loop takes over, and what was tried is kept."""
 
     def f(x, u):
-        calls.append(None)
-        time.sleep(CALL if len(calls) < 26 else CALL * x.size / 2)
+        rows = x.size // 2
+        time.sleep(CALL if rows <= 64 else CALL * rows)
         return contracting(x, u)
 
     sol = pards.solve(f, np.zeros(2), U, trace=True)
     assert sol.method == "newton+sequential"
-    assert "it takes longer than the loop" in sol.explain()
-    assert "finished by the plain loop" in sol.explain()
+    assert "it takes longer than the loop" in sol.reason
     assert len(sol.trace.merit) == sol.iterations + len(sol.window_iterations) > 0
-    assert sol.looped + sol.window_advances.sum() == 600
+    assert sol.looped + sol.window_advances.sum() == 400
     assert np.abs(sol.states - LOOP).max() <= 1e-8
 
 
 @pytest.mark.parametrize("batch", [None, 3])
 def test_a_chaotic_function_is_left_to_the_loop(batch: int | None) -> None:
     x0 = np.sin(np.arange(8)) if batch is None else np.sin(np.arange(24)).reshape(3, 8)
-    sol = pards.solve(dear(lorenz), x0, length=1500, trace=True)
+    sol = pards.solve(dear(lorenz), x0, length=700, trace=True)
     assert sol.method == "newton+sequential"
-    assert "chaotic" in sol.explain()
-    assert np.all(sol.looped == 1500)
+    assert "chaotic" in sol.reason
+    assert np.all(sol.looped == 700)
     assert np.all(sol.iterations > 0)
-    assert np.array_equal(sol.states, pards.solve(lorenz, x0, length=1500, method="sequential").states)
+    assert np.array_equal(sol.states, pards.solve(lorenz, x0, length=700, method="sequential").states)
 
 
 def test_a_chaotic_cell_is_told() -> None:
@@ -98,8 +96,7 @@ def test_a_chaotic_cell_is_told() -> None:
     told = pards.solve(cell, np.sin(np.arange(8)), length=20_000)
     assert told.method == "sequential"
     assert "chaotic or expanding" in told.explain()
-    calm = pards.problems.gru(20_000, 4).solve()
-    assert "chaotic" not in calm.explain()
+    assert "chaotic" not in pards.problems.gru(20_000, 4).solve().reason
 
 
 def test_few_steps_are_not_worth_a_pilot() -> None:
