@@ -55,15 +55,22 @@ def scan() -> str:
 
 
 def jax_scan() -> str:
-    """Peers over pards.jax."""
+    """Peers over pards.jax, on the cores and on a GPU."""
     rows = []
-    for case in cases("jax-scan"):
-        own = next(iter(case.values()))
-        axes = own["axes"]
-        peers = [times(case[peer]["ratio"]) for peer in ("jax.lax.associative_scan", "jax.lax.scan")]
-        size = f"{axes['B']} x {axes['T']} x {axes['D']}"
-        rows.append([own["name"].removeprefix("scan "), size, *peers])
-    return markdown(["A", "B x T x D", "`associative_scan`", "`lax.scan`"], rows)
+    for file in ("jax-scan", "jax-scan-cuda"):
+        for case in cases(file):
+            own = case["pards.jax"]
+            axes = own["axes"]
+            peers = [
+                times(case[peer]["ratio"]) if peer in case else ""
+                for peer in ("jax.lax.associative_scan", "jax.lax.scan")
+            ]
+            share = f"{own['copy_share']:.0%}" if "copy_share" in own else ""
+            size = f"{axes['B']} x {axes['T']} x {axes['D']}"
+            rows.append(
+                ["CPU" if own["device"] == "cpu" else "GPU", own["name"].removeprefix("scan "), size, *peers, share]
+            )
+    return markdown(["on", "A", "B x T x D", "`associative_scan`", "`lax.scan`", "of a memory copy's speed"], rows)
 
 
 def solve() -> str:

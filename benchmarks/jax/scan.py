@@ -33,7 +33,7 @@ DENSE = {
     "cuda": [(1, 1 << 20, 2), (1, 1 << 20, 4), (1, 1 << 20, 8), (1, 1 << 17, 16), (1, 1 << 17, 32), (1, 1 << 15, 64), (16, 30000, 8),
              (16, 10000, 32), (1, 30000, 8)],
 }  # fmt: skip
-SCANS, CALLS = 8, 8
+SCANS, CALLS = 16, 8
 GRADIENT = {"cpu": [(1, 1 << 15, 8)], "cuda": [(16, 30000, 8)]}
 
 
@@ -98,7 +98,8 @@ def flavour(function: Callable[..., Any], calls: int) -> Callable[[Sequence[Any]
                 result = work.run((i + n) % len(inputs))
             return result
 
-        return _harness.Work(run, work.compile_seconds, last)
+        kind = jax.devices()[0].device_kind
+        return _harness.Work(run, work.compile_seconds, last, lambda _: {"device_kind": kind})
 
     return make
 
