@@ -76,7 +76,7 @@ static xla_error *take_stream(xla_call *c, const xla_frame *f) {
 }
 
 static xla_error *handle(const xla_frame *f, int on_gpu) {
-    if (asked_for_metadata(f)) return NULL;
+    if (!f || asked_for_metadata(f)) return NULL;
     xla_call c;
     c.device = 0, c.stream = NULL, c.arrays = 0;
     xla_error *e = on_gpu ? take_stream(&c, f) : NULL;

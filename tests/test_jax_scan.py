@@ -180,6 +180,14 @@ def test_errors(args, error, text) -> None:
         jax.jit(lambda: pards.jax.scan(*args))()
 
 
+def test_what_must_be_static() -> None:
+    A, b = np.ones((3, 2)), np.ones((3, 2))
+    with pytest.raises(TypeError, match="scan: reverse is traced, want True or False"):
+        jax.jit(lambda reverse: pards.jax.scan(A, b, reverse=reverse))(True)
+    with pytest.raises(ValueError, match="scan: axis_name is 'time', want an axis of the mesh"):
+        pards.jax.scan(A, b, axis_name="time")
+
+
 def test_float64_is_not_cut() -> None:
     with jax.enable_x64(False) if hasattr(jax, "enable_x64") else jax.experimental.disable_x64():
         with pytest.raises(TypeError, match="scan: b has dtype float64, which JAX would cut to float32"):
@@ -273,12 +281,15 @@ _Static_assert(xla_resource_exhausted == XLA_FFI_Error_Code_RESOURCE_EXHAUSTED &
 """
 
 
+CAPI = Path(__file__).resolve().parents[1] / "capi"
+
+
 @pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc on PATH")
+@pytest.mark.skipif(not CAPI.exists(), reason="capi is not beside the tests")
 def test_declarations_are_those_of_xla(tmp_path) -> None:
     """capi/xla.h lays structs out as the header of the JAX that is installed."""
     Path(tmp_path, "layout.c").write_text(LAYOUT)
-    places = [jax.ffi.include_dir(), Path(__file__).resolve().parents[1] / "capi"]
-    command = ["gcc", "-std=gnu11", "-fsyntax-only", *(f"-I{place}" for place in places), "layout.c"]
+    command = ["gcc", "-std=gnu11", "-fsyntax-only", f"-I{jax.ffi.include_dir()}", f"-I{CAPI}", "layout.c"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 
 from .. import lds
 from ._primitive import bind, row, varying
@@ -56,6 +57,10 @@ def scan(
         >>> jax.grad(total)(jnp.full((3, 1), 0.5))[:, 0]
         Array([0. , 0.5, 1.5], dtype=float32)
     """
+    if isinstance(reverse, Tracer):
+        raise TypeError(
+            "scan: reverse is traced, want True or False while JAX traces: make it static (static_argnames)"
+        )
     b = _floats("b", b)
     if b.ndim < 2:
         raise ValueError(f"scan: b has shape {b.shape}, want (..., time, dim)")
@@ -174,7 +179,12 @@ def _cut(structure: str, a: Array | None, b: Array, x0: Array | None, reverse: b
     A part takes its start c to its end P c + e, P the product of its matrices and e its end without c; a scan of all P
     and e, which every device does, tells where each part starts.
     """
-    place, count = lax.axis_index(axis_name), lax.psum(1, axis_name)
+    try:
+        place, count = lax.axis_index(axis_name), lax.psum(1, axis_name)
+    except NameError:
+        raise ValueError(
+            f"scan: axis_name is {axis_name!r}, want an axis of the mesh of a jax.shard_map around this call"
+        ) from None
     first = place == (count - 1 if reverse else 0)
     nothing = jnp.zeros_like(row(b, reverse)[:, 0])
     *_, nothing, b = aligned = varying(*(() if a is None else (a,)), place, nothing, b)
