@@ -57,7 +57,8 @@ def scan(
         >>> jax.grad(total)(jnp.full((3, 1), 0.5))[:, 0]
         Array([0. , 0.5, 1.5], dtype=float32)
     """
-    if isinstance(reverse, Tracer):
+    flag: Any = reverse
+    if isinstance(flag, Tracer):
         raise TypeError(
             "scan: reverse is traced, want True or False while JAX traces: make it static (static_argnames)"
         )
