@@ -3,6 +3,7 @@ package core_test
 import (
 	"math"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"pards/core"
@@ -241,4 +242,39 @@ func apart[T num.Float](a, b []T) (most float64) {
 		most = num.Max(most, math.Abs(float64(v-b[i])))
 	}
 	return most
+}
+
+// counted is a chain that counts the Jacobians it is asked for, which only a new basis needs.
+type counted struct {
+	cell.Cell[float64]
+	rows *atomic.Int64
+}
+
+func (c counted) Jacobian(b cell.Block[float64], j []float64) error {
+	c.rows.Add(int64(b.N))
+	return c.Cell.Jacobian(b, j)
+}
+
+func (c counted) Rotate(q []float64) func(cell.Block[float64], []float64) error {
+	return c.Cell.(cell.Rotator[float64]).Rotate(q)
+}
+
+// A basis that contracts is kept, from window to window.
+func TestContraction(t *testing.T) {
+	p, _ := crossing[float64](t, 600)
+	c, rows := counted{p.Cell, new(atomic.Int64)}, map[string]int64{}
+	for _, refresh := range []string{"iteration", "window", "contraction", "never"} {
+		c.rows = new(atomic.Int64)
+		p.Cell, p.Guess = c, core.Array[float64]{}
+		o, states := core.Defaults[float64](), make([]float64, 600)
+		o.Method, o.Window, o.Settings = "rotated_quasi_newton", 50, param.Values[float64]{"refresh": {Text: refresh, IsText: true}}
+		s, err := core.Solve(core.CPU[float64]{}, p, &o, core.Host(states))
+		must(t, err)
+		if rows[refresh] = c.rows.Load(); !s.Worst().Success() {
+			t.Errorf("%s: %s", refresh, s.Worst())
+		}
+	}
+	if !(rows["never"] < rows["contraction"] && rows["contraction"] < rows["window"] && rows["window"] < rows["iteration"]) {
+		t.Errorf("Jacobians: %v", rows)
+	}
 }

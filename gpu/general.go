@@ -377,12 +377,12 @@ func (r *remote[T]) measure(active []*method.Sequence[T]) error {
 
 // turn finds the bases where it is time to, as core/method/rotated.go does, and writes A in them.
 func (r *remote[T]) turn(active []*method.Sequence[T]) error {
-	bare := false
+	bare, due := false, false
 	for _, s := range active {
-		bare = bare || !r.based[r.slot[s.Index]]
+		bare, due = bare || !r.based[r.slot[s.Index]], due || s.Due(r.declared.Refresh)
 	}
 	given, d := r.declared.Basis, int(r.args.d)
-	find := given == nil && (bare || r.declared.Refresh == "iteration" || r.declared.Refresh == "window" && active[0].K == 0)
+	find := given == nil && (bare || due)
 	if find || bare {
 		means := make([]float64, int(r.args.n)*d*d)
 		if find {

@@ -8,7 +8,9 @@ import (
 
 func init() {
 	register(Entry{Name: "chord", Class: "Chord", Structure: "dense", Derivative: "held",
-		Doc: "Newton with a held Jacobian: A[t] = J[t] of every period-th iterate.\n\nConverges linearly in between; saves Jacobians where they cost more than the scan, and keeps T*D*D numbers a window.",
+		Doc: "Newton with a held Jacobian: A[t] = J[t] of every period-th iterate.\n\nConverges linearly in between; suits Jacobians that cost more than the scan. An update takes one evaluation of f,\n" +
+			"every period-th one of J too, and the scan of Newton's method; B*T*D*D numbers are kept, or those of a window.\n\n" +
+			"Reference: Kelley, \"Iterative Methods for Linear and Nonlinear Equations\" (1995).",
 		Fields: []param.Field{
 			{Name: "period", Kind: param.Int, Default: "4", Doc: "how many updates a Jacobian serves"},
 		}}, newChord[float32], newChord[float64])

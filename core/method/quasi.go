@@ -11,8 +11,13 @@ import (
 func init() {
 	register(Entry{Name: "quasi_newton", Class: "QuasiNewton", Structure: "diagonal", Derivative: "diagonal",
 		Doc: "Quasi-Newton (Gonzalez et al. 2024): A[t] = diag J[t], exact or estimated by random probes.\n\n" +
-			"D numbers and D products a step; linear convergence, fast where J is nearly diagonal.\n" +
-			"The Hutchinson estimate is the mean over the probes of z * (J z), z of +-1: it needs products J v only.",
+			"Linear convergence, fast where J is nearly diagonal; the choice for large D. An update takes one evaluation of f\n" +
+			"and of the diagonal, for a function without diag= D + 1 of f, and a diagonal scan: B*T*D products, up to three\n" +
+			"times as many where time is cut into parts. A is D numbers a step, kept for a block of steps of a native cell, and\n" +
+			"for the window of a function.\n" +
+			"The Hutchinson estimate is the mean over the probes of z * (J z), z of +-1: it needs products J v only, one\n" +
+			"evaluation of f each for a function.\n\n" +
+			"Reference: Gonzalez et al., \"Towards scalable and stable parallelization of nonlinear RNNs\" (2024).",
 		Fields: []param.Field{
 			{Name: "diagonal", Kind: param.Text, Default: `"exact"`, Choices: []string{"exact", "hutchinson"}, Doc: "how the diagonal is found"},
 			{Name: "probes", Kind: param.Int, Default: "1", Doc: "Hutchinson: how many probes; with signs, their number"},

@@ -18,13 +18,18 @@ import (
 func init() {
 	register(Entry{Name: "rotated_quasi_newton", Class: "RotatedQuasiNewton", Structure: "diagonal", Derivative: "rotated_diagonal",
 		Doc: "Quasi-Newton in rotated coordinates: A[t] = Q diag(Q'J[t]Q) Q', Q an orthogonal basis, by default the eigenvectors of the\n" +
-			"symmetrised mean Jacobian along the iterate.\n\nScans D numbers a step; suits gradient dynamics whose Jacobians share their eigenvectors, such as Langevin\n" +
-			"chains within one well, where it converges like Newton. diag(Q'JQ) costs D*D products a step for most native\n" +
-			"cells, D*D*D else.",
+			"symmetrised mean Jacobian along the iterate.\n\nSuits gradient dynamics whose Jacobians share their eigenvectors, such as Langevin chains within one well, where it\n" +
+			"converges like Newton; chains that cross wells want windows (window=\"auto\"), each with its own basis. An update\n" +
+			"takes one evaluation of f and of diag(Q'JQ), which costs D*D products a step for most native cells, D*D*D else, and\n" +
+			"a diagonal scan with 2*B*T*D*D products to turn the coordinates; where it finds its basis anew, one evaluation of J\n" +
+			"and D*D*D products for the eigenvectors. A is D numbers a step and a basis D*D a sequence; a function's J takes\n" +
+			"B*T*D*D, or those of a window.\n\n" +
+			"Reference: the common form of Gonzalez et al. (2025), with A diagonal in a basis as pards chooses it.",
 		Fields: []param.Field{
 			{Name: "basis", Kind: param.Array, Shape: "D D", Default: "None", Doc: "an orthogonal matrix Q, its columns the basis, kept throughout"},
-			{Name: "refresh", Kind: param.Text, Default: `"iteration"`, Choices: []string{"iteration", "window", "never"},
-				Doc: "when the basis is found anew: in every iteration, from the guess of each window, or from the first guess alone"},
+			{Name: "refresh", Kind: param.Text, Default: `"iteration"`, Choices: []string{"iteration", "window", "contraction", "never"},
+				Doc: "when the basis is found anew: in every iteration, from the guess of each window, when an update is not much smaller " +
+					"than the one before, over windows too, or from the first guess alone"},
 		}}, newRotated[float32], newRotated[float64])
 }
 
@@ -71,10 +76,9 @@ func (*rotated[T]) Structure() lds.Structure[T] { return lds.Diagonal[T]{} }
 
 // Prepare sets the basis of each sequence.
 func (m *rotated[T]) Prepare(p *Pass[T]) error {
-	bare := false
-	p.Each(func(s *Sequence[T]) { bare = bare || s.Basis == nil })
-	find := m.given == nil && (bare || m.refresh == "iteration" || m.refresh == "window" && p.Update() == 0)
-	if !find {
+	due := false
+	p.Each(func(s *Sequence[T]) { due = due || s.Basis == nil || s.Due(m.refresh) })
+	if m.given != nil || !due {
 		if m.given != nil {
 			p.Each(func(s *Sequence[T]) {
 				if s.Basis == nil {
@@ -92,6 +96,22 @@ func (m *rotated[T]) Prepare(p *Pass[T]) error {
 			m.turn(p, s, identity[T](p.Dim()))
 		}
 	})
+}
+
+// contracting is how much smaller than the one before an update is that a basis did well by.
+const contracting = 0.25
+
+// Due tells whether a basis is to be found anew before the next update; the first one of a solve may be that of a poor guess.
+func (s *Sequence[T]) Due(refresh string) bool {
+	switch refresh {
+	case "iteration":
+		return true
+	case "window":
+		return s.K == 0
+	case "contraction":
+		return s.Window == 0 && s.K == 1 || s.sizes.count > 1 && !(s.sizes.last[2] <= contracting*s.sizes.last[1])
+	}
+	return false
 }
 
 // diagonals is a sequence's Memory: what its cell prepared for its basis, nil where Jacobians must be formed.

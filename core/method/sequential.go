@@ -12,7 +12,8 @@ import (
 
 func init() {
 	register(Entry{Name: "sequential", Class: "Sequential", Structure: "none", Derivative: "none",
-		Doc: "The plain loop over time: exact by definition, and what every other method is measured against."},
+		Doc: "The plain loop over time: exact by definition, and what every other method is measured against.\n\nT evaluations of f one after another, each over the batch, and no memory but the states. On few cores it is hard\n" +
+			"to beat by a native cell; a function pays a call of Python a step."},
 		newSequential[float32], newSequential[float64])
 }
 

@@ -29,8 +29,11 @@ __all__ = [
 class BlockNewton(Method):
     """Newton on blocks: A[t] = the block diagonal of J[t].
 
-    Between quasi-Newton (blocks of 1) and Newton (one block): D times block numbers and products a step; suits
-    models whose components couple in groups.
+    Between quasi-Newton (blocks of 1) and Newton (one block); suits models whose components couple in groups. An
+    update takes one evaluation of f and J, and a scan of B*T*D*block products, block times as many where time is cut
+    into parts. A is D*block numbers a step; a function's J takes B*T*D*D beside.
+
+    Reference: the common form of Gonzalez et al. (2025) with a block diagonal A.
 
     Args:
         block: size of the blocks, in the order of the components; the last one is smaller where it must be.
@@ -47,8 +50,10 @@ class BlockNewton(Method):
 class Chord(Method):
     """Newton with a held Jacobian: A[t] = J[t] of every period-th iterate.
 
-    Converges linearly in between; saves Jacobians where they cost more than the scan, and keeps T*D*D numbers a
-    window.
+    Converges linearly in between; suits Jacobians that cost more than the scan. An update takes one evaluation of f,
+    every period-th one of J too, and the scan of Newton's method; B*T*D*D numbers are kept, or those of a window.
+
+    Reference: Kelley, "Iterative Methods for Linear and Nonlinear Equations" (1995).
 
     Args:
         period: how many updates a Jacobian serves.
@@ -93,7 +98,10 @@ class ELK(Method):
 class Jacobi(Method):
     """Jacobi iteration (Song et al. 2021): A[t] = 0, no scan at all.
 
-    Needs no derivative; suits strongly contracting models, which forget their past in few steps.
+    Needs no derivative; suits strongly contracting models, which forget their past in few steps: it takes as many
+    updates. An update takes one evaluation of f, and no memory but the iterates.
+
+    Reference: Song et al., "Accelerating feedforward computation via parallel nonlinear equation solving" (2021).
     """
 
     name: ClassVar[str] = "jacobi"
@@ -105,8 +113,12 @@ class Jacobi(Method):
 class Newton(Method):
     """Newton's method (DEER, Lim et al. 2024): A[t] = J[t].
 
-    Quadratic convergence; D*D numbers and D*D products a step. The choice for small D and for models that are affine
-    in x, where one update is exact.
+    Quadratic convergence; one update is exact where the model is affine in x. The choice for small D. An update
+    takes one evaluation of f and J, which for a function without jac= are D + 1 of f, and a dense scan:
+    B*T*D*D products run through in time, D times as many where time is cut into parts. Native cells keep J of a
+    block of steps only; a function's J takes B*T*D*D numbers, or those of a window.
+
+    Reference: Lim et al., "Parallelizing non-linear sequential models over the sequence length" (2024).
     """
 
     name: ClassVar[str] = "newton"
@@ -118,7 +130,11 @@ class Newton(Method):
 class Picard(Method):
     """Picard iteration (Shih et al. 2023): A[t] = I, a cumulative sum.
 
-    Needs no derivative; suits models close to the identity, such as small steps of an SDE.
+    Needs no derivative; suits models close to the identity, such as small steps of an SDE. An update takes one
+    evaluation of f and B*T*D sums, and no memory but the iterates. With J - I of size s it takes some s*T updates
+    and a few: windows of 1 / s steps suit it.
+
+    Reference: Shih et al., "Parallel sampling of diffusion models" (2023).
     """
 
     name: ClassVar[str] = "picard"
@@ -156,8 +172,13 @@ class QuasiELK(Method):
 class QuasiNewton(Method):
     """Quasi-Newton (Gonzalez et al. 2024): A[t] = diag J[t], exact or estimated by random probes.
 
-    D numbers and D products a step; linear convergence, fast where J is nearly diagonal. The Hutchinson estimate is
-    the mean over the probes of z * (J z), z of +-1: it needs products J v only.
+    Linear convergence, fast where J is nearly diagonal; the choice for large D. An update takes one evaluation of f
+    and of the diagonal, for a function without diag= D + 1 of f, and a diagonal scan: B*T*D products, up to three
+    times as many where time is cut into parts. A is D numbers a step, kept for a block of steps of a native cell,
+    and for the window of a function. The Hutchinson estimate is the mean over the probes of z * (J z), z of +-1: it
+    needs products J v only, one evaluation of f each for a function.
+
+    Reference: Gonzalez et al., "Towards scalable and stable parallelization of nonlinear RNNs" (2024).
 
     Args:
         diagonal: how the diagonal is found.
@@ -183,14 +204,19 @@ class RotatedQuasiNewton(Method):
     """Quasi-Newton in rotated coordinates: A[t] = Q diag(Q'J[t]Q) Q', Q an orthogonal basis, by default the
     eigenvectors of the symmetrised mean Jacobian along the iterate.
 
-    Scans D numbers a step; suits gradient dynamics whose Jacobians share their eigenvectors, such as Langevin chains
-    within one well, where it converges like Newton. diag(Q'JQ) costs D*D products a step for most native cells,
-    D*D*D else.
+    Suits gradient dynamics whose Jacobians share their eigenvectors, such as Langevin chains within one well, where
+    it converges like Newton; chains that cross wells want windows (window="auto"), each with its own basis. An
+    update takes one evaluation of f and of diag(Q'JQ), which costs D*D products a step for most native cells, D*D*D
+    else, and a diagonal scan with 2*B*T*D*D products to turn the coordinates; where it finds its basis anew, one
+    evaluation of J and D*D*D products for the eigenvectors. A is D numbers a step and a basis D*D a sequence; a
+    function's J takes B*T*D*D, or those of a window.
+
+    Reference: the common form of Gonzalez et al. (2025), with A diagonal in a basis as pards chooses it.
 
     Args:
         basis: (D, D), an orthogonal matrix Q, its columns the basis, kept throughout.
-        refresh: when the basis is found anew: in every iteration, from the guess of each window, or from the
-            first guess alone.
+        refresh: when the basis is found anew: in every iteration, from the guess of each window, when an update
+            is not much smaller than the one before, over windows too, or from the first guess alone.
     """
 
     name: ClassVar[str] = "rotated_quasi_newton"
@@ -199,14 +225,19 @@ class RotatedQuasiNewton(Method):
     arrays: ClassVar[tuple[str, ...]] = ("basis",)
 
     basis: ArrayLike | None = None
-    refresh: Literal["iteration", "window", "never"] = "iteration"
+    refresh: Literal["iteration", "window", "contraction", "never"] = "iteration"
 
 
 @dataclass(frozen=True)
 class ScaledIdentity(Method):
     """A[t] = (tr J[t] / D) I.
 
-    As cheap to scan as Picard, and follows a contraction that all components share.
+    As cheap to scan as Picard, B*T*D products an update and B*T numbers of A, and follows a contraction that all
+    components share. An update takes one evaluation of f and of the diagonal of J, for a function without diag= D +
+    1 of f.
+
+    Reference: Gonzalez et al., "A Unifying Framework for Parallelizing Sequential Models with Linear Dynamical
+    Systems" (2025).
     """
 
     name: ClassVar[str] = "scaled_identity"
@@ -216,7 +247,11 @@ class ScaledIdentity(Method):
 
 @dataclass(frozen=True)
 class Sequential(Method):
-    """The plain loop over time: exact by definition, and what every other method is measured against."""
+    """The plain loop over time: exact by definition, and what every other method is measured against.
+
+    T evaluations of f one after another, each over the batch, and no memory but the states. On few cores it is hard
+    to beat by a native cell; a function pays a call of Python a step.
+    """
 
     name: ClassVar[str] = "sequential"
     structure: ClassVar[str] = "none"

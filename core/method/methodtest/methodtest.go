@@ -48,6 +48,7 @@ var variants = []variant{
 	{of: "quasi_newton", name: "fresh", numbers: map[string]float64{"fresh": 1}, texts: map[string]string{"diagonal": "hutchinson"}},
 	{of: "rotated_quasi_newton", name: "never", texts: map[string]string{"refresh": "never"}},
 	{of: "rotated_quasi_newton", name: "window", texts: map[string]string{"refresh": "window"}},
+	{of: "rotated_quasi_newton", name: "contraction", texts: map[string]string{"refresh": "contraction"}},
 	{of: "chord", name: "period 1", numbers: map[string]float64{"period": 1}},
 	{of: "elk", name: "fixed", numbers: map[string]float64{"adaptive": 0, "trust": 100}},
 	{of: "elk", name: "filter", numbers: map[string]float64{"smoother": 0}},
