@@ -69,12 +69,19 @@ class Chord(Method):
 @dataclass(frozen=True)
 class ELK(Method):
     """Newton in a trust region (ELK, Gonzalez et al. 2024): the update dx minimises |J dx + r|^2 + |dx|^2 / trust, r
-    the residual and J the Jacobian of all of it, which is the mean of a Kalman smoother.
+    the residual and J the Jacobian of all of it, which is the mean of a Kalman smoother with A[t] = J[t].
 
     Converges on models whose Newton updates overflow. Adaptive, it lowers the merit with every update it keeps, and
     becomes Newton near the solution; fixed, it approaches the trajectory linearly, by 1 / (1 + trust) an update or
-    slower. Two evaluations an update (one where it is fixed), some 6 D*D*D products a step, and 3 D*D + D numbers a
-    step kept. damping= with newton is the paper's scale-, clip=True with quasi_newton its clip- variant.
+    slower. It is not exact after T updates, as others are, and by default may take 1000 however short the window. An
+    update takes one evaluation of f and J, two where it adapts and the cell is native, and two scans with
+    covariances: some 6 B*T*D*D*D products, about four times as many where time is cut into chunks. It keeps 3
+    B*T*D*D numbers of a window. On the CPU alone. damping= with newton is the paper's scale-, clip=True with
+    quasi_newton its clip- variant.
+
+    Reference: Gonzalez et al., "Towards Scalable and Stable Parallelization of Nonlinear RNNs" (2024), section 4;
+    the composition of chunks, Särkkä and García-Fernández, "Temporal Parallelization of Bayesian Smoothers"
+    (2021).
 
     Args:
         trust: size of the trust region, above 0: the variance that an update is allowed a step and component,
@@ -146,9 +153,12 @@ class Picard(Method):
 class QuasiELK(Method):
     """Quasi-Newton in a trust region (quasi-ELK, Gonzalez et al. 2024): ELK with the diagonal of J[t] in place of it.
 
-    Some 20 products and 3 D + D numbers a step. The update need not lower the merit, so it is measured against the
-    largest of the last five, and after eight that were not kept the next one is. Suits unstable models that are
-    nearly diagonal, and large D.
+    The update need not lower the merit, so it is measured against the largest of the last five, and after eight that
+    were not kept the next one is. Suits unstable models that are nearly diagonal, and large D. Evaluations are those
+    of quasi_newton, twice of f where it adapts and the cell is native; some 20 B*T*D products an update; it keeps 4
+    B*T*D numbers of a window, 6 where it adapts. On the CPU alone.
+
+    Reference: Gonzalez et al., "Towards Scalable and Stable Parallelization of Nonlinear RNNs" (2024), section 4.
 
     Args:
         trust: size of the trust region, above 0: the variance that an update is allowed a step and component,
