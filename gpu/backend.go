@@ -216,6 +216,10 @@ func (w *work[T]) again(e engine[T]) error {
 	if !w.Options.AutoWindow || len(left) == 0 || e == engine[T](g) || !g.fits(w.Plan) {
 		return nil
 	}
+	for _, m := range left { // it counts on from here
+		r := &w.results[m]
+		r.Advances = append(r.Advances, make([]int, len(r.Windows)-len(r.Advances))...)
+	}
 	w.members = left
 	return g.solve(w)
 }

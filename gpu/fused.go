@@ -76,6 +76,9 @@ func readyFused[T num.Float](w *work[T]) (r readySolve[T], err error) {
 	t.reports, t.windows = uint64(r.desk.at)+deskHead, uint64(r.desk.at)+deskHead+uint64(reports)
 	args := driver.Bytes(plan.appendWeights(driver.Struct(t)))
 	r.launch = func() error {
+		if chosen.cluster > 1 {
+			return chosen.kernel.Launch(w.stream, [3]int{l.blocks * l.groups, 1, 1}, [3]int{fusedThreads, 1, 1}, chosen.shared, args)
+		}
 		return chosen.kernel.LaunchCooperative(w.stream, [3]int{l.blocks * l.groups, 1, 1}, [3]int{fusedThreads, 1, 1}, chosen.shared, args)
 	}
 	return r, nil
@@ -85,6 +88,7 @@ func readyFused[T num.Float](w *work[T]) (r readySolve[T], err error) {
 type chosen struct {
 	layout
 	kernel   *driver.Function
+	cluster  int // blocks; such a group needs no launch of all at once
 	shared   int
 	iterates driver.Ptr // room for the second iterate where it is not in shared memory
 }
@@ -96,34 +100,35 @@ func (f *fusedPlan[T]) choose(w *work[T]) (c chosen, err error) {
 		l := layOut(n, window, each*w.device.SMs, fusedThreads)
 		return l, f.residentBytes(p.Dim, p.Inputs, l.chunk, fusedThreads)
 	}
-	var each int
-	if c.layout, c.shared = layOutFor(1); c.shared+f.staticBytes(p.Dim, fusedThreads) <= w.device.SharedMax {
-		if c.kernel, err = function(w.device, f.kernel(true, uintptr(w.u), uintptr(w.guess), uintptr(w.states)), "solve"); err != nil {
+	c.layout, c.shared = layOutFor(1)
+	c.cluster = clusterOf(c.layout, w.device.Arch)
+	resident, most := c.shared+f.staticBytes(p.Dim, fusedThreads) <= w.device.SharedMax, f.resident
+	if !resident {
+		c.shared = 0
+		if c.iterates, err = w.alloc(n * p.Steps * p.Dim * num.Size[T]()); err != nil {
 			return c, err
 		}
-		if err = c.kernel.Shared(w.device.SharedMax - f.staticBytes(p.Dim, fusedThreads)); err != nil {
+	}
+	v := f.kernel(resident, c.cluster, uintptr(w.u), uintptr(w.guess), uintptr(w.states), uintptr(c.iterates))
+	if c.kernel, err = function(w.device, v, "solve"); err != nil {
+		return c, err
+	}
+	if err = c.kernel.Shared(w.device.SharedMax - f.staticBytes(p.Dim, fusedThreads)); err != nil || c.cluster > 1 {
+		return c, err
+	}
+	for ; most > 1; most-- { // more blocks have fewer steps each
+		l, bytes := layOutFor(most)
+		if !resident {
+			bytes = c.shared
+		}
+		if each, err := c.kernel.Blocks(fusedThreads, bytes); err != nil {
 			return c, err
+		} else if each >= most {
+			c.layout, c.shared = l, bytes
+			break
 		}
-		for most := f.resident; most > 1; most-- { // more blocks have fewer steps each
-			l, bytes := layOutFor(most)
-			if each, err = c.kernel.Blocks(fusedThreads, bytes); err == nil && each >= most {
-				c.layout, c.shared = l, bytes
-				break
-			}
-		}
-		return c, err
 	}
-	c.shared = 0
-	if c.iterates, err = w.alloc(n * p.Steps * p.Dim * num.Size[T]()); err != nil {
-		return c, err
-	}
-	if c.kernel, err = function(w.device, f.kernel(false, uintptr(w.u), uintptr(w.guess), uintptr(w.states), uintptr(c.iterates)), "solve"); err != nil {
-		return c, err
-	}
-	if each, err = c.kernel.Blocks(fusedThreads, 0); err == nil {
-		c.layout, _ = layOutFor(max(each, 1))
-	}
-	return c, err
+	return c, nil
 }
 
 // bring uploads what the kernel needs beside the arrays of the problem.

@@ -124,8 +124,9 @@ func capOf(o method.Options, steps int) int {
 	return min(steps+1, 1000)
 }
 
-// kernel completes the variant: whether iterates lie in shared memory, and to how many bytes rows in memory are aligned.
-func (f *fusedPlan[T]) kernel(resident bool, addresses ...uintptr) variant {
+// kernel completes the variant: whether iterates lie in shared memory, how many blocks a cluster has, and to how many bytes rows in memory
+// are aligned.
+func (f *fusedPlan[T]) kernel(resident bool, cluster int, addresses ...uintptr) variant {
 	bytes := uintptr(16)
 	for _, a := range addresses {
 		for a%bytes != 0 {
@@ -133,7 +134,8 @@ func (f *fusedPlan[T]) kernel(resident bool, addresses ...uintptr) variant {
 		}
 	}
 	v := f.variant
-	v.options = append(append([]string(nil), v.options...), define("VECTOR", bytes), define("RESIDENT", b2i(resident)), define("BLOCKS", f.resident))
+	v.options = append(append([]string(nil), v.options...), define("VECTOR", bytes), define("RESIDENT", b2i(resident)), define("BLOCKS", f.resident),
+		define("CLUSTER", cluster))
 	return v
 }
 
@@ -148,6 +150,14 @@ func layOut(sequences, window, resident, threads int) layout {
 		blocks = min((window+threads/2-1)/(threads/2), max(resident/sequences, 1))
 	}
 	return layout{groups: min(sequences, max(resident/blocks, 1)), blocks: blocks, chunk: (window + blocks*threads - 1) / (blocks * threads)}
+}
+
+// clusterOf returns how many blocks form a cluster on an architecture: the group, where every device holds such a cluster, else 1.
+func clusterOf(l layout, arch int) int {
+	if arch < 90 || l.blocks > 8 {
+		return 1
+	}
+	return l.blocks
 }
 
 // strideOf is stride_of of kernels/solve.cuh.
@@ -170,7 +180,11 @@ func (f *fusedPlan[T]) residentBytes(d, m, chunk, threads int) int {
 
 // staticBytes bounds the shared memory that the kernel has of its own: shared_block of kernels/solve.cuh.
 func (f *fusedPlan[T]) staticBytes(d, threads int) int {
-	bytes := 8*f.recordBytes(d) + (threads/32+2)*(f.summary*f.unit+6*d*num.Size[T]()) + len(f.numbers)*num.Size[T]() + 8*len(f.words) + 2048
+	staged := 8
+	if f.recordBytes(d) <= 256 {
+		staged = 32
+	}
+	bytes := staged*f.recordBytes(d) + (threads/32+2)*(3*f.summary*f.unit+7*d*num.Size[T]()) + len(f.numbers)*num.Size[T]() + 8*len(f.words) + 2048
 	if 4*d*num.Size[T]() <= 128 {
 		bytes += 4 * d * threads * num.Size[T]()
 	}

@@ -39,7 +39,7 @@ func (e emulated[T]) Solve(p *core.Plan[T], members []int, results []method.Resu
 	if !ok {
 		e.t.Fatalf("%s of %s is not taken", p.Name, p.Given.Name)
 	}
-	library := hostLibrary(e.t, plan.kernel(!e.memory))
+	library := hostLibrary(e.t, plan.kernel(!e.memory, 1))
 	var run func(task unsafe.Pointer, dynamic int)
 	var sizes func(what int32) int32
 	purego.RegisterLibFunc(&run, library, "pards_emulate")
@@ -224,7 +224,13 @@ func emulateLoop[T num.Float](t *testing.T, e celltest.Example) {
 	}
 }
 
-// sameSolution allows one update of difference, which rounding may decide. States then agree to the tolerance of the solve, as both do
+// alike returns whether two took as many updates, but for what rounding decides: one in each window, and of many updates a few.
+func alike(a, b method.Result) bool {
+	k := a.Iterations - b.Iterations
+	return max(k, -k) <= max(1, len(b.Windows), b.Iterations/32)
+}
+
+// sameSolution allows a few updates of difference, which rounding may decide. States then agree to the tolerance of the solve, as both do
 // with the trajectory; rounding alone separates them where the updates are equal.
 func sameSolution[T num.Float](t *testing.T, what string, g, c *core.Solution, got, want []T) {
 	t.Helper()
@@ -235,7 +241,7 @@ func sameSolution[T num.Float](t *testing.T, what string, g, c *core.Solution, g
 	}
 	for i, r := range g.Results {
 		w := c.Results[i]
-		if k := r.Iterations - w.Iterations; r.Status != w.Status || k > 1 || k < -1 {
+		if k := r.Iterations - w.Iterations; r.Status != w.Status || !alike(r, w) {
 			t.Errorf("%s, sequence %d: %s after %d updates, the CPU %s after %d", what, i, r.Status, r.Iterations, w.Status, w.Iterations)
 		} else if k == 0 && (len(r.Trace) != len(w.Trace) || !slices.Equal(r.Windows, w.Windows)) {
 			t.Errorf("%s, sequence %d: %d rows of trace, windows %v; the CPU %d, %v", what, i, len(r.Trace), r.Windows, len(w.Trace), w.Windows)
@@ -297,7 +303,7 @@ type collector[T num.Float] struct {
 
 func (c collector[T]) Solve(p *core.Plan[T], _ []int, _ []method.Result) error {
 	if plan, ok := planFused(p, fusedThreads); ok {
-		*c.variants = append(*c.variants, plan.kernel(true), plan.kernel(false), loopVariant(plan.form, p.Problem.Dim, p.Problem.Inputs))
+		*c.variants = append(*c.variants, plan.kernel(true, 8), plan.kernel(false, 1), loopVariant(plan.form, p.Problem.Dim, p.Problem.Inputs))
 	}
 	return nil
 }

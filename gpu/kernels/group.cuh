@@ -37,8 +37,16 @@ PARDS_FN void copy_behind(T* shared, const T* from) {
 PARDS_FN void close_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 PARDS_FN void wait_copies_but_last() { asm volatile("cp.async.wait_group 1;" ::: "memory"); }
 
-// Every block of the group has come: what they wrote before is seen after. The counter only grows; turn counts the barriers passed.
+// Every block of the group has come: what they wrote before is seen after. The counter only grows; turn counts the barriers passed. A group
+// that is a cluster has a barrier in hardware.
+template <int cluster>
 PARDS_FN void group_barrier(unsigned* counter, unsigned blocks, unsigned& turn) {
+#if __CUDA_ARCH__ >= 900
+    if constexpr (cluster > 1) {
+        asm volatile("barrier.cluster.arrive.release.aligned;\n barrier.cluster.wait.acquire.aligned;" ::: "memory");
+        return;
+    }
+#endif
     __syncthreads();
     turn += blocks;
     if (threadIdx.x == 0 && blocks > 1) {

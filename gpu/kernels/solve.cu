@@ -15,12 +15,19 @@
 // PARDS_NUMBERS: how many of the cell's numbers travel as a parameter, 0 for none. PARDS_VECTOR: bytes to which all rows are aligned.
 // PARDS_BLOCKS: of a multiprocessor at least. PARDS_RESIDENT: 1 where iterates and inputs lie in shared memory, see solve.cuh; its size is the launch's.
 // PARDS_DERIVATIVE: 0 none (A is constant), 1 the cell's, 2 Hutchinson's estimate of the diagonal.
+// PARDS_CLUSTER: blocks of a group where it is launched as a cluster, else 1.
 #include "solve.cuh"
 
-extern "C" __global__ void __launch_bounds__(PARDS_THREADS, PARDS_BLOCKS) solve(const PARDS_CONSTANT_PARAMETER task t) {
+#if __CUDA_ARCH__ >= 900
+#define PARDS_CLUSTER_BLOCKS __cluster_dims__(PARDS_CLUSTER, 1, 1)
+#else
+#define PARDS_CLUSTER_BLOCKS
+#endif
+
+extern "C" __global__ void PARDS_CLUSTER_BLOCKS __launch_bounds__(PARDS_THREADS, PARDS_BLOCKS) solve(const PARDS_CONSTANT_PARAMETER task t) {
     PARDS_SHARED(shared_block, shared);
     solver<PARDS_CELL, PARDS_SUMMARY, PARDS_DERIVATIVE == 2> s(t, shared);
     PARDS_LOOP
     for (int i = blockIdx.x / t.blocks; i < t.members_count; i += t.groups) s.sequence(i);
-    if (t.blocks > 1) leave(t.counters, t.groups);
+    if (t.blocks > 1 && PARDS_CLUSTER == 1) leave(t.counters, t.groups);
 }

@@ -6,7 +6,7 @@
 using real = PARDS_REAL;
 using unit = PARDS_SUMMARY::unit;
 constexpr int D = PARDS_DIM, M = PARDS_INPUTS, warps = PARDS_THREADS / 32, numbers = PARDS_SUMMARY::numbers;
-constexpr int row_bytes = PARDS_VECTOR, staged_records = 8;
+constexpr int row_bytes = PARDS_VECTOR;
 constexpr bool has_derivative = PARDS_DERIVATIVE != 0;
 
 #define PARDS_NAN (__longlong_as_double(0x7ff8000000000000ll))
@@ -24,6 +24,8 @@ struct record {
     int raw, bad;       // first row that is not finite, before and after NaN were reset
     int resets, stop;
 };
+
+constexpr int staged_records = sizeof(record) <= 256 ? 32 : 8;
 
 // What became of a sequence.
 struct report {
@@ -64,14 +66,15 @@ constexpr bool roomy = 4 * D * sizeof(real) <= 128;
 constexpr int columns = roomy ? PARDS_THREADS : 1;
 
 struct shared_block {
-    unit total[warps][numbers], joined[2][numbers];
+    unit total[2][warps][numbers];
     real extent[warps][3 * D];
     double squares[warps];
     int raw[warps], bad[warps], resets[warps];
     record staged[staged_records];
     real found[roomy ? 3 * D : 1][columns], last[roomy ? D : 1][columns];
-    real carry[warps + 1][D], row[warps + 1][D]; // what comes into each warp, and the iterate's row before it
-    real value[D];
+    real into[D], out[D];                             // what comes into the block, and what comes out of it
+    real carry[warps][2][D], row[warps + 1][D];       // what comes into each warp and out of it, and the iterate's row before it
+    real value[D], ended[D]; // of the last thread: value, and e of its warp's total
     control now;
     alignas(16) PARDS_CELL::number weights[PARDS_CELL::numbers];
 };
@@ -79,25 +82,7 @@ struct shared_block {
 constexpr int no_row = 0x7fffffff;
 
 template <int N>
-PARDS_FN void load_row(const real* from, real* to) {
-#ifdef PARDS_DEVICE
-    constexpr int bytes = N * int(sizeof(real));
-    if constexpr (row_bytes >= 16 && bytes % 16 == 0) {
-        PARDS_UNROLL
-        for (int i = 0; i < bytes / 16; i++) reinterpret_cast<uint4*>(to)[i] = reinterpret_cast<const uint4*>(from)[i];
-    } else if constexpr (row_bytes >= 8 && bytes % 8 == 0) {
-        PARDS_UNROLL
-        for (int i = 0; i < bytes / 8; i++) reinterpret_cast<uint2*>(to)[i] = reinterpret_cast<const uint2*>(from)[i];
-    } else
-#endif
-    {
-        PARDS_UNROLL
-        for (int i = 0; i < N; i++) to[i] = from[i];
-    }
-}
-
-template <int N>
-PARDS_FN void store_row(real* to, const real* from) {
+PARDS_FN void copy_row(const real* from, real* to) {
 #ifdef PARDS_DEVICE
     constexpr int bytes = N * int(sizeof(real));
     if constexpr (row_bytes >= 16 && bytes % 16 == 0) {
@@ -183,6 +168,7 @@ struct solver {
     int tid, lane, warp, block, group, sequence_index;
     unsigned turn;   // barriers of the group passed, times its blocks
     int parity;      // of the records in use
+    int joined;      // which of two holds what the warps do together
     const real *u, *guess, *start;
     real *states, *work;
     int first, steps; // of the window in hand
@@ -222,22 +208,22 @@ struct solver {
     // A row of iterate k, within the chunk.
     PARDS_FN void read(int k, int row, real* y) const {
         if constexpr (resident)
-            load_row<D>(mine(k) + (row - lo) * D, y);
+            copy_row<D>(mine(k) + (row - lo) * D, y);
         else
-            load_row<D>(iterate(k) + (long long)row * D, y);
+            copy_row<D>(iterate(k) + (long long)row * D, y);
     }
     PARDS_FN void write(int k, int row, const real* y) const {
         if constexpr (resident)
-            store_row<D>(mine(k) + (row - lo) * D, y);
+            copy_row<D>(y, mine(k) + (row - lo) * D);
         else
-            store_row<D>(iterate(k) + (long long)row * D, y);
+            copy_row<D>(y, iterate(k) + (long long)row * D);
     }
     PARDS_FN void read_inputs(int row, real* v) const {
         if constexpr (M == 0) return;
         if constexpr (resident)
-            load_row<M>(kept_inputs + (row - lo) * M, v);
+            copy_row<M>(kept_inputs + (row - lo) * M, v);
         else
-            load_row<M>(u + (long long)(first + row) * M, v);
+            copy_row<M>(u + (long long)(first + row) * M, v);
     }
 
     // Copies rows of N numbers of this block's steps between memory, where they lie one after another, and the threads' shared memory.
@@ -251,8 +237,8 @@ struct solver {
             real* here = thread0 + thread * stride + (row - thread * t.chunk) * N;
             real* there = memory + (long long)row * N;
             real y[N];
-            load_row<N>(in ? there : here, y);
-            store_row<N>(in ? here : there, y);
+            copy_row<N>(in ? there : here, y);
+            copy_row<N>(y, in ? here : there);
         }
     }
 
@@ -263,7 +249,7 @@ struct solver {
     }
     PARDS_FN void guess_row(int row, real* x) const {
         if (guess)
-            load_row<D>(guess + (long long)(first + row) * D, x);
+            copy_row<D>(guess + (long long)(first + row) * D, x);
         else
             start_row(x);
     }
@@ -430,12 +416,12 @@ struct solver {
         } else if (k == 0) {
             guess_row(lo - 1, next);
         } else {
-            load_row<D>(resident ? kept_before : iterate(k - 1) + (long long)(lo - 1) * D, x);
+            copy_row<D>(resident ? kept_before : iterate(k - 1) + (long long)(lo - 1) * D, x);
             PARDS_UNROLL
             for (int i = 0; i < D; i++) next[i] = before[i];
             if (t.policy == policy_reset) reset(lo - 1, next);
         }
-        if constexpr (resident) store_row<D>(kept_before, next);
+        if constexpr (resident) copy_row<D>(next, kept_before);
     }
 
     // Takes in one step: f and A at the row before (next), against the row y. A last row that is not finite counts as zero, so that a good
@@ -506,22 +492,30 @@ struct solver {
 
     PARDS_FN record* records(int of) const { return t.records + (2 * group + of) * (long long)t.blocks; }
 
-    // The block's record, of the findings and totals of its warps. Warp 0 composes, warp 1 adds up.
+    // Puts the totals of the warps one after another, as a warp's lanes do theirs: each becomes that of all steps from the block's first on.
+    PARDS_FN void join() {
+        int used = (here + 31) / 32;
+        joined = 0;
+        PARDS_LOOP
+        for (int by = 1; by < used; by <<= 1, joined ^= 1) {
+            for (int n = tid; n < used * numbers; n += PARDS_THREADS) {
+                int w = n / numbers, j = n % numbers;
+                const unit* now = shared.total[joined][w];
+                shared.total[joined ^ 1][w][j] = w < by ? now[j] : summary::composed(now, shared.total[joined][w - by], j);
+            }
+            block_barrier();
+        }
+    }
+
+    // The block's record, of the findings and totals of its warps. Warp 0 takes the totals, warp 1 adds up.
     PARDS_FN void publish(record* to, int stop) {
         int used = (here + 31) / 32;
         if (warp == 0 && here > 0) {
-            int at = 0;
-            for (int n = lane; n < numbers; n += 32) shared.joined[0][n] = shared.total[0][n];
-            PARDS_LOOP
-            for (int w = 1; w < used; w++, at ^= 1) {
-                warp_barrier();
-                for (int n = lane; n < numbers; n += 32) shared.joined[at ^ 1][n] = summary::composed(shared.total[w], shared.joined[at], n);
-            }
-            warp_barrier();
-            for (int n = lane; n < numbers; n += 32) to->total[n] = shared.joined[at][n];
+            const unit* all = shared.total[joined][used - 1];
+            for (int n = lane; n < numbers; n += 32) to->total[n] = all[n];
             if constexpr (!affine) {
                 constexpr int e = numbers - D;
-                if (lane < D) to->value[lane] = shared.value[lane] + (shared.joined[at][e + lane] - shared.total[used - 1][e + lane]);
+                if (lane < D) to->value[lane] = shared.value[lane] + (all[e + lane] - shared.ended[lane]);
             }
         }
         if (warp == 1) {
@@ -562,19 +556,20 @@ struct solver {
         }
         s.scan(lane);
         bool final = tid == here - 1;
-        if (tid < here && (lane == 31 || final)) s.store(shared.total[warp]);
+        if (tid < here && (lane == 31 || final)) s.store(shared.total[0][warp]);
         if constexpr (!affine) {
             real e[D];
             s.ends(e);
             PARDS_UNROLL
             for (int i = 0; i < D; i++) {
-                if (final) shared.value[i] = value[i] + (e[i] - own[i]);
+                if (final) shared.value[i] = value[i] + (e[i] - own[i]), shared.ended[i] = e[i];
             }
         }
         gather(found);
         block_barrier();
+        join();
         publish(t.blocks == 1 ? shared.staged : records(parity) + block, stop);
-        group_barrier(t.counters + group, t.blocks, turn);
+        group_barrier<PARDS_CLUSTER>(t.counters + group, t.blocks, turn);
         fold();
         share(s, value, own);
         parity ^= 1;
@@ -585,11 +580,11 @@ struct solver {
         real out[D], c[D], last[D];
         zero(out);
         PARDS_UNROLL
-        for (int i = 0; i < D; i++) c[i] = in[i] = shared.carry[warp][i];
+        for (int i = 0; i < D; i++) c[i] = in[i] = shared.carry[warp][0][i];
         if (lo < hi) s.apply(c, out);
         PARDS_UNROLL
         for (int i = 0; i < D; i++) {
-            if (lane == 31 || final) out[i] = shared.carry[warp + 1][i];
+            if (lane == 31 || final) out[i] = shared.carry[warp][1][i];
             last[i] = affine ? out[i] : value[i] + (out[i] - own[i]);
             if (final) last[i] = shared.row[warps][i];
             last_row(i) = last[i];
@@ -624,7 +619,7 @@ struct solver {
                 if (block >= from && block < from + n) {
                     if (lane < D) shared.row[0][lane] = y;
                     real end = follow(shared.staged[block - from], c, component, y);
-                    if (lane < D) shared.carry[warps][lane] = end, shared.row[warps][lane] = y;
+                    if (lane < D) shared.out[lane] = end, shared.row[warps][lane] = y;
                 }
             } else if (warp == 1) {
                 PARDS_LOOP
@@ -640,18 +635,20 @@ struct solver {
             if (t.blocks > 1) block_barrier();
         }
         if (warp == 0) {
-            int used = (here + 31) / 32;
-            PARDS_LOOP
-            for (int w = 0; w < used; w++) {
-                if (lane < D) shared.carry[w][lane] = c;
-                c = summary::passed(shared.total[w], c, component);
-            }
-            warp_barrier();
-            if (lane < D && used > 0) shared.carry[used][lane] = shared.carry[warps][lane];
+            if (lane < D) shared.into[lane] = c;
         } else if (warp == 1) {
             decide(extent, squares, raw, bad, resets, stop);
         }
         block_barrier();
+        if (warp * 32 < here) pass(component);
+    }
+
+    // What comes into the warp and out of it.
+    PARDS_FN void pass(int component) {
+        real c = shared.into[component], end = summary::passed(shared.total[joined][warp], c, component);
+        if (warp > 0) c = summary::passed(shared.total[joined][warp - 1], c, component);
+        if (lane < D) shared.carry[warp][0][lane] = c, shared.carry[warp][1][lane] = (warp + 1) * 32 < here ? end : shared.out[lane];
+        warp_barrier();
     }
 
     // What comes out of a block, and the iterate's row at its end.
@@ -839,8 +836,8 @@ struct solver {
             PARDS_FOURS
             for (int n = tid; n < block_rows * D / access; n += PARDS_THREADS) {
                 real y[access];
-                load_row<access>(work + at + n * access, y);
-                store_row<access>(states + at + n * access, y);
+                copy_row<access>(work + at + n * access, y);
+                copy_row<access>(y, states + at + n * access);
             }
         }
         block_barrier();
@@ -848,7 +845,7 @@ struct solver {
         bool good = status == converged || status == at_floor;
         if (!good && status != interrupted) fill(first + steps);
         if (resident && good && first + steps < t.steps)
-            group_barrier(t.counters + group, t.blocks, turn); // the next window starts from what another block has written
+            group_barrier<PARDS_CLUSTER>(t.counters + group, t.blocks, turn); // the next window starts from what another block has written
         else
             block_barrier();
         return good;

@@ -163,7 +163,8 @@ inline int warp_least(int v) {
 inline void block_barrier() { emulated::meet(emulated::here().all, emulated::threads); }
 inline void warp_barrier() { emulated::meet_warp(); }
 
-inline void group_barrier(unsigned* counter, unsigned blocks, unsigned& turn) {
+template <int>
+void group_barrier(unsigned* counter, unsigned blocks, unsigned& turn) {
     block_barrier();
     turn += blocks;
     if (threadIdx.x == 0 && blocks > 1) {
