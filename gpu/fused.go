@@ -101,7 +101,7 @@ func (f *fusedPlan[T]) choose(w *work[T]) (c chosen, err error) {
 		return l, f.residentBytes(p.Dim, p.Inputs, l.chunk, fusedThreads)
 	}
 	c.layout, c.shared = layOutFor(1)
-	c.cluster = clusterOf(c.layout, w.device.Arch)
+	c.cluster = clusterOf(c.layout, w.device.Arch, w.device.SMs)
 	resident, most := c.shared+f.staticBytes(p.Dim, fusedThreads) <= w.device.SharedMax, f.resident
 	if !resident {
 		c.shared = 0

@@ -152,9 +152,10 @@ func layOut(sequences, window, resident, threads int) layout {
 	return layout{groups: min(sequences, max(resident/blocks, 1)), blocks: blocks, chunk: (window + blocks*threads - 1) / (blocks * threads)}
 }
 
-// clusterOf returns how many blocks form a cluster on an architecture: the group, where every device holds such a cluster, else 1.
-func clusterOf(l layout, arch int) int {
-	if arch < 90 || l.blocks > 8 {
+// clusterOf returns how many blocks form a cluster on an architecture: the group, else 1. Clusters lie within parts of a device that differ
+// in size, so they are taken where they need half of it at most: then all of them run at once, whatever the device lacks.
+func clusterOf(l layout, arch, multiprocessors int) int {
+	if arch < 90 || l.blocks > 8 || 2*l.blocks*l.groups > multiprocessors {
 		return 1
 	}
 	return l.blocks
