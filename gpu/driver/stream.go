@@ -4,6 +4,7 @@ package driver
 
 import (
 	"runtime"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -62,7 +63,8 @@ func (s Stream) Zero(dst Ptr, bytes int) error {
 
 // How long Wait looks without a pause, and how often it asks whether to stop.
 const (
-	spinning  = 200 * time.Microsecond
+	spinning  = 2 * time.Millisecond
+	between   = 50 * time.Microsecond // two looks after that
 	askingFor = 20 * time.Millisecond
 )
 
@@ -87,7 +89,8 @@ func (s Stream) Wait(poll func() bool) (stopped bool, err error) {
 			}
 		}
 		if now.Sub(start) > spinning {
-			time.Sleep(20 * time.Microsecond)
+			nap := syscall.NsecToTimespec(int64(between)) // a timer of Go's takes up to a millisecond
+			_ = syscall.Nanosleep(&nap, nil)
 		} else {
 			runtime.Gosched()
 		}
