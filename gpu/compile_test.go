@@ -34,6 +34,11 @@ func scanVariants(all bool) (vs []variant) {
 				}
 			}
 		}
+		for d := range matrixPolicy[bytes/8] {
+			if all || d == 2 {
+				vs = append(vs, planOnePass(scanShape{"dense", bytes, 1, 100000, d, true}).variant)
+			}
+		}
 		for _, d := range dims {
 			vs = append(vs, planLevels("dense", bytes, d, true).variant, planLevels("dense", bytes, d, false).variant)
 		}

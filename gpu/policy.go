@@ -22,16 +22,28 @@ var stagedPolicy = [2]map[int]onePass{
 	},
 }
 
-// directPolicy is by how many words of 4 bytes a thread moves at once, for few lanes over components and for a warp of them; v and c
-// follow from the dimension, j counts all threads.
+// matrixPolicy is by the dimension of matrices that fit in registers; float32, then float64. c and v are 1.
+var matrixPolicy = [2]map[int]onePass{
+	{
+		2: {false, 1, 1, 64, 16, 8},
+		3: {false, 1, 1, 128, 4, 4},
+		4: {false, 1, 1, 64, 8, 4},
+	},
+	{
+		2: {false, 1, 1, 128, 4, 3},
+		3: {false, 1, 1, 128, 3, 2},
+		4: {false, 1, 1, 128, 2, 2},
+	},
+}
+
+// directPolicy is by how many words of 4 bytes a thread moves at once; v and c follow from the dimension, j counts all threads.
 var directPolicy = [2]map[int]onePass{
 	{
-		2: {j: 256, k: 8, resident: 3},
-		1: {j: 256, k: 8, resident: 3},
+		2: {j: 256, k: 16, resident: 2},
+		1: {j: 256, k: 16, resident: 3},
 	},
 	{
 		2: {j: 256, k: 16, resident: 2},
-		1: {j: 256, k: 16, resident: 2},
 	},
 }
 
@@ -50,8 +62,8 @@ var densePolicy = [2][]leveled{
 		{4, 128, 5, 0.08, 0.06},
 		{8, 128, 4, 0.12, 0.07},
 		{16, 128, 3, 0.3, 0.09},
-		{32, 128, 3, 1.1, 0.1},
-		{64, 64, 4, 2.7, 0.18},
+		{32, 64, 6, 2, 0.3},
+		{64, 128, 4, 4, 0.5},
 	},
 	{
 		{2, 128, 2, 0.07, 0.06},
@@ -59,7 +71,7 @@ var densePolicy = [2][]leveled{
 		{8, 128, 3, 0.2, 0.1},
 		{16, 128, 2, 0.7, 0.15},
 		{32, 64, 2, 2.5, 0.2},
-		{64, 64, 2, 6, 0.4},
+		{64, 128, 2, 5, 0.4},
 	},
 }
 

@@ -125,6 +125,8 @@ func scanOn[T num.Float](d *driver.Device, s driver.Stream, structure lds.Struct
 		return s.Copy(out, b, batch*steps*dim*bytes)
 	case name == "diagonal" || name == "scaled_identity" || name == "identity":
 		return scanOnce(d, s, name, bytes, x)
+	case name == "dense" && matrixPolicy[bytes/8][dim].j > 0:
+		return scanOnce(d, s, name, bytes, x)
 	case !isBlocks:
 		return scanLevels(d, s, name, bytes, x, structure.Len(dim), dim, 1)
 	}

@@ -4,6 +4,9 @@ package gpu
 
 import (
 	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
 	"testing"
 
 	"pards/core"
@@ -63,49 +66,113 @@ func TestScan(t *testing.T) {
 	t.Run("float64", func(t *testing.T) { ldstest.Run(t, onDevice[float64]) })
 }
 
-// Beyond the table: larger dimensions, many tiles, groups and clans, arrays whose rows are not aligned.
+// Beyond the table: random shapes in larger dimensions, many tiles, groups and clans, arrays whose rows are not aligned. PARDS_SHAPES in the
+// environment is how many, 60 if it is not set; each is scanned twice, with the same bits.
 func TestScanShapes(t *testing.T) {
 	needDevice(t)
-	t.Run("float32", shapes[float32])
-	t.Run("float64", shapes[float64])
+	count := 60
+	if text := os.Getenv("PARDS_SHAPES"); text != "" {
+		var err error
+		if count, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Run("float32", func(t *testing.T) { shapes[float32](t, count) })
+	t.Run("float64", func(t *testing.T) { shapes[float64](t, count) })
 }
 
-func shapes[T num.Float](t *testing.T) {
+// drawn is a scan of a random shape.
+type drawn struct {
+	name            string
+	block           int // of a block diagonal
+	batch, steps, d int
+	start, reverse  bool
+}
+
+func draw(rng *rand.Rand) drawn {
+	name := []string{"diagonal", "scaled_identity", "identity", "dense", "permutation", "block_diagonal", "dense"}[rng.IntN(7)]
+	c := drawn{name: name, batch: 1 + rng.IntN(4), start: rng.IntN(2) == 0, reverse: rng.IntN(2) == 0}
+	most := 40000
+	switch name {
+	case "dense":
+		c.d, most = []int{2, 3, 4, 5, 7, 8, 16, 20, 32, 41, 64, 70}[rng.IntN(12)], 2000
+	case "block_diagonal":
+		c.block = []int{1, 2, 4, 8}[rng.IntN(4)]
+		c.d, most = c.block*(1+rng.IntN(3)), 2000
+	default:
+		c.d = []int{1, 2, 4, 8, 12, 31, 64, 150, 256}[rng.IntN(9)]
+	}
+	c.steps = 1 + rng.IntN(min(most, 300_000/c.d))
+	return c
+}
+
+func shapes[T num.Float](t *testing.T, count int) {
 	rng := rand.New(rand.NewPCG(4, 4))
-	for range 60 {
-		name := []string{"diagonal", "scaled_identity", "identity", "dense", "permutation"}[rng.IntN(5)]
-		s, _ := lds.ByName[T]("test", name)
-		d, batch, steps := []int{4, 5, 6, 7, 16, 20, 32, 41, 64, 70}[rng.IntN(10)], 1+rng.IntN(4), 1+rng.IntN(2000)
-		if name != "dense" {
-			d, steps = []int{1, 2, 4, 8, 12, 31, 64, 150, 256}[rng.IntN(9)], 1+rng.IntN(40000)
+	for range count {
+		c := draw(rng)
+		s, _ := lds.ByName[T]("test", c.name)
+		if c.block > 0 {
+			s = lds.BlockDiagonal[T]{Size: c.block}
 		}
-		batch, steps = min(batch, 1+500_000/(steps*d)), min(steps, 1+500_000/d)
-		start, reverse := rng.IntN(2) == 0, rng.IntN(2) == 0
-		a, b, out := ldstest.Matrices(rng, s, batch*steps, d), make([]T, batch*steps*d), make([]T, batch*steps*d)
+		a, out := ldstest.Matrices(rng, s, c.batch*c.steps, c.d), make([]T, c.batch*c.steps*c.d)
+		b, again := make([]T, len(out)), make([]T, len(out))
 		for i := range b {
 			b[i] = T(rng.NormFloat64())
 		}
 		var x0 []T
-		if start {
-			x0 = b[:batch*d]
+		if c.start {
+			x0 = b[:c.batch*c.d]
 		}
-		if err := onDevice(s, a, b, x0, out, batch, steps, d, reverse); err != nil {
-			t.Fatal(err)
+		for _, to := range [][]T{out, again} {
+			if err := onDevice(s, a, b, x0, to, c.batch, c.steps, c.d, c.reverse); err != nil {
+				t.Fatal(err)
+			}
 		}
-		for i := range batch {
-			n, length, from := steps*d, steps*s.Len(d), []T(nil)
-			if start {
-				from = x0[i*d : (i+1)*d]
-			}
-			want, top := ldstest.Loop(s, a[i*length:(i+1)*length], b[i*n:(i+1)*n], from, steps, d, reverse), 1.0
-			for _, v := range want {
-				top = max(top, v, -v)
-			}
-			for k, v := range want { // as in ldstest
-				if off := float64(out[i*n+k]) - v; !(max(off, -off) <= num.Eps[T]()*float64(d+2)*float64(steps)*top) {
-					t.Fatalf("%s batch %d T=%d D=%d x0=%v reverse=%v: off by %.2g at step %d of sequence %d", name, batch, steps, d, start, reverse, off, k/d, i)
-				}
+		if !slices.Equal(out, again) {
+			t.Fatalf("%+v: two runs differ", c)
+		}
+		want, top := onCPU(t, c, s, a, b, x0), 1.0
+		for _, v := range want {
+			top = max(top, v, -v)
+		}
+		for k, v := range want { // as in ldstest
+			if off := float64(out[k]) - v; !(max(off, -off) <= num.Eps[T]()*float64(c.d+2)*float64(c.steps)*top) {
+				t.Fatalf("%+v: off by %.2g at step %d", c, off, k/c.d)
 			}
 		}
 	}
+}
+
+// onCPU scans in double precision, without the GPU: by the plain loop where that is quick, else by the CPU's scan, which is held to it.
+func onCPU[T num.Float](t *testing.T, c drawn, s lds.Structure[T], a, b, x0 []T) (states []float64) {
+	if c.d > 12 {
+		start := core.Array[float64]{}
+		if x0 != nil {
+			start = core.Array[float64]{Data: doubles(x0), Shape: []int{c.batch, c.d}}
+		}
+		shape := []int{c.batch, c.steps, c.d}
+		states = make([]float64, len(b))
+		matrices := core.Array[float64]{Data: doubles(a), Shape: append([]int{c.batch, c.steps}, s.Shape(c.d)...)}
+		err := core.Scan(c.name, matrices, core.Array[float64]{Data: doubles(b), Shape: shape}, start, core.Array[float64]{Data: states, Shape: shape}, c.reverse, 0, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return states
+	}
+	for i := range c.batch {
+		n, length, from := c.steps*c.d, c.steps*s.Len(c.d), []T(nil)
+		if c.start {
+			from = x0[i*c.d : (i+1)*c.d]
+		}
+		states = append(states, ldstest.Loop(s, a[i*length:(i+1)*length], b[i*n:(i+1)*n], from, c.steps, c.d, c.reverse)...)
+	}
+	return states
+}
+
+func doubles[T num.Float](x []T) []float64 {
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = float64(v)
+	}
+	return y
 }

@@ -59,27 +59,34 @@ func lanesFor(n int) int {
 	return c
 }
 
-// planOnePass chooses the variant for a structure that acts on each component alone.
+// planOnePass chooses the variant for a structure that acts on each component alone, or for small dense matrices.
 func planOnePass(s scanShape) onePassPlan {
 	row, staged := stagedPolicy[s.bytes/8][s.dim]
-	if !staged {
+	numbers, parts, matrix := 2, 1, 0 // of a map and of a state
+	switch {
+	case s.structure == "dense":
+		row, matrix = matrixPolicy[s.bytes/8][s.dim], s.dim
+		numbers, parts = s.dim*s.dim+s.dim, s.dim
+	case !staged:
 		row = directVariant(s)
 	}
-	slots, words := row.c*row.v, s.bytes/4
-	numbers := 2
 	if s.structure == "identity" {
 		numbers = 1
 	}
+	slots, words := row.c*row.v, s.bytes/4
 	p := onePassPlan{threads: row.c * row.j, strips: (s.dim + slots - 1) / slots, tiles: (s.steps + row.j*row.k - 1) / (row.j * row.k)}
+	if matrix > 0 {
+		p.strips = 1
+	} else if !row.staged { // as direct_scan has it
+		ofA := map[string]int{"identity": 0, "scaled_identity": 1, "diagonal": row.v}
+		p.shared = p.threads * row.k * s.bytes * (row.v + ofA[s.structure])
+	}
 	groups := (p.tiles + row.j - 1) / row.j
 	clans := (groups + row.j - 1) / row.j
-	p.words = workHead + s.batch*p.strips*slots*words*((p.tiles+groups)*numbers+clans)
-	if !row.staged { // as direct_scan has it
-		p.shared = p.threads * row.k * s.bytes * map[string]int{"identity": row.v, "scaled_identity": row.v + 1, "diagonal": 2 * row.v}[s.structure]
-	}
+	p.words = workHead + s.batch*p.strips*slots*words*((p.tiles+groups)*numbers+clans*parts)
 	p.variant = variant{"scan.cu", []string{define("REAL", realName(s.bytes)), define("OP", s.structure), define("STAGED", b2i(row.staged)),
-		define("V", row.v), define("C", row.c), define("J", row.j), define("K", row.k), define("RESIDENT", row.resident),
-		define("SHARED", p.shared)}}
+		define("MATRIX", matrix), define("V", row.v), define("C", row.c), define("J", row.j), define("K", row.k),
+		define("RESIDENT", row.resident), define("SHARED", p.shared)}}
 	return p
 }
 
@@ -93,15 +100,15 @@ func b2i(b bool) int {
 	return 0
 }
 
-// directVariant moves 8 bytes at once where that divides the dimension: 16 take more registers than they save accesses.
+// directVariant gives a thread 8 bytes of a row where a warp of them lies side by side, else one number: folding the maps of several
+// takes longer than the accesses saved.
 func directVariant(s scanShape) onePass {
-	v := 8 / s.bytes
-	if s.dim%v != 0 || !s.aligned {
-		v = 1
+	v := 1
+	if pair := 8 / s.bytes; s.dim%pair == 0 && s.dim >= 32*pair && s.aligned {
+		v = pair
 	}
-	c := lanesFor((s.dim + v - 1) / v)
-	row := directPolicy[c/32][v*s.bytes/4]
-	row.v, row.c = v, c
+	row := directPolicy[s.bytes/8][v*s.bytes/4]
+	row.v, row.c = v, lanesFor((s.dim+v-1)/v)
 	row.j /= row.c
 	return row
 }
@@ -162,7 +169,7 @@ func denseShared(bytes, d, block int, aligned bool) (team, shared int) {
 		return 0
 	}
 	up := func(n int) int { m := 16 / bytes; return (n + m - 1) / m * m }
-	team = pick(2, 4, 8, 16, 32, 64)
+	team = pick(2, 4, 8, 16, 32, 128)
 	v := 1
 	if most := 16 / bytes; aligned && d%most == 0 {
 		v = most

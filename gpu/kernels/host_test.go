@@ -81,6 +81,7 @@ const (
 	dense
 	large
 	permutation
+	small // dense, of 2 or 3 rows, in one pass
 )
 
 var kinds = map[string]int{"diagonal": diagonal, "scaled_identity": scaledIdentity, "identity": identity, "dense": dense, "permutation": permutation}
@@ -117,6 +118,8 @@ func table[T num.Float](s scanner) ldstest.Scanner[T] {
 			return nil
 		case structure.Name() == "block_diagonal":
 			return blocks(s, structure, a, b, x0, out, batch, steps, d, reverse)
+		case kind == dense && (d == 2 || d == 3) && steps%2 == 1: // of which both kernels are held to the table
+			kind = small
 		case !ok:
 			return fmt.Errorf("no kernel for structure %s", structure.Name())
 		}

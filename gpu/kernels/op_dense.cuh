@@ -1,15 +1,15 @@
 // A full matrix of D numbers a row, D up to 64 known when compiled.
 //
-// A team of threads, one for each row, works on a chunk; the steps come through a ring in shared memory, some on their way while one is
-// worked on. Summing up goes backwards in time: s += P b, P = P A. So each row of P is a recurrence of its own, and threads share
-// nothing but A. For D > 32 the team is two warps, each with all rows and half of the columns: they exchange P at each step.
+// A team of threads, at least one for each row, works on a chunk; the steps come through a ring in shared memory, some on their way while
+// one is worked on. Summing up goes backwards in time: s += P b, P = P A. So each row of P is a recurrence of its own, and threads share
+// nothing but A. Beyond 16 rows P is in shared memory, and each thread makes parts of some rows; beyond 32 a team is four warps.
 #pragma once
 #include "levels.cuh"
 
 template <class T, int D, int block, bool aligned> struct dense {
     typedef T real;
-    static constexpr bool wide = D > 32;            // a team is a block of 64
-    static constexpr int lanes = D <= 2 ? 2 : D <= 4 ? 4 : D <= 8 ? 8 : D <= 16 ? 16 : D <= 32 ? 32 : 64;
+    static constexpr bool wide = D > 32; // a team is a block
+    static constexpr int lanes = D <= 2 ? 2 : D <= 4 ? 4 : D <= 8 ? 8 : D <= 16 ? 16 : D <= 32 ? 32 : 128;
     static constexpr int team = lanes, teams = block / lanes;
     static constexpr int V = D % pack_most<T> == 0 && aligned ? pack_most<T> : D % 2 == 0 && sizeof(T) == 4 && aligned ? 2 : 1; // numbers moved at once
     static constexpr int stride = D + (D >= 8 ? (V > 1 ? V : 1 - D % 2) : 0); // of rows in shared memory: rows in different banks
@@ -18,8 +18,7 @@ template <class T, int D, int block, bool aligned> struct dense {
     static constexpr int one = (D * stride + pack_most<T> - 1) / pack_most<T> * pack_most<T>, vec = (D + pack_most<T> - 1) / pack_most<T> * pack_most<T>;
     static constexpr int stage = many * (one + vec);
     static constexpr bool in_registers = D <= 16; // the row of P
-    static constexpr int rows = wide ? 2 : 1, columns = wide ? ((D + 1) / 2 + 3) / 4 * 4 : D; // of P, a thread's
-    static constexpr int kept = in_registers ? 0 : 32 * rows * D;
+    static constexpr int kept = in_registers ? 0 : (wide ? 64 : 32) * D;
     static constexpr int numbers = stages * stage + kept + 2 * vec; // of shared memory, a team
     static constexpr int bytes = numbers * teams * sizeof(T);
 
@@ -122,54 +121,94 @@ template <class T, int D, int block, bool aligned> struct dense {
         c.s[lane] = s;
     }
 
-    // P stands in shared memory as P[k][row], so that threads side by side read side by side.
+    // Larger P stand in shared memory, as P[k][row]. A thread makes 4 by 8 of the numbers of P A, so that it reads 12 for 32 products: 4
+    // rows, and twice 4 columns, which lie half of the columns apart so that threads side by side read side by side.
+    static constexpr int height = wide ? 64 : 32, across = height / 8, half = height / 2; // across: threads to a row
+
+    static PARDS_FN void four(T (&to)[4], const T* from) {
+        constexpr int most = pack_most<T>;
+#pragma unroll
+        for (int i = 0; i < 4; i += most) {
+            const pack<T, most> r = *(const pack<T, most>*)(from + i);
+#pragma unroll
+            for (int v = 0; v < most; v++) to[i + v] = r.v[v];
+        }
+    }
+    static PARDS_FN void four_columns(T (&to)[4], const T* row, int column) {
+        if constexpr (V == pack_most<T> && D % 4 == 0) {
+            if (column < D) return four(to, row + column);
+#pragma unroll
+            for (int i = 0; i < 4; i++) to[i] = 0;
+        } else {
+#pragma unroll
+            for (int i = 0; i < 4; i++) to[i] = column + i < D ? row[column + i] : 0;
+        }
+    }
+
+    // product adds P A to sum, and the thread's share of P b to s.
+    PARDS_FN void product(T (&sum)[2][4][4], T (&s)[4], const T* A, const T* b, bool unread) {
+        const int row = lane / across * 4, column = lane % across * 4;
+        for (int k = lane % across; k < D; k += across) {
+            T p[4];
+            four(p, P + k * height + row);
+#pragma unroll
+            for (int r = 0; r < 4; r++) s[r] += p[r] * b[k];
+        }
+        if (unread) return;
+#pragma unroll 4
+        for (int k = 0; k < D; k++) {
+            T p[4], a[2][4];
+            four(p, P + k * height + row);
+#pragma unroll
+            for (int h = 0; h < 2; h++) four_columns(a[h], A + k * stride, column + h * half);
+#pragma unroll
+            for (int h = 0; h < 2; h++)
+#pragma unroll
+                for (int r = 0; r < 4; r++)
+#pragma unroll
+                    for (int i = 0; i < 4; i++) sum[h][r][i] += p[r] * a[h][i];
+        }
+    }
+
     PARDS_FN void reduce_shared(const span<T>& c, bool there, int most) {
-        constexpr int height = 32 * rows;
-        const int row = lane % 32, from = wide ? lane / 32 * columns : 0;
-        T s[rows];
-#pragma unroll
-        for (int r = 0; r < rows; r++) s[r] = 0;
-        if constexpr (wide) meet(); // the other warp may still read P of the chunk before
-        for (int k = wide ? lane / 32 : 0; k < D; k += wide ? 2 : 1)
-#pragma unroll
-            for (int r = 0; r < rows; r++) P[k * height + row + 32 * r] = k == row + 32 * r ? 1 : 0;
-        meet();
+        const int row = lane / across * 4, column = lane % across * 4;
+        T s[4] = {0, 0, 0, 0};
+        meet(); // others may still read P of the chunk before
+        for (int e = lane; e < D * height; e += lanes) P[e] = e / height == e % height ? 1 : 0;
         each(c, there, most, true, [&](int t, const T* A, const T* b) {
             const bool work = there && t < c.steps;
-            const bool unread = t == c.steps - 1 && !c.carry && c.first;
-            T sum[rows][columns];
-#pragma unroll
-            for (int r = 0; r < rows; r++)
-#pragma unroll
-                for (int i = 0; i < columns; i++) sum[r][i] = 0;
-            if (work) {
-#pragma unroll (V == pack_most<T> ? 4 : 1)
-                for (int k = 0; k < D; k++) {
-#pragma unroll
-                    for (int r = 0; r < rows; r++) {
-                        const T p = P[k * height + row + 32 * r];
-                        s[r] += p * b[k];
-                        if (!unread) add(sum[r], p, A + k * stride + from);
-                    }
-                }
-            }
-            if constexpr (wide) meet();
+            T sum[2][4][4] = {};
+            if (work) product(sum, s, A, b, t == c.steps - 1 && !c.carry && c.first);
+            meet();
             if (work) {
 #pragma unroll
-                for (int r = 0; r < rows; r++)
+                for (int h = 0; h < 2; h++)
 #pragma unroll
-                    for (int i = 0; i < columns; i++)
-                        if (!wide || from + i < D) P[(from + i) * height + row + 32 * r] = sum[r][i];
+                    for (int i = 0; i < 4; i++)
+                        if (column + h * half + i < D)
+#pragma unroll
+                            for (int r = 0; r < 4; r += pack_most<T>) {
+                                pack<T, pack_most<T>> w;
+#pragma unroll
+                                for (int v = 0; v < pack_most<T>; v++) w.v[v] = sum[h][r + v][i];
+                                *(pack<T, pack_most<T>>*)(P + (column + h * half + i) * height + row + r) = w;
+                            }
             }
-            if constexpr (wide) meet();
+            meet();
         });
+#pragma unroll
+        for (int by = across / 2; by > 0; by /= 2)
+#pragma unroll
+            for (int r = 0; r < 4; r++) s[r] += __shfl_xor_sync(~0u, s[r], by);
         if (!there) return;
 #pragma unroll
-        for (int r = 0; r < rows; r++) {
-            const int i = row + 32 * r;
-            if (i >= D) continue;
-            for (int k = 0; k < columns && from + k < D; k++) c.p[i * D + from + k] = P[(from + k) * height + i];
-            if (from == 0) c.s[i] = s[r];
+        for (int r = 0; r < 4; r++) {
+            if (row + r >= D) continue;
+            for (int k = 0; k < 8; k++) {
+                const int at = column + k / 4 * half + k % 4;
+                if (at < D) c.p[(row + r) * D + at] = P[at * height + row + r];
+            }
+            if (column == 0) c.s[row + r] = s[r];
         }
     }
 

@@ -4,6 +4,8 @@
 
 template <class T> struct diagonal {
     typedef T real;
+    typedef T state;
+    static constexpr int parts = 1;       // numbers of a state
     static constexpr int reads = 1;       // numbers of A a component and step
     static constexpr bool shared = false; // all components read the same number
     static constexpr int numbers = 2;     // that make up a map
@@ -11,6 +13,7 @@ template <class T> struct diagonal {
     struct map {
         T a, b;
     };
+    static PARDS_FN T& part(T& x, int) { return x; }
     static PARDS_FN map none() { return {1, 0}; }
     // then returns the map of one more step.
     static PARDS_FN map then(map m, T a, T b) { return {a * m.a, a * m.b + b}; }

@@ -4,6 +4,8 @@
 
 template <class T> struct identity {
     typedef T real;
+    typedef T state;
+    static constexpr int parts = 1;
     static constexpr int reads = 0;
     static constexpr bool shared = false;
     static constexpr int numbers = 1;
@@ -11,6 +13,7 @@ template <class T> struct identity {
     struct map {
         T b;
     };
+    static PARDS_FN T& part(T& x, int) { return x; }
     static PARDS_FN map none() { return {0}; }
     static PARDS_FN map then(map m, T, T b) { return {m.b + b}; }
     static PARDS_FN map compose(map later, map earlier) { return {earlier.b + later.b}; }

@@ -11,9 +11,10 @@
 #include "../op_large.cuh"
 #include "../op_permutation.cuh"
 #include "../op_scaled_identity.cuh"
+#include "../op_small.cuh"
 #include "../scan.cuh"
 
-enum structure { DIAGONAL, SCALED_IDENTITY, IDENTITY, DENSE, LARGE, PERMUTATION };
+enum structure { DIAGONAL, SCALED_IDENTITY, IDENTITY, DENSE, LARGE, PERMUTATION, SMALL };
 
 struct header {
     long long structure, size, batch, steps, units, dim, given, reverse, chunk, above;
@@ -49,10 +50,17 @@ template <class op> void one_pass_any(const header& h, const typename op::real* 
     switch (h.dim) {
     case 1: return one_pass<op, true, 1, 1, 32, 4>(h, a, b, x0, out);
     case 2: return one_pass<op, true, 1, 2, 16, 2>(h, a, b, x0, out);
-    case 8: return one_pass<op, false, 2, 4, 8, 4>(h, a, b, x0, out);
+    case 8: return one_pass<op, false, 8 / sizeof(typename op::real), sizeof(typename op::real), 32 / sizeof(typename op::real), 4>(h, a, b, x0, out);
     case 11: return one_pass<op, false, 1, 32, 2, 3>(h, a, b, x0, out);
     default: return one_pass<op, false, 1, 2, 16, 2>(h, a, b, x0, out);
     }
+}
+
+template <class T, int D> void small(const header& h, const T* a, const T* b, const T* x0, T* out) {
+    typedef matrix_scan<small_dense<T, D>, 32, 3> scan;
+    static typename scan::shared s;
+    scan_args<T> g{a, b, h.given ? x0 : nullptr, out, work.data(), h.steps, (int)h.batch, D, (int)((h.steps + scan::rows - 1) / scan::rows), 1, (int)h.reverse, 0};
+    emulate::launch(g.batch * g.tiles, scan::threads, false, 0, [&] { scan::run(g, s); });
 }
 
 template <class op> void levels(const header& h, const typename op::real* a, const typename op::real* b, const typename op::real* x0, typename op::real* out) {
@@ -88,15 +96,15 @@ template <class T> void dense_any(const header& h, const T* a, const T* b, const
     case 8: return levels<dense<T, 8, 32, true>>(h, a, b, x0, out);
     case 11: return levels<dense<T, 11, 32, false>>(h, a, b, x0, out);
     case 20: return levels<dense<T, 20, 32, true>>(h, a, b, x0, out);
-    case 41: return levels<dense<T, 41, 64, false>>(h, a, b, x0, out);
-    case 64: return levels<dense<T, 64, 64, true>>(h, a, b, x0, out);
+    case 41: return levels<dense<T, 41, 128, false>>(h, a, b, x0, out);
+    case 64: return levels<dense<T, 64, 128, true>>(h, a, b, x0, out);
     default: exit(3);
     }
 }
 
 template <class T> void run(const header& h) {
     const size_t d = h.dim * h.units, steps = h.batch * h.steps;
-    const size_t lengths[] = {d, 1, 0, h.dim * h.dim * (size_t)h.units, h.dim * h.dim * (size_t)h.units, d};
+    const size_t lengths[] = {d, 1, 0, h.dim * h.dim * (size_t)h.units, h.dim * h.dim * (size_t)h.units, d, h.dim * h.dim * (size_t)1};
     auto a = read<T>(steps * lengths[h.structure]), b = read<T>(steps * d), x0 = read<T>(h.given ? h.batch * d : 0);
     std::vector<T> out(steps * d, NAN);
     if (!out.empty()) switch (h.structure) {
@@ -105,6 +113,10 @@ template <class T> void run(const header& h) {
         case IDENTITY: one_pass_any<identity<T>>(h, a.data(), b.data(), x0.data(), out.data()); break;
         case DENSE: dense_any<T>(h, a.data(), b.data(), x0.data(), out.data()); break;
         case LARGE: levels<large<T, 0, 64, false>>(h, a.data(), b.data(), x0.data(), out.data()); break;
+        case SMALL:
+            if (h.dim == 2) small<T, 2>(h, a.data(), b.data(), x0.data(), out.data());
+            else small<T, 3>(h, a.data(), b.data(), x0.data(), out.data());
+            break;
         case PERMUTATION:
             if (h.dim <= 4) levels<permutation<T, 4, 32, false>>(h, a.data(), b.data(), x0.data(), out.data());
             else levels<permutation<T, 64, 64, false>>(h, a.data(), b.data(), x0.data(), out.data());
