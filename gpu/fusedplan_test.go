@@ -343,7 +343,7 @@ func fusedVariants(all bool) (vs []variant) {
 				collect(&vs, methodtest.Problem[float32](t, e, 1, 2), m)
 				collect(&vs, methodtest.Problem[float64](t, e, 1, 2), m)
 			}
-		case e.Cell == "group_word":
+		case e.Cell == "group_word" || e.Cell == "lstm":
 			collect(&vs, methodtest.Problem[float32](t, e, 1, 2), "newton")
 		case e.Cell == "langevin":
 			collect(&vs, methodtest.Problem[float64](t, e, 1, 2), "quasi_newton")
