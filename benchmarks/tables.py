@@ -154,6 +154,63 @@ def predicted() -> str:
     )
 
 
+def auto() -> str:
+    """What auto took, with the loop and the best of all fixed choices."""
+    rows, shares, over = list[list[str]](), list[float](), list[float]()
+    for case in cases("solve-auto"):
+        own, loop = case["pards auto"], case["pards sequential"]
+        fixed = {k: v for k, v in case.items() if k != "pards auto" and v["status"] in ("converged", "floor")}
+        best = min(fixed, key=lambda k: fixed[k]["ratio"])
+        shares.append(own["ratio"] / fixed[best]["ratio"])
+        over.append(own["ratio"] / loop["ratio"])
+        took = own["method"].replace("+", " + ")
+        rows.append(
+            [
+                own["name"].removeprefix("auto "),
+                f"{own['axes']['T']:,}",
+                took,
+                best.removeprefix("pards "),
+                times(over[-1]),
+                times(shares[-1]),
+            ]
+        )
+    head = ["model", "T", "auto took", "best fixed", "auto / loop", "auto / best fixed"]
+    return (
+        f"{markdown(head, rows)}\n\nOver these {len(rows)} solves auto took {times(float(np.median(shares)))} times as long as the best fixed "
+        f"choice in the median, and {times(max(over))} times as long as the loop at most."
+    )
+
+
+HOW = ("whole", "clip", "damping", "windows")
+
+
+def globalised() -> str:
+    """What the rotated iteration does in each way, and others in windows."""
+    rows = []
+    for case in cases("solve-globalised"):
+
+        def told(method: str, how: str, case: Case = case) -> str:
+            row = case.get(f"pards {method}, {how}")
+            if row is None:
+                return ""
+            if row["status"] in ("converged", "floor"):
+                return f"{row['updates']:.3g}"
+            return "overflows" if row["status"] == "nonfinite" else "not in 100"
+
+        name = next(iter(case.values()))["name"].removeprefix("globalised Langevin, ")
+        rows.append(
+            [
+                name,
+                *(told("rotated_quasi_newton", how) for how in HOW),
+                *(told(method, how) for method in ("quasi_newton", "newton") for how in ("whole", "windows")),
+                case["pards auto"]["status"],
+            ]
+        )
+    ways = [f"rotated, {how}" for how in HOW]
+    others = [f"{method}, {how}" for method in ("quasi", "newton") for how in ("whole", "windows")]
+    return markdown(["Langevin chain, T = 10000", *ways, *others, "`auto`"], rows)
+
+
 def rank_correlation(rows: list[_harness.Row], name: str) -> float:
     """Spearman's, of a column with the counts that were taken; equal ones share their mean rank."""
     x, y = (ranks([row[column] for row in rows]) for column in (name, "iterations"))
@@ -172,6 +229,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "callables": callables,
     "overhead": overhead,
     "predicted": predicted,
+    "auto": auto,
+    "globalised": globalised,
 }
 
 

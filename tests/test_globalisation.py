@@ -80,3 +80,27 @@ def test_what_overflows_itself_is_told() -> None:
     sol = pards.solve(cell, np.ones(1), np.zeros((20, 1)), method="picard", window="auto", raise_on_failure=False)
     assert sol.status == "nonfinite"
     assert np.allclose(sol.states[:10, 0], 1e30 ** np.arange(1, 11))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
+@pytest.mark.parametrize("method", [*METHODS, "elk", "quasi_elk", pards.BlockNewton(block=1)])
+def test_a_jacobian_that_is_not_finite_or_singular(method, value: float) -> None:
+    """The status names it; in windows that adapt the answer is right, as the first A of a window is not read."""
+
+    def f(x, u):
+        return 0.5 * np.tanh(x) + u
+
+    u = np.random.default_rng(0).standard_normal((200, 2))
+    want = pards.solve(f, np.zeros(2), u, method="sequential").states
+    options = {"jac": lambda x, u: np.full((*x.shape, 2), value)}
+    whole = pards.solve(f, np.zeros(2), u, method=method, raise_on_failure=False, **options)
+    assert whole.status == "nonfinite" or np.abs(whole.states - want).max() <= 1e-7
+    parts = pards.solve(f, np.zeros(2), u, method=method, window="auto", **options)
+    assert np.abs(parts.states - want).max() <= 1e-7
+    assert np.abs(pards.solve(f, np.zeros(2), u, **options).states - want).max() <= 1e-7
+
+
+def test_a_window_longer_than_the_problem_is_the_whole() -> None:
+    cell, x0, u, _ = crossing(1, 2, 50, 2, 1e-4, "noise")
+    whole = pards.solve(cell, x0, u, method="newton")
+    assert np.array_equal(whole.states, pards.solve(cell, x0, u, method="newton", window=10**12).states)
