@@ -70,7 +70,7 @@ const (
 func (r *run[T]) lookForChaos() {
 	p, states := r.plan.Problem, r.plan.States.Data
 	n := min(p.Steps/(chaosPart*p.Dim), chaosMost)
-	if cell.IsCaller(p.Cell) || p.Batch == 0 || n < chaosLeast || states == nil || p.Inputs > 0 && p.U == nil || !r.solution.Results[0].Status.Success() {
+	if cell.IsCaller(p.Cell) || cell.IsAffine(p.Cell) || p.Batch == 0 || n < chaosLeast || states == nil || p.Inputs > 0 && p.U == nil || !r.solution.Results[0].Status.Success() {
 		return
 	}
 	if why, err := r.chaos(0, p.Steps, n); err == nil && why != "" {
