@@ -9,9 +9,10 @@ a table is not what the results say.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import _harness
@@ -22,13 +23,23 @@ README = _harness.ROOT / "README.md"
 Case = dict[str, _harness.Row]  # the rows of one case by flavour
 
 
+def by_case(rows: Iterable[_harness.Row]) -> list[Case]:
+    """The cases of rows, in their order."""
+    found: dict[str, Case] = {}
+    for row in rows:
+        found.setdefault(f"{row['name']} {row['axes']}", {})[row["flavour"]] = row
+    return list(found.values())
+
+
 def cases(*files: str) -> list[Case]:
     """The cases of result files, in their order."""
-    found: dict[str, Case] = {}
-    for file in files:
-        for row in _harness.read(RESULTS / f"{file}.json"):
-            found.setdefault(f"{row['name']} {row['axes']}", {})[row["flavour"]] = row
-    return list(found.values())
+    return by_case(row for file in files for row in _harness.read(RESULTS / f"{file}.json"))
+
+
+def on_gpu(program: str) -> list[Case]:
+    """The cases of a program in what benchmarks/gpu/run wrote."""
+    programs = json.loads((RESULTS / "gpu.json").read_text())["programs"]
+    return by_case(programs[program]["rows"] if program in programs else [])
 
 
 def times(ratio: float) -> str:
@@ -217,6 +228,73 @@ def ranks(values: list[float]) -> np.ndarray:
     return (np.cumsum(counts) - (counts - 1) / 2)[where]
 
 
+def aimed(name: str, peer: str, D: int, T: int) -> int | None:
+    """How many times as fast as a peer pards is meant to be on a GPU."""
+    if peer == LAX:
+        return None if T == 1000 else 20
+    if peer == TORCH:
+        return {1000: 10, 30000: 50}.get(T)
+    if name == "langevin":
+        return 10 if T == 1000 else 50
+    return 40 if (name, D, T) == ("gru exchanged", 8, 30000) else 20
+
+
+PAPER, TORCH, LAX, LOOP = "the paper's code", "`torch.nn.GRU`", "`lax.scan`", "own `sequential`"
+
+
+def gpu_solve() -> str:
+    """The device's time and the wall's, and a peer's wall over the device's."""
+    cells: dict[tuple[str, int, str], dict[int, str]] = {}
+    for case in on_gpu("solve") + on_gpu("langevin"):
+        first = next(iter(case.values()))
+        name, D, T = first["name"], first["axes"]["D"], first["axes"]["T"]
+        parallel = [row for f, row in case.items() if f.startswith("pards") and "sequential" not in f]
+        own = min(parallel, key=lambda row: row["event_seconds"])
+        peers = {
+            PAPER: [row for f, row in case.items() if f.startswith("reference")],
+            TORCH: [row for f, row in case.items() if f == "torch.nn.GRU"],
+            LAX: [row for f, row in case.items() if f == "lax.scan"],
+            LOOP: [row for f, row in case.items() if f == "pards sequential"],
+        }
+        for peer, rows in peers.items():
+            if not rows:
+                continue
+            ratio = times(min(row["seconds"] for row in rows) / own["event_seconds"])
+            aim = None if peer == LOOP else aimed(name, peer, D, T)
+            text = f"{1e6 * own['event_seconds']:.0f}, {1e6 * own['seconds']:.0f}: {ratio}x" + (
+                f" of {aim}" if aim else ""
+            )
+            cells.setdefault((name, D, peer), {})[T] = text
+    lengths = sorted({T for found in cells.values() for T in found})
+    rows = [[name, str(D), peer, *(found.get(T, "") for T in lengths)] for (name, D, peer), found in cells.items()]
+    return markdown(["problem, batch 16", "D", "against", *(f"T = {T}" for T in lengths)], rows)
+
+
+def gpu_scan() -> str:
+    """associative_scan over the device's time of pards."""
+    rows = []
+    for case in on_gpu("scan"):
+        own, peer = case["pards"], case.get("jax.lax.associative_scan")
+        B, T, D = (own["axes"][axis] for axis in "BTD")
+        dense, big = own["name"] == "scan dense", own["bytes"] >= 32e6
+        aim = {16: 8, 32: 4, 64: 3}.get(D, 10) if dense or not big else None
+        share = None if aim else 0.9 if own["bytes"] >= 256e6 else 0.75
+        ratio = times(peer["seconds"] / own["event_seconds"]) + "x" + (f" of {aim}" if aim else "") if peer else ""
+        copy = f"{own['event_copy_share']:.0%}" + (f" of {share:.0%}" if share else "")
+        size = f"{B} x {T} x {D}"
+        rows.append([own["name"].removeprefix("scan "), size, f"{1e6 * own['event_seconds']:.0f}", ratio, copy])
+    return markdown(["A", "B x T x D", "µs", "`associative_scan`", "of a copy's speed"], rows)
+
+
+def gpu_first() -> str:
+    """Seconds of a process's first solve."""
+    rows = [
+        [f"`{next(iter(case.values()))['axes']['method']}`", *(f"{row['seconds']:.2f}" for row in case.values())]
+        for case in on_gpu("first")
+    ]
+    return markdown(["first solve of a GRU, D = 8", "nothing on disk", "kernel on disk"], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "scan": scan,
     "jax_scan": jax_scan,
@@ -227,6 +305,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "auto": auto,
     "globalised": globalised,
 }
+if (RESULTS / "gpu.json").exists():  # which a machine with a GPU has to make first
+    TABLES |= {"gpu_solve": gpu_solve, "gpu_scan": gpu_scan, "gpu_first": gpu_first}
 
 
 def written(text: str) -> str:
