@@ -172,7 +172,12 @@ class BuildPy(build_py):
         target = Path(self.get_package_dir("pards") if self.editable_mode else f"{self.build_lib}/pards")
         if not self.editable_mode:  # a file deleted from the tree must not live on in a later wheel
             shutil.rmtree(target, ignore_errors=True)
-        build_library(target, self.distribution.get_version())
+        try:
+            build_library(target, self.distribution.get_version())
+        except ExecError as error:
+            if self.editable_mode:  # where setuptools makes a warning of an exception, and an old library would stay
+                sys.exit(f"error: {error}")
+            raise
         super().run()
 
     def built(self) -> dict[str, str]:
