@@ -22,6 +22,9 @@ func BenchmarkSolve(b *testing.B) {
 				b.Run(fmt.Sprintf("gru/B%d/D%d/%s", batch, d, m), func(b *testing.B) { solve(b, gruProblem[float32](d, batch, 3000), m) })
 			}
 		}
+		for _, m := range []string{"sequential", "quasi_newton", "rotated_quasi_newton"} {
+			b.Run(fmt.Sprintf("langevin/B%d/D64/%s", batch, m), func(b *testing.B) { solve(b, langevinProblem[float32](64, batch, 1000), m) })
+		}
 	}
 }
 
@@ -46,6 +49,37 @@ func gruProblem[T num.Float](d, batch, steps int) *core.Problem[T] {
 	u := draw(1, batch, steps, d)
 	return &core.Problem[T]{Cell: c, Name: "gru", Params: values, Batch: batch, Length: steps, X0: core.Host(make([]T, d), d),
 		Inputs: core.Host(u.Data, batch, steps, d)}
+}
+
+// langevinProblem has two wells of one precision each, 2 Z'Z as the paper's.
+func langevinProblem[T num.Float](d, batch, steps int) *core.Problem[T] {
+	rng := rand.New(rand.NewPCG(3, 4))
+	draw := func(n int) []T {
+		x := make([]T, n)
+		for i := range x {
+			x[i] = T(rng.NormFloat64())
+		}
+		return x
+	}
+	precisions := make([]T, 2*d*d)
+	for k := range 2 {
+		z := draw((d + 1) * d)
+		for i := range d {
+			for j := range d {
+				for l := range d + 1 {
+					precisions[(k*d+i)*d+j] += 2 * z[l*d+i] * z[l*d+j]
+				}
+			}
+		}
+	}
+	values := param.Values[T]{"means": {Shape: []int{2, d}, Data: draw(2 * d)}, "precisions": {Shape: []int{2, d, d}, Data: precisions},
+		"log_weights": {Shape: []int{2}, Data: make([]T, 2)}, "step_size": {Number: 1e-5}}
+	c, err := cell.New("langevin", values)
+	if err != nil {
+		panic(err)
+	}
+	return &core.Problem[T]{Cell: c, Name: "langevin", Params: values, Batch: batch, Length: steps, X0: core.Host(make([]T, d), d),
+		Inputs: core.Host(draw(batch*steps*d), batch, steps, d)}
 }
 
 func solve[T num.Float](b *testing.B, p *core.Problem[T], method string) {

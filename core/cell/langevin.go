@@ -26,6 +26,7 @@ type langevin[T num.Float] struct {
 	k, d           int
 	means, weights []T
 	precision      []T // (K, D, D), or (K, D)
+	transposed     []T // of each precision that is full
 	diagonal       bool
 	diagonals      []T // (K, D): of the precisions
 	eps, noise     T
@@ -54,6 +55,9 @@ func newLangevin[T num.Float](r *param.Reader[T]) Cell[T] {
 			c.diagonals = make([]T, c.k*c.d)
 			for i := range c.diagonals {
 				c.diagonals[i] = c.precision[i*c.d+i%c.d]
+			}
+			for p := c.precision; len(p) > 0; p = p[c.d*c.d:] {
+				c.transposed = append(c.transposed, vec.Transpose(p[:c.d*c.d], c.d, c.d)...)
 			}
 		}
 	}
@@ -132,7 +136,7 @@ func (c *langevin[T]) local(b Block[T]) (w, h, g []T) {
 func (c *langevin[T]) multiply(dst, y []T, k, n int) {
 	d := c.d
 	if !c.diagonal {
-		vec.MatMulT(dst, y, c.precision[k*d*d:(k+1)*d*d], nil, n, d, d)
+		vec.MatMul(dst, y, c.transposed[k*d*d:(k+1)*d*d], n, d, d)
 		return
 	}
 	p := c.precision[k*d : (k+1)*d]
@@ -209,8 +213,8 @@ func (c *langevin[T]) Rotate(q []T) func(b Block[T], dst []T) error {
 		w, h, g := c.local(b)
 		n := b.N
 		hq, gq := b.Scratch.Take(c.k*n*d), b.Scratch.Take(n*d)
-		vec.MatMulT(hq, h, qT, nil, c.k*n, d, d)
-		vec.MatMulT(gq, g, qT, nil, n, d, d)
+		vec.MatMul(hq, h, q, c.k*n, d, d)
+		vec.MatMul(gq, g, q, n, d, d)
 		c.diagonalOf(dst, w, hq, gq, diagonals, n)
 		return nil
 	}

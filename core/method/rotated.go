@@ -183,11 +183,13 @@ func (m *rotated[T]) Linearise(b *Block[T]) error {
 
 // into writes rows in coordinates: dst = x Q.
 func into[T num.Float](dst, x, q []T, d int) {
-	vec.MatMulT(dst, x, vec.Transpose(q, d, d), nil, len(x)/d, d, d)
+	vec.MatMul(dst, x, q, len(x)/d, d, d)
 }
 
 // outOf writes rows back from coordinates: dst = z Q'.
-func outOf[T num.Float](dst, z, q []T, d int) { vec.MatMulT(dst, z, q, nil, len(z)/d, d, d) }
+func outOf[T num.Float](dst, z, q []T, d int) {
+	vec.MatMul(dst, z, vec.Transpose(q, d, d), len(z)/d, d, d)
+}
 
 // Pass is what a Preparer may ask about the iterates before an update.
 type Pass[T num.Float] struct{ g *group[T] }

@@ -69,6 +69,16 @@ func MatMulT[T num.Float](c, x, w, bias []T, n, m, p int) {
 	}
 }
 
+// MatMul writes c = x b: x is n by m, b m by p, c n by p. Each sum runs in the order of its index.
+func MatMul[T num.Float](c, x, b []T, n, m, p int) {
+	if lanes := simd.Lanes[T](); lanes == 1 || p%lanes != 0 || n*m == 0 {
+		MatMulT(c, x, Transpose(b, m, p), nil, n, m, p)
+		return
+	}
+	clear(c[:n*p])
+	simd.Mix(c, x, b, nil, n, m, p, p) // the rows of b, mixed
+}
+
 // AddMatTMul adds y'x to c: y is n by p, x n by m, c p by m. Four rows are added at a time, in their order.
 func AddMatTMul[T num.Float](c, y, x []T, n, p, m int) {
 	for i := range p {

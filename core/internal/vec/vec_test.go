@@ -10,14 +10,19 @@ func TestMatMulT(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for _, n := range []int{0, 1, 2, 3, 8} {
 		for _, m := range []int{0, 1, 3, 8} {
-			for _, p := range []int{1, 2, 3, 4, 5, 9} {
+			for _, p := range []int{1, 2, 3, 4, 5, 8, 9, 16} {
 				x, w, bias, c := draw(rng, n*m), draw(rng, p*m), draw(rng, p), make([]float64, n*p)
 				MatMulT(c, x, w, bias, n, m, p)
+				again := make([]float64, n*p)
+				MatMul(again, x, Transpose(w, p, m), n, m, p)
 				for i := range n {
 					for j := range p {
 						want := bias[j]
 						for k := range m {
 							want += x[i*m+k] * w[j*m+k]
+						}
+						if off := math.Abs(again[i*p+j] + bias[j] - want); off > 1e-14 {
+							t.Fatalf("n %d m %d p %d: MatMul is %v off at (%d, %d)", n, m, p, off, i, j)
 						}
 						if math.Abs(c[i*p+j]-want) > 1e-14 { // m products of numbers of order 1
 							t.Fatalf("n %d m %d p %d: (%d, %d) is %v, want %v", n, m, p, i, j, c[i*p+j], want)
