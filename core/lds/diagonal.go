@@ -1,6 +1,9 @@
 package lds
 
-import "pards/core/num"
+import (
+	"pards/core/internal/simd"
+	"pards/core/num"
+)
 
 // Diagonal is A = diag(a), D numbers a step.
 type Diagonal[T num.Float] struct{}
@@ -43,14 +46,7 @@ func (Diagonal[T]) Apply(s Span[T], carry []T) {
 		}
 		return
 	}
-	for range s.Steps() {
-		a, b, x := s.A[t*d:(t+1)*d], s.B[t*d:(t+1)*d], s.X[t*d:(t+1)*d]
-		for i := range x {
-			x[i] = a[i]*carry[i] + b[i]
-		}
-		next(carry, x, s.Ref, t*d)
-		t += step
-	}
+	simd.Diagonal(s.X, s.A, s.B, s.Ref, carry, s.Steps(), s.Reverse)
 }
 
 // narrow is up to how many components rows are cut into strips, each of which runs through time by itself: its carry is in registers, and

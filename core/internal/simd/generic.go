@@ -12,13 +12,14 @@ var plain = leveled{"generic", generic[float32](), generic[float64]()}
 // generic are the kernels in plain Go.
 func generic[T num.Float]() kernels[T] {
 	return kernels[T]{
-		lanes:   1,
-		exp:     each(exponential[T]),
-		sigmoid: each(logistic[T]),
-		tanh:    each(tangent[T]),
-		mix:     mix[T],
-		gru:     gru[T],
-		scaled:  scaled[T],
+		lanes:    1,
+		exp:      each(exponential[T]),
+		sigmoid:  each(logistic[T]),
+		tanh:     each(tangent[T]),
+		mix:      mix[T],
+		gru:      gru[T],
+		scaled:   scaled[T],
+		diagonal: diagonal[T],
 	}
 }
 
@@ -124,6 +125,23 @@ func scaled[T num.Float](j, coef, w *T, parts, d, n, pitch int) {
 				for k, v := range part(w, g*d+i, d, d) {
 					row[k] += c * v
 				}
+			}
+		}
+	}
+}
+
+func diagonal[T num.Float](x, a, b, ref, carry *T, d, n, step int) {
+	c := unsafe.Slice(carry, d)
+	row := func(p *T, t int) []T { return unsafe.Slice((*T)(unsafe.Add(unsafe.Pointer(p), t*step)), d) }
+	for t := range n {
+		xt, at, bt := row(x, t), row(a, t), row(b, t)
+		for i := range c {
+			xt[i] = at[i]*c[i] + bt[i]
+		}
+		copy(c, xt)
+		if ref != nil {
+			for i, v := range row(ref, t) {
+				c[i] -= v
 			}
 		}
 	}

@@ -16,6 +16,7 @@ type kernels[T num.Float] struct {
 	mix                func(c, w, x, bias *T, rows, width, n, pitch int)
 	gru                func(y, a, h, x, coef *T, n int)
 	scaled             func(j, coef, w *T, parts, d, n, pitch int)
+	diagonal           func(x, a, b, ref, carry *T, d, n, step int)
 	square             int // the side of a block below; 0: there is none
 	block              func(dst, src *T, count, to, from, step int)
 }
@@ -133,4 +134,23 @@ func Transpose[T num.Float](dst, src []T, rows, cols, to, from int) {
 			dst[c*to+r] = src[r*from+c]
 		}
 	}
+}
+
+// Diagonal writes x = a carry + b for n rows of len(carry) numbers, row by row from the first on, or from the last back, and after each sets
+// carry to x - ref, or to x for nil ref. All are n rows; x must not overlap what is read.
+func Diagonal[T num.Float](x, a, b, ref, carry []T, n int, back bool) {
+	d := len(carry)
+	if d == 0 || n == 0 {
+		return
+	}
+	first, step := 0, d*num.Size[T]()
+	if back {
+		first, step = (n-1)*d, -step
+	}
+	_, _, _ = x[:n*d], a[:n*d], b[:n*d]
+	var refAt *T
+	if ref != nil {
+		refAt = &ref[:n*d][first]
+	}
+	of[T]().diagonal(&x[first], &a[first], &b[first], refAt, &carry[0], d, n, step)
 }

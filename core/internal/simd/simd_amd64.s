@@ -1012,6 +1012,154 @@ scaled32AVX2Done:
 	VZEROUPPER
 	RET
 
+// func diagonal32AVX2(x *float32, a *float32, b *float32, ref *float32, carry *float32, d int, n int, step int)
+// Requires: AVX, FMA3
+TEXT ·diagonal32AVX2(SB), NOSPLIT, $0-64
+	MOVQ step+56(FP), AX
+	MOVQ x+0(FP), CX
+	MOVQ a+8(FP), DX
+	MOVQ b+16(FP), BX
+	MOVQ ref+24(FP), SI
+	MOVQ carry+32(FP), DI
+	MOVQ d+40(FP), R8
+
+diagonal32AVX2Columns4:
+	CMPQ    R8, $0x00000020
+	JLT     diagonal32AVX2End4
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	VMOVUPS 64(DI), Y2
+	VMOVUPS 96(DI), Y3
+	MOVQ    n+48(FP), R9
+	XORQ    R10, R10
+
+diagonal32AVX2Time4:
+	CMPQ        R9, $0x00
+	JLE         diagonal32AVX2Over4
+	VMOVUPS     (DX)(R10*1), Y4
+	VMOVUPS     (BX)(R10*1), Y5
+	VFMADD231PS Y0, Y4, Y5
+	VMOVUPS     Y5, (CX)(R10*1)
+	VMOVUPS     Y5, Y0
+	VMOVUPS     32(DX)(R10*1), Y4
+	VMOVUPS     32(BX)(R10*1), Y5
+	VFMADD231PS Y1, Y4, Y5
+	VMOVUPS     Y5, 32(CX)(R10*1)
+	VMOVUPS     Y5, Y1
+	VMOVUPS     64(DX)(R10*1), Y4
+	VMOVUPS     64(BX)(R10*1), Y5
+	VFMADD231PS Y2, Y4, Y5
+	VMOVUPS     Y5, 64(CX)(R10*1)
+	VMOVUPS     Y5, Y2
+	VMOVUPS     96(DX)(R10*1), Y4
+	VMOVUPS     96(BX)(R10*1), Y5
+	VFMADD231PS Y3, Y4, Y5
+	VMOVUPS     Y5, 96(CX)(R10*1)
+	VMOVUPS     Y5, Y3
+	TESTQ       SI, SI
+	JZ          diagonal32AVX2Next4
+	VMOVUPS     (SI)(R10*1), Y4
+	VSUBPS      Y4, Y0, Y0
+	VMOVUPS     32(SI)(R10*1), Y4
+	VSUBPS      Y4, Y1, Y1
+	VMOVUPS     64(SI)(R10*1), Y4
+	VSUBPS      Y4, Y2, Y2
+	VMOVUPS     96(SI)(R10*1), Y4
+	VSUBPS      Y4, Y3, Y3
+
+diagonal32AVX2Next4:
+	ADDQ AX, R10
+	DECQ R9
+	JMP  diagonal32AVX2Time4
+
+diagonal32AVX2Over4:
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, 64(DI)
+	VMOVUPS Y3, 96(DI)
+	ADDQ    $0x00000080, CX
+	ADDQ    $0x00000080, DX
+	ADDQ    $0x00000080, BX
+	ADDQ    $0x00000080, DI
+	SUBQ    $0x00000020, R8
+	TESTQ   SI, SI
+	JZ      diagonal32AVX2Columns4
+	ADDQ    $0x00000080, SI
+	JMP     diagonal32AVX2Columns4
+
+diagonal32AVX2End4:
+diagonal32AVX2Columns1:
+	CMPQ    R8, $0x00000008
+	JLT     diagonal32AVX2End1
+	VMOVUPS (DI), Y0
+	MOVQ    n+48(FP), R9
+	XORQ    R10, R10
+
+diagonal32AVX2Time1:
+	CMPQ        R9, $0x00
+	JLE         diagonal32AVX2Over1
+	VMOVUPS     (DX)(R10*1), Y1
+	VMOVUPS     (BX)(R10*1), Y2
+	VFMADD231PS Y0, Y1, Y2
+	VMOVUPS     Y2, (CX)(R10*1)
+	VMOVUPS     Y2, Y0
+	TESTQ       SI, SI
+	JZ          diagonal32AVX2Next1
+	VMOVUPS     (SI)(R10*1), Y1
+	VSUBPS      Y1, Y0, Y0
+
+diagonal32AVX2Next1:
+	ADDQ AX, R10
+	DECQ R9
+	JMP  diagonal32AVX2Time1
+
+diagonal32AVX2Over1:
+	VMOVUPS Y0, (DI)
+	ADDQ    $0x00000020, CX
+	ADDQ    $0x00000020, DX
+	ADDQ    $0x00000020, BX
+	ADDQ    $0x00000020, DI
+	SUBQ    $0x00000008, R8
+	TESTQ   SI, SI
+	JZ      diagonal32AVX2Columns1
+	ADDQ    $0x00000020, SI
+	JMP     diagonal32AVX2Columns1
+
+diagonal32AVX2End1:
+	CMPQ       R8, $0x00
+	JLE        diagonal32AVX2Done
+	LEAQ       masks<>+0(SB), R9
+	NEGQ       R8
+	VMOVUPS    32(R9)(R8*4), Y0
+	VMASKMOVPS (DI), Y0, Y1
+	MOVQ       n+48(FP), R8
+	XORQ       R9, R9
+
+diagonal32AVX2TailTime:
+	CMPQ        R8, $0x00
+	JLE         diagonal32AVX2TailOver
+	VMASKMOVPS  (DX)(R9*1), Y0, Y2
+	VMASKMOVPS  (BX)(R9*1), Y0, Y3
+	VFMADD231PS Y1, Y2, Y3
+	VMASKMOVPS  Y3, Y0, (CX)(R9*1)
+	VMOVUPS     Y3, Y1
+	TESTQ       SI, SI
+	JZ          diagonal32AVX2TailNext
+	VMASKMOVPS  (SI)(R9*1), Y0, Y2
+	VSUBPS      Y2, Y1, Y1
+
+diagonal32AVX2TailNext:
+	ADDQ AX, R9
+	DECQ R8
+	JMP  diagonal32AVX2TailTime
+
+diagonal32AVX2TailOver:
+	VMASKMOVPS Y1, Y0, (DI)
+
+diagonal32AVX2Done:
+	VZEROUPPER
+	RET
+
 // func block32AVX2(dst *float32, src *float32, count int, to int, from int, step int)
 // Requires: AVX
 TEXT ·block32AVX2(SB), NOSPLIT, $0-48
@@ -2058,6 +2206,154 @@ scaled64AVX2Done:
 	VZEROUPPER
 	RET
 
+// func diagonal64AVX2(x *float64, a *float64, b *float64, ref *float64, carry *float64, d int, n int, step int)
+// Requires: AVX, FMA3
+TEXT ·diagonal64AVX2(SB), NOSPLIT, $0-64
+	MOVQ step+56(FP), AX
+	MOVQ x+0(FP), CX
+	MOVQ a+8(FP), DX
+	MOVQ b+16(FP), BX
+	MOVQ ref+24(FP), SI
+	MOVQ carry+32(FP), DI
+	MOVQ d+40(FP), R8
+
+diagonal64AVX2Columns4:
+	CMPQ    R8, $0x00000010
+	JLT     diagonal64AVX2End4
+	VMOVUPD (DI), Y0
+	VMOVUPD 32(DI), Y1
+	VMOVUPD 64(DI), Y2
+	VMOVUPD 96(DI), Y3
+	MOVQ    n+48(FP), R9
+	XORQ    R10, R10
+
+diagonal64AVX2Time4:
+	CMPQ        R9, $0x00
+	JLE         diagonal64AVX2Over4
+	VMOVUPD     (DX)(R10*1), Y4
+	VMOVUPD     (BX)(R10*1), Y5
+	VFMADD231PD Y0, Y4, Y5
+	VMOVUPD     Y5, (CX)(R10*1)
+	VMOVUPD     Y5, Y0
+	VMOVUPD     32(DX)(R10*1), Y4
+	VMOVUPD     32(BX)(R10*1), Y5
+	VFMADD231PD Y1, Y4, Y5
+	VMOVUPD     Y5, 32(CX)(R10*1)
+	VMOVUPD     Y5, Y1
+	VMOVUPD     64(DX)(R10*1), Y4
+	VMOVUPD     64(BX)(R10*1), Y5
+	VFMADD231PD Y2, Y4, Y5
+	VMOVUPD     Y5, 64(CX)(R10*1)
+	VMOVUPD     Y5, Y2
+	VMOVUPD     96(DX)(R10*1), Y4
+	VMOVUPD     96(BX)(R10*1), Y5
+	VFMADD231PD Y3, Y4, Y5
+	VMOVUPD     Y5, 96(CX)(R10*1)
+	VMOVUPD     Y5, Y3
+	TESTQ       SI, SI
+	JZ          diagonal64AVX2Next4
+	VMOVUPD     (SI)(R10*1), Y4
+	VSUBPD      Y4, Y0, Y0
+	VMOVUPD     32(SI)(R10*1), Y4
+	VSUBPD      Y4, Y1, Y1
+	VMOVUPD     64(SI)(R10*1), Y4
+	VSUBPD      Y4, Y2, Y2
+	VMOVUPD     96(SI)(R10*1), Y4
+	VSUBPD      Y4, Y3, Y3
+
+diagonal64AVX2Next4:
+	ADDQ AX, R10
+	DECQ R9
+	JMP  diagonal64AVX2Time4
+
+diagonal64AVX2Over4:
+	VMOVUPD Y0, (DI)
+	VMOVUPD Y1, 32(DI)
+	VMOVUPD Y2, 64(DI)
+	VMOVUPD Y3, 96(DI)
+	ADDQ    $0x00000080, CX
+	ADDQ    $0x00000080, DX
+	ADDQ    $0x00000080, BX
+	ADDQ    $0x00000080, DI
+	SUBQ    $0x00000010, R8
+	TESTQ   SI, SI
+	JZ      diagonal64AVX2Columns4
+	ADDQ    $0x00000080, SI
+	JMP     diagonal64AVX2Columns4
+
+diagonal64AVX2End4:
+diagonal64AVX2Columns1:
+	CMPQ    R8, $0x00000004
+	JLT     diagonal64AVX2End1
+	VMOVUPD (DI), Y0
+	MOVQ    n+48(FP), R9
+	XORQ    R10, R10
+
+diagonal64AVX2Time1:
+	CMPQ        R9, $0x00
+	JLE         diagonal64AVX2Over1
+	VMOVUPD     (DX)(R10*1), Y1
+	VMOVUPD     (BX)(R10*1), Y2
+	VFMADD231PD Y0, Y1, Y2
+	VMOVUPD     Y2, (CX)(R10*1)
+	VMOVUPD     Y2, Y0
+	TESTQ       SI, SI
+	JZ          diagonal64AVX2Next1
+	VMOVUPD     (SI)(R10*1), Y1
+	VSUBPD      Y1, Y0, Y0
+
+diagonal64AVX2Next1:
+	ADDQ AX, R10
+	DECQ R9
+	JMP  diagonal64AVX2Time1
+
+diagonal64AVX2Over1:
+	VMOVUPD Y0, (DI)
+	ADDQ    $0x00000020, CX
+	ADDQ    $0x00000020, DX
+	ADDQ    $0x00000020, BX
+	ADDQ    $0x00000020, DI
+	SUBQ    $0x00000004, R8
+	TESTQ   SI, SI
+	JZ      diagonal64AVX2Columns1
+	ADDQ    $0x00000020, SI
+	JMP     diagonal64AVX2Columns1
+
+diagonal64AVX2End1:
+	CMPQ       R8, $0x00
+	JLE        diagonal64AVX2Done
+	LEAQ       masks<>+0(SB), R9
+	NEGQ       R8
+	VMOVUPD    32(R9)(R8*8), Y0
+	VMASKMOVPD (DI), Y0, Y1
+	MOVQ       n+48(FP), R8
+	XORQ       R9, R9
+
+diagonal64AVX2TailTime:
+	CMPQ        R8, $0x00
+	JLE         diagonal64AVX2TailOver
+	VMASKMOVPD  (DX)(R9*1), Y0, Y2
+	VMASKMOVPD  (BX)(R9*1), Y0, Y3
+	VFMADD231PD Y1, Y2, Y3
+	VMASKMOVPD  Y3, Y0, (CX)(R9*1)
+	VMOVUPD     Y3, Y1
+	TESTQ       SI, SI
+	JZ          diagonal64AVX2TailNext
+	VMASKMOVPD  (SI)(R9*1), Y0, Y2
+	VSUBPD      Y2, Y1, Y1
+
+diagonal64AVX2TailNext:
+	ADDQ AX, R9
+	DECQ R8
+	JMP  diagonal64AVX2TailTime
+
+diagonal64AVX2TailOver:
+	VMASKMOVPD Y1, Y0, (DI)
+
+diagonal64AVX2Done:
+	VZEROUPPER
+	RET
+
 // func block64AVX2(dst *float64, src *float64, count int, to int, from int, step int)
 // Requires: AVX
 TEXT ·block64AVX2(SB), NOSPLIT, $0-48
@@ -2732,6 +3028,155 @@ scaled32AVX512Next:
 	JMP  scaled32AVX512Steps
 
 scaled32AVX512Done:
+	VZEROUPPER
+	RET
+
+// func diagonal32AVX512(x *float32, a *float32, b *float32, ref *float32, carry *float32, d int, n int, step int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·diagonal32AVX512(SB), NOSPLIT, $0-64
+	MOVQ step+56(FP), AX
+	MOVQ x+0(FP), CX
+	MOVQ a+8(FP), DX
+	MOVQ b+16(FP), BX
+	MOVQ ref+24(FP), SI
+	MOVQ carry+32(FP), DI
+	MOVQ d+40(FP), R8
+
+diagonal32AVX512Columns4:
+	CMPQ    R8, $0x00000040
+	JLT     diagonal32AVX512End4
+	VMOVUPS (DI), Z0
+	VMOVUPS 64(DI), Z1
+	VMOVUPS 128(DI), Z2
+	VMOVUPS 192(DI), Z3
+	MOVQ    n+48(FP), R9
+	XORQ    R10, R10
+
+diagonal32AVX512Time4:
+	CMPQ        R9, $0x00
+	JLE         diagonal32AVX512Over4
+	VMOVUPS     (DX)(R10*1), Z4
+	VMOVUPS     (BX)(R10*1), Z5
+	VFMADD231PS Z0, Z4, Z5
+	VMOVUPS     Z5, (CX)(R10*1)
+	VMOVUPS     Z5, Z0
+	VMOVUPS     64(DX)(R10*1), Z4
+	VMOVUPS     64(BX)(R10*1), Z5
+	VFMADD231PS Z1, Z4, Z5
+	VMOVUPS     Z5, 64(CX)(R10*1)
+	VMOVUPS     Z5, Z1
+	VMOVUPS     128(DX)(R10*1), Z4
+	VMOVUPS     128(BX)(R10*1), Z5
+	VFMADD231PS Z2, Z4, Z5
+	VMOVUPS     Z5, 128(CX)(R10*1)
+	VMOVUPS     Z5, Z2
+	VMOVUPS     192(DX)(R10*1), Z4
+	VMOVUPS     192(BX)(R10*1), Z5
+	VFMADD231PS Z3, Z4, Z5
+	VMOVUPS     Z5, 192(CX)(R10*1)
+	VMOVUPS     Z5, Z3
+	TESTQ       SI, SI
+	JZ          diagonal32AVX512Next4
+	VMOVUPS     (SI)(R10*1), Z4
+	VSUBPS      Z4, Z0, Z0
+	VMOVUPS     64(SI)(R10*1), Z4
+	VSUBPS      Z4, Z1, Z1
+	VMOVUPS     128(SI)(R10*1), Z4
+	VSUBPS      Z4, Z2, Z2
+	VMOVUPS     192(SI)(R10*1), Z4
+	VSUBPS      Z4, Z3, Z3
+
+diagonal32AVX512Next4:
+	ADDQ AX, R10
+	DECQ R9
+	JMP  diagonal32AVX512Time4
+
+diagonal32AVX512Over4:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, 64(DI)
+	VMOVUPS Z2, 128(DI)
+	VMOVUPS Z3, 192(DI)
+	ADDQ    $0x00000100, CX
+	ADDQ    $0x00000100, DX
+	ADDQ    $0x00000100, BX
+	ADDQ    $0x00000100, DI
+	SUBQ    $0x00000040, R8
+	TESTQ   SI, SI
+	JZ      diagonal32AVX512Columns4
+	ADDQ    $0x00000100, SI
+	JMP     diagonal32AVX512Columns4
+
+diagonal32AVX512End4:
+diagonal32AVX512Columns1:
+	CMPQ    R8, $0x00000010
+	JLT     diagonal32AVX512End1
+	VMOVUPS (DI), Z0
+	MOVQ    n+48(FP), R9
+	XORQ    R10, R10
+
+diagonal32AVX512Time1:
+	CMPQ        R9, $0x00
+	JLE         diagonal32AVX512Over1
+	VMOVUPS     (DX)(R10*1), Z1
+	VMOVUPS     (BX)(R10*1), Z2
+	VFMADD231PS Z0, Z1, Z2
+	VMOVUPS     Z2, (CX)(R10*1)
+	VMOVUPS     Z2, Z0
+	TESTQ       SI, SI
+	JZ          diagonal32AVX512Next1
+	VMOVUPS     (SI)(R10*1), Z1
+	VSUBPS      Z1, Z0, Z0
+
+diagonal32AVX512Next1:
+	ADDQ AX, R10
+	DECQ R9
+	JMP  diagonal32AVX512Time1
+
+diagonal32AVX512Over1:
+	VMOVUPS Z0, (DI)
+	ADDQ    $0x00000040, CX
+	ADDQ    $0x00000040, DX
+	ADDQ    $0x00000040, BX
+	ADDQ    $0x00000040, DI
+	SUBQ    $0x00000010, R8
+	TESTQ   SI, SI
+	JZ      diagonal32AVX512Columns1
+	ADDQ    $0x00000040, SI
+	JMP     diagonal32AVX512Columns1
+
+diagonal32AVX512End1:
+	CMPQ      R8, $0x00
+	JLE       diagonal32AVX512Done
+	MOVQ      $+1, R9
+	SHLXQ     R8, R9, R8
+	DECQ      R8
+	KMOVW     R8, K1
+	VMOVUPS.Z (DI), K1, Z0
+	MOVQ      n+48(FP), R8
+	XORQ      R9, R9
+
+diagonal32AVX512TailTime:
+	CMPQ        R8, $0x00
+	JLE         diagonal32AVX512TailOver
+	VMOVUPS.Z   (DX)(R9*1), K1, Z1
+	VMOVUPS.Z   (BX)(R9*1), K1, Z2
+	VFMADD231PS Z0, Z1, Z2
+	VMOVUPS     Z2, K1, (CX)(R9*1)
+	VMOVUPS     Z2, Z0
+	TESTQ       SI, SI
+	JZ          diagonal32AVX512TailNext
+	VMOVUPS.Z   (SI)(R9*1), K1, Z1
+	VSUBPS      Z1, Z0, Z0
+
+diagonal32AVX512TailNext:
+	ADDQ AX, R9
+	DECQ R8
+	JMP  diagonal32AVX512TailTime
+
+diagonal32AVX512TailOver:
+	VMOVUPS Z0, K1, (DI)
+
+diagonal32AVX512Done:
 	VZEROUPPER
 	RET
 
@@ -3417,5 +3862,154 @@ scaled64AVX512Next:
 	JMP  scaled64AVX512Steps
 
 scaled64AVX512Done:
+	VZEROUPPER
+	RET
+
+// func diagonal64AVX512(x *float64, a *float64, b *float64, ref *float64, carry *float64, d int, n int, step int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·diagonal64AVX512(SB), NOSPLIT, $0-64
+	MOVQ step+56(FP), AX
+	MOVQ x+0(FP), CX
+	MOVQ a+8(FP), DX
+	MOVQ b+16(FP), BX
+	MOVQ ref+24(FP), SI
+	MOVQ carry+32(FP), DI
+	MOVQ d+40(FP), R8
+
+diagonal64AVX512Columns4:
+	CMPQ    R8, $0x00000020
+	JLT     diagonal64AVX512End4
+	VMOVUPD (DI), Z0
+	VMOVUPD 64(DI), Z1
+	VMOVUPD 128(DI), Z2
+	VMOVUPD 192(DI), Z3
+	MOVQ    n+48(FP), R9
+	XORQ    R10, R10
+
+diagonal64AVX512Time4:
+	CMPQ        R9, $0x00
+	JLE         diagonal64AVX512Over4
+	VMOVUPD     (DX)(R10*1), Z4
+	VMOVUPD     (BX)(R10*1), Z5
+	VFMADD231PD Z0, Z4, Z5
+	VMOVUPD     Z5, (CX)(R10*1)
+	VMOVUPD     Z5, Z0
+	VMOVUPD     64(DX)(R10*1), Z4
+	VMOVUPD     64(BX)(R10*1), Z5
+	VFMADD231PD Z1, Z4, Z5
+	VMOVUPD     Z5, 64(CX)(R10*1)
+	VMOVUPD     Z5, Z1
+	VMOVUPD     128(DX)(R10*1), Z4
+	VMOVUPD     128(BX)(R10*1), Z5
+	VFMADD231PD Z2, Z4, Z5
+	VMOVUPD     Z5, 128(CX)(R10*1)
+	VMOVUPD     Z5, Z2
+	VMOVUPD     192(DX)(R10*1), Z4
+	VMOVUPD     192(BX)(R10*1), Z5
+	VFMADD231PD Z3, Z4, Z5
+	VMOVUPD     Z5, 192(CX)(R10*1)
+	VMOVUPD     Z5, Z3
+	TESTQ       SI, SI
+	JZ          diagonal64AVX512Next4
+	VMOVUPD     (SI)(R10*1), Z4
+	VSUBPD      Z4, Z0, Z0
+	VMOVUPD     64(SI)(R10*1), Z4
+	VSUBPD      Z4, Z1, Z1
+	VMOVUPD     128(SI)(R10*1), Z4
+	VSUBPD      Z4, Z2, Z2
+	VMOVUPD     192(SI)(R10*1), Z4
+	VSUBPD      Z4, Z3, Z3
+
+diagonal64AVX512Next4:
+	ADDQ AX, R10
+	DECQ R9
+	JMP  diagonal64AVX512Time4
+
+diagonal64AVX512Over4:
+	VMOVUPD Z0, (DI)
+	VMOVUPD Z1, 64(DI)
+	VMOVUPD Z2, 128(DI)
+	VMOVUPD Z3, 192(DI)
+	ADDQ    $0x00000100, CX
+	ADDQ    $0x00000100, DX
+	ADDQ    $0x00000100, BX
+	ADDQ    $0x00000100, DI
+	SUBQ    $0x00000020, R8
+	TESTQ   SI, SI
+	JZ      diagonal64AVX512Columns4
+	ADDQ    $0x00000100, SI
+	JMP     diagonal64AVX512Columns4
+
+diagonal64AVX512End4:
+diagonal64AVX512Columns1:
+	CMPQ    R8, $0x00000008
+	JLT     diagonal64AVX512End1
+	VMOVUPD (DI), Z0
+	MOVQ    n+48(FP), R9
+	XORQ    R10, R10
+
+diagonal64AVX512Time1:
+	CMPQ        R9, $0x00
+	JLE         diagonal64AVX512Over1
+	VMOVUPD     (DX)(R10*1), Z1
+	VMOVUPD     (BX)(R10*1), Z2
+	VFMADD231PD Z0, Z1, Z2
+	VMOVUPD     Z2, (CX)(R10*1)
+	VMOVUPD     Z2, Z0
+	TESTQ       SI, SI
+	JZ          diagonal64AVX512Next1
+	VMOVUPD     (SI)(R10*1), Z1
+	VSUBPD      Z1, Z0, Z0
+
+diagonal64AVX512Next1:
+	ADDQ AX, R10
+	DECQ R9
+	JMP  diagonal64AVX512Time1
+
+diagonal64AVX512Over1:
+	VMOVUPD Z0, (DI)
+	ADDQ    $0x00000040, CX
+	ADDQ    $0x00000040, DX
+	ADDQ    $0x00000040, BX
+	ADDQ    $0x00000040, DI
+	SUBQ    $0x00000008, R8
+	TESTQ   SI, SI
+	JZ      diagonal64AVX512Columns1
+	ADDQ    $0x00000040, SI
+	JMP     diagonal64AVX512Columns1
+
+diagonal64AVX512End1:
+	CMPQ      R8, $0x00
+	JLE       diagonal64AVX512Done
+	MOVQ      $+1, R9
+	SHLXQ     R8, R9, R8
+	DECQ      R8
+	KMOVW     R8, K1
+	VMOVUPD.Z (DI), K1, Z0
+	MOVQ      n+48(FP), R8
+	XORQ      R9, R9
+
+diagonal64AVX512TailTime:
+	CMPQ        R8, $0x00
+	JLE         diagonal64AVX512TailOver
+	VMOVUPD.Z   (DX)(R9*1), K1, Z1
+	VMOVUPD.Z   (BX)(R9*1), K1, Z2
+	VFMADD231PD Z0, Z1, Z2
+	VMOVUPD     Z2, K1, (CX)(R9*1)
+	VMOVUPD     Z2, Z0
+	TESTQ       SI, SI
+	JZ          diagonal64AVX512TailNext
+	VMOVUPD.Z   (SI)(R9*1), K1, Z1
+	VSUBPD      Z1, Z0, Z0
+
+diagonal64AVX512TailNext:
+	ADDQ AX, R9
+	DECQ R8
+	JMP  diagonal64AVX512TailTime
+
+diagonal64AVX512TailOver:
+	VMOVUPD Z0, K1, (DI)
+
+diagonal64AVX512Done:
 	VZEROUPPER
 	RET

@@ -248,3 +248,62 @@ func transposes[T num.Float](t *testing.T) {
 		}
 	}
 }
+
+// Diagonal is the loop of its comment, both ways, for every width about a vector's, and writes nothing else.
+func TestDiagonal(t *testing.T) {
+	at(t, func(t *testing.T) {
+		t.Run("float32", diagonals[float32])
+		t.Run("float64", diagonals[float64])
+	})
+}
+
+func diagonals[T num.Float](t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 9))
+	for _, d := range []int{1, 3, 4, 8, 15, 16, 17, 64, 67, 131} {
+		for _, n := range []int{0, 1, 2, 9} {
+			for _, kind := range []int{0, 1, 2, 3} {
+				back, given := kind&1 > 0, kind&2 > 0
+				draw := func(n int) []T {
+					x := make([]T, n)
+					for i := range x {
+						x[i] = T(rng.NormFloat64())
+					}
+					return x
+				}
+				a, b, ref, carry, x := draw(n*d), draw(n*d), draw(n*d), draw(d), draw(n*d+1)
+				want, last := make([]float64, d), x[n*d]
+				for i, v := range carry {
+					want[i] = float64(v)
+				}
+				if !given {
+					ref = nil
+				}
+				Diagonal(x[:n*d], a, b, ref, carry, n, back)
+				for k := range n {
+					row := k
+					if back {
+						row = n - 1 - k
+					}
+					for i := range d {
+						j := row*d + i
+						v := float64(a[j])*want[i] + float64(b[j])
+						if off := math.Abs(float64(x[j]) - v); !(off <= 1e3*num.Eps[T]()*(1+math.Abs(v))) { // growth over 9 rows of order 1
+							t.Fatalf("d %d n %d back %v ref %v: row %d, %d is %v, want %v", d, n, back, given, row, i, x[j], v)
+						}
+						if want[i] = v; given {
+							want[i] -= float64(ref[j])
+						}
+					}
+				}
+				for i, v := range want {
+					if off := math.Abs(float64(carry[i]) - v); !(off <= 1e3*num.Eps[T]()*(1+math.Abs(v))) {
+						t.Fatalf("d %d n %d back %v ref %v: carry %d is %v, want %v", d, n, back, given, i, carry[i], v)
+					}
+				}
+				if x[n*d] != last {
+					t.Fatalf("d %d n %d: the number behind was written", d, n)
+				}
+			}
+		}
+	}
+}

@@ -23,6 +23,9 @@ func gru32AVX2(y *float32, a *float32, h *float32, x *float32, coef *float32, n 
 // writes j[t, i, k] = sum_g coef[g d + i][t] w[g d + i, k]: j (n, d, d), coef rows of numbers, pitch apart, w (parts d, d).
 func scaled32AVX2(j *float32, coef *float32, w *float32, parts int, d int, n int, pitch int)
 
+// writes x = a carry + b for n rows of d numbers that lie step bytes apart, and carry = x - ref of each, or x for nil ref.
+func diagonal32AVX2(x *float32, a *float32, b *float32, ref *float32, carry *float32, d int, n int, step int)
+
 // transposes count square blocks of rows that lie from apart in src, to apart in dst; blocks follow down src, step of its rows apart, along dst.
 func block32AVX2(dst *float32, src *float32, count int, to int, from int, step int)
 
@@ -44,6 +47,9 @@ func gru64AVX2(y *float64, a *float64, h *float64, x *float64, coef *float64, n 
 
 // writes j[t, i, k] = sum_g coef[g d + i][t] w[g d + i, k]: j (n, d, d), coef rows of numbers, pitch apart, w (parts d, d).
 func scaled64AVX2(j *float64, coef *float64, w *float64, parts int, d int, n int, pitch int)
+
+// writes x = a carry + b for n rows of d numbers that lie step bytes apart, and carry = x - ref of each, or x for nil ref.
+func diagonal64AVX2(x *float64, a *float64, b *float64, ref *float64, carry *float64, d int, n int, step int)
 
 // transposes count square blocks of rows that lie from apart in src, to apart in dst; blocks follow down src, step of its rows apart, along dst.
 func block64AVX2(dst *float64, src *float64, count int, to int, from int, step int)
@@ -67,6 +73,9 @@ func gru32AVX512(y *float32, a *float32, h *float32, x *float32, coef *float32, 
 // writes j[t, i, k] = sum_g coef[g d + i][t] w[g d + i, k]: j (n, d, d), coef rows of numbers, pitch apart, w (parts d, d).
 func scaled32AVX512(j *float32, coef *float32, w *float32, parts int, d int, n int, pitch int)
 
+// writes x = a carry + b for n rows of d numbers that lie step bytes apart, and carry = x - ref of each, or x for nil ref.
+func diagonal32AVX512(x *float32, a *float32, b *float32, ref *float32, carry *float32, d int, n int, step int)
+
 // replaces n numbers by their exponentials.
 func exp64AVX512(x *float64, n int)
 
@@ -85,3 +94,6 @@ func gru64AVX512(y *float64, a *float64, h *float64, x *float64, coef *float64, 
 
 // writes j[t, i, k] = sum_g coef[g d + i][t] w[g d + i, k]: j (n, d, d), coef rows of numbers, pitch apart, w (parts d, d).
 func scaled64AVX512(j *float64, coef *float64, w *float64, parts int, d int, n int, pitch int)
+
+// writes x = a carry + b for n rows of d numbers that lie step bytes apart, and carry = x - ref of each, or x for nil ref.
+func diagonal64AVX512(x *float64, a *float64, b *float64, ref *float64, carry *float64, d int, n int, step int)

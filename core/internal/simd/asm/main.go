@@ -12,6 +12,7 @@ func main() {
 		l.mix()
 		l.gru()
 		l.scaled()
+		l.diagonal()
 		if !l.wide() {
 			l.transpose()
 		}
