@@ -211,12 +211,12 @@ def run(code: str, **env: str) -> subprocess.CompletedProcess:
         "pards.solve(gru, np.zeros(16), u[0], method='newton', merit_tol=0.0)",
         "pards.solve(lambda x, u: x + 1, np.zeros(16), u[0, :20000], method='jacobi', merit_tol=0.0)",
         "pards.theory.analyse(gru, np.zeros(16), u[0, :1_000_000], np.zeros((1_000_000, 16)))",
-        "pards.theory.analyse(lambda x, u: x + 1, np.zeros(16), u[0, :100000], np.zeros((100_000, 16)))",
+        "pards.theory.analyse(lambda x, u: x + 1, np.zeros(16), u[0, :30000], np.zeros((30_000, 16)))",
         "pards.solve(gru, np.zeros(16), u[0, :200000], method=pards.ELK(adaptive=False), merit_tol=0.0)",
     ],
 )
 def test_interrupt(solve: str) -> None:
-    """Ctrl-C: KeyboardInterrupt within 0.2 s of the signal, and the next solve works."""
+    """Ctrl-C: KeyboardInterrupt within 0.2 s of the signal, and the next solve works. A call of f itself is not cut short: it is kept brief."""
     done = run(f"""
         import signal, time, numpy as np, pards
         gru = pards.cells.GRU.init(hidden=16, inputs=1, seed=0)
