@@ -2,5 +2,5 @@
 #include "../sequential.cu"
 
 extern "C" void pards_emulate(const loop* t) {
-    emulated::launch(unsigned(t->members_count), 32, [t] { sequential(*t); });
+    emulate::launch(unsigned(t->members_count), 32, false, 0, [t] { sequential(*t); });
 }
