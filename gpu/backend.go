@@ -224,8 +224,11 @@ func (w *work[T]) again(e engine[T]) error {
 	return g.solve(w)
 }
 
-// explain turns an allocation that failed into the error of a solve.
+// explain turns an allocation that failed, or a wait that was ended, into the error of a solve.
 func (w *work[T]) explain(err error) error {
+	if errors.Is(err, driver.ErrStopped) {
+		return check.Of(check.Stopped, "solve", "interrupted")
+	}
 	if !errors.Is(err, driver.ErrMemory) {
 		return err
 	}
@@ -289,7 +292,7 @@ func (w *work[T]) release() {
 }
 
 // scanner evaluates a checked scan whose arrays are on the device; a and x0 are 0 where there are none.
-type scanner[T num.Float] func(d *driver.Device, s driver.Stream, structure lds.Structure[T], a, b, x0, out driver.Ptr, batch, steps, dim int, reverse bool) error
+type scanner[T num.Float] func(d *driver.Device, s driver.Stream, structure lds.Structure[T], a, b, x0, out driver.Ptr, batch, steps, dim int, reverse bool, poll func() bool) error
 
 // scanners are set by scan.go.
 var scanners struct {

@@ -110,7 +110,7 @@ func (f *fusedPlan[T]) choose(w *work[T]) (c chosen, err error) {
 		}
 	}
 	v := f.kernel(resident, c.cluster, uintptr(w.u), uintptr(w.guess), uintptr(w.states), uintptr(c.iterates))
-	if c.kernel, err = function(w.device, v, "solve"); err != nil {
+	if c.kernel, err = function(w.device, v, "solve", w.Poll); err != nil {
 		return c, err
 	}
 	if err = c.kernel.Shared(w.device.SharedMax - f.staticBytes(p.Dim, fusedThreads)); err != nil || c.cluster > 1 {

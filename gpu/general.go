@@ -226,7 +226,7 @@ func (r *remote[T]) put(at driver.Ptr, index []int32) error {
 
 // launch starts an entry of general.cu for the sequences at work.
 func (r *remote[T]) launch(entry string, blocks, sequences int, args ...any) error {
-	f, err := function(r.device, generalVariant(r.Given.Name, num.Size[T](), r.team), entry)
+	f, err := function(r.device, generalVariant(r.Given.Name, num.Size[T](), r.team), entry, r.Poll)
 	if err != nil {
 		return err
 	}
@@ -345,7 +345,7 @@ func (r *remote[T]) Update(active []*method.Sequence[T]) error {
 		return err
 	}
 	n, d := int(r.args.n), int(r.args.d)
-	if err := scanOn(r.device, r.stream, r.structure, r.args.a, r.args.right, 0, r.args.scanned, n, int(r.args.length), d, false); err != nil {
+	if err := scanOn(r.device, r.stream, r.structure, r.args.a, r.args.right, 0, r.args.scanned, n, int(r.args.length), d, false, r.Poll); err != nil {
 		return err
 	}
 	if err := r.launch("finish", r.spread(), len(active)); err != nil {

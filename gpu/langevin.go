@@ -241,7 +241,7 @@ func (c *chains[T]) begin(first, n int) error {
 func (c *chains[T]) Guessed() bool { return c.guess != 0 }
 
 func (c *chains[T]) launch(entry string, blocks, threads, shared int, args ...any) error {
-	f, err := function(c.device, c.plan.variant, entry)
+	f, err := function(c.device, c.plan.variant, entry, c.Poll)
 	if err != nil {
 		return err
 	}
@@ -668,7 +668,7 @@ const loopSteps = 1 << 14
 func loopChains[T num.Float](w *work[T]) (err error) {
 	m, p, size := mixtureIn(w), w.Problem, num.Size[T]()
 	plan, _ := planLoop(size, p.Dim, m.k, w.device.Arch)
-	f, err := function(w.device, plan.variant, "langevin_loop")
+	f, err := function(w.device, plan.variant, "langevin_loop", w.Poll)
 	if err != nil {
 		return err
 	}

@@ -109,7 +109,7 @@ func Begin[T num.Float](ordinal int, stream uintptr, structure string, a, b, x0,
 	}
 	return on(ordinal, func(d *driver.Device) error {
 		at := func(array core.Array[T]) driver.Ptr { return driver.Ptr(array.Device) }
-		return scannerOf[T]()(d, driver.StreamOf(stream), s, at(a), at(b), at(x0), at(out), b.Shape[0], b.Shape[1], b.Shape[2], reverse)
+		return scannerOf[T]()(d, driver.StreamOf(stream), s, at(a), at(b), at(x0), at(out), b.Shape[0], b.Shape[1], b.Shape[2], reverse, nil)
 	})
 }
 
@@ -142,7 +142,9 @@ func Scan[T num.Float](ordinal int, structure string, a, b, x0, out core.Array[T
 			}
 		}
 		if b.Shape[0] > 0 && b.Shape[1] > 0 && b.Shape[2] > 0 {
-			if err := scan(d, stream, s, at[0], at[1], at[2], at[3], b.Shape[0], b.Shape[1], b.Shape[2], reverse); err != nil {
+			if err := scan(d, stream, s, at[0], at[1], at[2], at[3], b.Shape[0], b.Shape[1], b.Shape[2], reverse, poll); errors.Is(err, driver.ErrStopped) {
+				return check.Of(check.Stopped, "scan", "interrupted")
+			} else if err != nil {
 				return err
 			}
 		}

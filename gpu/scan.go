@@ -43,13 +43,13 @@ type readyKey struct {
 	variant string
 }
 
-// function returns an entry of a variant, compiled if need be.
-func function(d *driver.Device, v variant, entry string) (*driver.Function, error) {
+// function returns an entry of a variant, compiled if need be; poll as for driver.Compile.
+func function(d *driver.Device, v variant, entry string, poll func() bool) (*driver.Function, error) {
 	key := readyKey{d, v.String() + entry}
 	if f, ok := ready.Load(key); ok {
 		return f.(*driver.Function), nil
 	}
-	m, err := d.Load(driver.Source{Name: v.source, Files: sources(), Options: v.options})
+	m, err := d.Load(driver.Source{Name: v.source, Files: sources(), Options: v.options}, poll)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func area(d *driver.Device, s driver.Stream, use areaUse, bytes int) (driver.Ptr
 }
 
 // scanOn begins a scan on a stream. The arguments have been checked; a and x0 may be 0.
-func scanOn[T num.Float](d *driver.Device, s driver.Stream, structure lds.Structure[T], a, b, x0, out driver.Ptr, batch, steps, dim int, reverse bool) error {
+func scanOn[T num.Float](d *driver.Device, s driver.Stream, structure lds.Structure[T], a, b, x0, out driver.Ptr, batch, steps, dim int, reverse bool, poll func() bool) error {
 	bytes, name := num.Size[T](), structure.Name()
 	blocks, isBlocks := structure.(lds.BlockDiagonal[T])
 	if name == "dense" && dim == 1 || isBlocks && blocks.Size == 1 {
@@ -124,16 +124,16 @@ func scanOn[T num.Float](d *driver.Device, s driver.Stream, structure lds.Struct
 	case name == "zero":
 		return s.Copy(out, b, batch*steps*dim*bytes)
 	case name == "diagonal" || name == "scaled_identity" || name == "identity":
-		return scanOnce(d, s, name, bytes, x)
+		return scanOnce(d, s, name, bytes, x, poll)
 	case name == "dense" && matrixPolicy[bytes/8][dim].j > 0:
-		return scanOnce(d, s, name, bytes, x)
+		return scanOnce(d, s, name, bytes, x, poll)
 	case !isBlocks:
-		return scanLevels(d, s, name, bytes, x, structure.Len(dim), dim, 1)
+		return scanLevels(d, s, name, bytes, x, structure.Len(dim), dim, 1, poll)
 	}
 	size, whole := blocks.Size, dim/blocks.Size
 	if whole > 0 {
 		x.dim = int32(size)
-		if err := scanLevels(d, s, "dense", bytes, x, structure.Len(dim), dim, whole); err != nil {
+		if err := scanLevels(d, s, "dense", bytes, x, structure.Len(dim), dim, whole, poll); err != nil {
 			return err
 		}
 	}
@@ -147,7 +147,7 @@ func scanOn[T num.Float](d *driver.Device, s driver.Stream, structure lds.Struct
 			*at += driver.Ptr(whole * size * bytes)
 		}
 	}
-	return scanLevels(d, s, "dense", bytes, x, structure.Len(dim), dim, 1)
+	return scanLevels(d, s, "dense", bytes, x, structure.Len(dim), dim, 1, poll)
 }
 
 // plans are those that were made, by all that they depend on.
@@ -191,10 +191,10 @@ func planned[P any](key planKey, f func() (P, error)) (P, error) {
 }
 
 // scanOnce is a scan in one pass.
-func scanOnce(d *driver.Device, s driver.Stream, structure string, bytes int, x scanArgs) error {
+func scanOnce(d *driver.Device, s driver.Stream, structure string, bytes int, x scanArgs, poll func() bool) error {
 	aligned := (x.a|x.b|x.out)%16 == 0
 	p, err := planned(planKey{d, structure, bytes, int(x.steps), int(x.batch), int(x.dim), 0, aligned}, func() (madeOnce, error) {
-		return makeOnce(d, scanShape{structure, bytes, int(x.batch), int(x.steps), int(x.dim), aligned})
+		return makeOnce(d, scanShape{structure, bytes, int(x.batch), int(x.steps), int(x.dim), aligned}, poll)
 	})
 	if err != nil {
 		return err
@@ -207,9 +207,9 @@ func scanOnce(d *driver.Device, s driver.Stream, structure string, bytes int, x 
 }
 
 // makeOnce plans a scan in one pass.
-func makeOnce(d *driver.Device, shape scanShape) (p madeOnce, err error) {
+func makeOnce(d *driver.Device, shape scanShape, poll func() bool) (p madeOnce, err error) {
 	p.onePassPlan = planOnePass(shape)
-	if p.f, err = function(d, p.variant, "scan"); err != nil {
+	if p.f, err = function(d, p.variant, "scan", poll); err != nil {
 		return p, err
 	}
 	if err = p.f.Shared(p.shared); err != nil {
@@ -225,9 +225,9 @@ func makeOnce(d *driver.Device, shape scanShape) (p madeOnce, err error) {
 }
 
 // makeLevels plans a scan of matrices.
-func makeLevels(d *driver.Device, structure string, bytes, steps, sequences, dim int, aligned bool) (p madeLevels, err error) {
+func makeLevels(d *driver.Device, structure string, bytes, steps, sequences, dim int, aligned bool, poll func() bool) (p madeLevels, err error) {
 	p.levelsPlan = planLevels(structure, bytes, dim, aligned)
-	if p.f, err = function(d, p.variant, "scan"); err != nil {
+	if p.f, err = function(d, p.variant, "scan", poll); err != nil {
 		return p, err
 	}
 	if err = p.f.Shared(p.shared); err != nil {
@@ -254,11 +254,11 @@ func makeLevels(d *driver.Device, structure string, bytes, steps, sequences, dim
 }
 
 // scanLevels is a scan of matrices of dimension x.dim, units of which make up a row of rowA and rowB numbers.
-func scanLevels(d *driver.Device, s driver.Stream, structure string, bytes int, x scanArgs, rowA, rowB, units int) error {
+func scanLevels(d *driver.Device, s driver.Stream, structure string, bytes int, x scanArgs, rowA, rowB, units int, poll func() bool) error {
 	dim, sequences := int(x.dim), int(x.batch)*units
 	aligned := (x.a|x.b|x.out)%16 == 0 && (rowA|rowB|dim*dim)*bytes%16 == 0
 	p, err := planned(planKey{d, structure, bytes, int(x.steps), sequences, dim, rowB, aligned}, func() (madeLevels, error) {
-		return makeLevels(d, structure, bytes, int(x.steps), sequences, dim, aligned)
+		return makeLevels(d, structure, bytes, int(x.steps), sequences, dim, aligned, poll)
 	})
 	if err != nil {
 		return err

@@ -52,7 +52,7 @@ func scanBlocks[T num.Float](s lds.Structure[T], a, b, x0, out []T, batch, steps
 				return err
 			}
 		}
-		if err := scanOn(device, w.stream, s, at[0], at[1], at[2], at[3], batch, steps, d, reverse); err != nil {
+		if err := scanOn(device, w.stream, s, at[0], at[1], at[2], at[3], batch, steps, d, reverse, nil); err != nil {
 			return err
 		}
 		return download(w, out, at[3])

@@ -36,7 +36,7 @@ func (sequential[T]) fits(p *core.Plan[T]) bool {
 func (sequential[T]) solve(w *work[T]) error {
 	p := w.Problem
 	cell := foundOf(w.Plan).form
-	f, err := function(w.device, loopVariant[T](cell, p.Dim, p.Inputs), "sequential")
+	f, err := function(w.device, loopVariant[T](cell, p.Dim, p.Inputs), "sequential", w.Poll)
 	if err != nil {
 		return err
 	}

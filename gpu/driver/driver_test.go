@@ -58,7 +58,7 @@ func must(t *testing.T, err error) {
 
 func kernel(t *testing.T, d *Device, name string) *Function {
 	t.Helper()
-	m, err := d.Load(source)
+	m, err := d.Load(source, nil)
 	must(t, err)
 	f, err := m.Function(name)
 	must(t, err)
@@ -234,7 +234,7 @@ func TestCompileErrors(t *testing.T) {
 	}
 	t.Setenv("PARDS_CACHE_DIR", "")
 	wrong := Source{Name: "wrong.cu", Files: map[string]string{"wrong.cu": "not C"}}
-	if _, err := Compile(wrong, 90); err == nil || !strings.Contains(err.Error(), "wrong.cu(1)") {
+	if _, err := Compile(wrong, 90, nil); err == nil || !strings.Contains(err.Error(), "wrong.cu(1)") {
 		t.Error(err)
 	}
 	log, err := Report(source, 90)

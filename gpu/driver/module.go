@@ -23,6 +23,12 @@ type modules struct {
 	loaded map[string]*Module
 }
 
+func (l *modules) get(key string) *Module {
+	l.Lock()
+	defer l.Unlock()
+	return l.loaded[key]
+}
+
 // Module is a loaded program.
 type Module struct {
 	module    cu.Module
@@ -39,17 +45,20 @@ type Function struct {
 	shared   int // bytes of dynamic shared memory that are allowed
 }
 
-// Load compiles a source, unless memory or the disk has it, and loads it.
-func (d *Device) Load(s Source) (*Module, error) {
-	d.modules.Lock()
-	defer d.modules.Unlock()
+// Load compiles a source, unless memory or the disk has it, and loads it. For poll see Compile.
+func (d *Device) Load(s Source, poll func() bool) (*Module, error) {
 	key := s.key(d.Arch)
-	if m := d.modules.loaded[key]; m != nil {
+	if m := d.modules.get(key); m != nil {
 		return m, nil
 	}
-	cubin, err := Compile(s, d.Arch)
+	cubin, err := Compile(s, d.Arch, poll) // others load what they have meanwhile
 	if err != nil {
 		return nil, err
+	}
+	d.modules.Lock()
+	defer d.modules.Unlock()
+	if m := d.modules.loaded[key]; m != nil {
+		return m, nil
 	}
 	image := C.CBytes(cubin)
 	defer C.free(image)

@@ -1,11 +1,13 @@
 package driver
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ebitengine/purego"
 )
@@ -78,5 +80,52 @@ func TestNoCompilerFits(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not tell %q", err, want)
 		}
+	}
+}
+
+// slow is a compiler that waits until it is let go, and counts.
+func slow(t *testing.T) (begun chan bool, let chan bool) {
+	begun, let = make(chan bool, 9), make(chan bool)
+	found := compiler.found
+	t.Cleanup(func() { compiler.found = found })
+	t.Setenv("PARDS_CACHE_DIR", "")
+	compiler.found = &nvrtc{
+		create: func(*uintptr, *byte, *byte, int32, **byte, **byte) int32 { return 0 },
+		compileAll: func(uintptr, int32, **byte) int32 {
+			begun <- true
+			<-let
+			return 0
+		},
+		logSize: func(uintptr, *uintptr) int32 { return 1 },
+		size:    func(_ uintptr, n *uintptr) int32 { *n = 1; return 0 },
+		code:    func(_ uintptr, at *byte) int32 { *at = 'c'; return 0 },
+		destroy: func(*uintptr) int32 { return 0 },
+	}
+	return begun, let
+}
+
+// Who is asked to stop does not wait for the compiler, and two who want the same wait for one compilation.
+func TestCompileStopsAndIsShared(t *testing.T) {
+	begun, let := slow(t)
+	s := Source{Name: "slow.cu"}
+	if _, err := Compile(s, 90, func() bool { return true }); err != ErrStopped {
+		t.Fatalf("%v, want %v", err, ErrStopped)
+	}
+	done := make(chan string)
+	for range 2 {
+		go func() {
+			code, err := Compile(s, 90, nil)
+			done <- fmt.Sprint(string(code), err)
+		}()
+	}
+	time.Sleep(5 * askingFor) // both wait by then, or the count below is more than one
+	close(let)
+	for range 2 {
+		if got := <-done; got != "c<nil>" {
+			t.Errorf("got %s", got)
+		}
+	}
+	if len(begun) != 1 {
+		t.Errorf("compiled %d times, want once", len(begun))
 	}
 }

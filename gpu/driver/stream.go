@@ -61,11 +61,10 @@ func (s Stream) Zero(dst Ptr, bytes int) error {
 	return wrap("clearing memory", cu.MemsetD8Async(cu.DevicePtr(dst), 0, int64(bytes), s.stream))
 }
 
-// How long Wait looks without a pause, and how often it asks whether to stop.
+// How long Wait looks without a pause.
 const (
-	spinning  = 2 * time.Millisecond
-	between   = 50 * time.Microsecond // two looks after that
-	askingFor = 20 * time.Millisecond
+	spinning = 2 * time.Millisecond
+	between  = 50 * time.Microsecond // two looks after that
 )
 
 // Wait returns when the stream's work is done, with the error that ended it, or as soon as poll (which may be nil) returns true: stopped
