@@ -394,6 +394,30 @@ template <class real, int threads> struct tile_copy {
     }
 };
 
+// The steps of a block that takes one tile: count of them from first on, whose numbers begin at row of all.
+struct portion {
+    int tile, line, count;
+    long long first, row;
+};
+template <int rows, class real, class line_type> PARDS_FN portion portion_of(const scan_args<real>& g, line_type& l) {
+    l.take(g);
+    if (!g.resident) __syncthreads();
+    const int lines = g.batch, n = g.resident ? blockIdx.x : (int)(unsigned)l.s.ticket[0], tile = n / lines;
+    const long long first = (long long)tile * rows;
+    const int count = g.steps - first < rows ? (int)(g.steps - first) : rows;
+    return {tile, n % lines, count, first, n % lines * g.steps + (g.reverse ? g.steps - first - count : first)};
+}
+
+// The state before a thread's first step, whose steps do m: what the block has done is told to the others, and theirs is waited for.
+template <class op, class line_type, class map, class state>
+PARDS_FN void start_of(const scan_args<typename op::real>& g, line_type& l, const portion& p, unsigned run, map (&m)[1], state (&x)[1], const state (&start)[1]) {
+    map total[1];
+    l.fold(m, total, 0);
+    l.tell(g, p.line, p.tile, run, total);
+    l.carry(g, p.line, p.tile, run, total, x, start);
+    x[0] = op::apply(m[0], x[0]);
+}
+
 // D = C, few components.
 template <class op, int C, int J, int K> struct staged_scan {
     typedef typename op::real real;
@@ -409,31 +433,24 @@ template <class op, int C, int J, int K> struct staged_scan {
 
     static PARDS_FN void run(const scan_args<real>& g, shared& s) {
         line_type l(s.line, threadIdx.x);
-        l.take(g);
-        if (!g.resident) __syncthreads();
-        const int lines = g.batch, n = g.resident ? blockIdx.x : (int)(unsigned)l.s.ticket[0], tile = n / lines, line = n % lines;
-        const long long first = (long long)tile * rows;
-        const int count = g.steps - first < rows ? (int)(g.steps - first) : rows;
-        const long long row = line * g.steps + (g.reverse ? g.steps - first - count : first);
-        copy::template in<wide>(s.b, g.b + row * C, count * C);
-        if constexpr (op::reads > 0) copy::template in<narrow>(s.a, g.a + (op::shared ? row : row * C), op::shared ? count : count * C);
+        const portion p = portion_of<rows>(g, l);
+        const int count = p.count;
+        copy::template in<wide>(s.b, g.b + p.row * C, count * C);
+        if constexpr (op::reads > 0) copy::template in<narrow>(s.a, g.a + (op::shared ? p.row : p.row * C), op::shared ? count : count * C);
         __syncthreads();
-        real a[K], b[K], start[1] = {g.x0 ? g.x0[line * C + l.c] : 0}, x[1];
-        map m[1] = {op::none()}, total[1];
+        real a[K], b[K], start[1] = {g.x0 ? g.x0[p.line * C + l.c] : 0}, x[1];
+        map m[1] = {op::none()};
 #pragma unroll
         for (int k = 0; k < K; k++) {
             const int t = l.j * K + k, at = g.reverse ? count - 1 - t : t;
             const bool in = t < count;
             b[k] = in ? s.b[copy::pad(at * C + l.c)] : 0;
             a[k] = !in ? 1 : op::reads == 0 ? 0 : s.a[copy::pad(op::shared ? at : at * C + l.c)];
-            if (first + t == 0 && !g.x0) a[k] = 0;
+            if (p.first + t == 0 && !g.x0) a[k] = 0;
             m[0] = op::then(m[0], a[k], b[k]);
         }
-        l.fold(m, total, 0);
         const unsigned run = (unsigned)(l.s.ticket[0] >> 32) + 1;
-        l.tell(g, line, tile, run, total);
-        l.carry(g, line, tile, run, total, x, start);
-        x[0] = op::apply(m[0], x[0]);
+        start_of<op>(g, l, p, run, m, x, start);
 #pragma unroll
         for (int k = 0; k < K; k++) {
             const int t = l.j * K + k, at = g.reverse ? count - 1 - t : t;
@@ -441,7 +458,7 @@ template <class op, int C, int J, int K> struct staged_scan {
             if (t < count) s.b[copy::pad(at * C + l.c)] = x[0];
         }
         __syncthreads();
-        copy::template out<wide>(g.out + row * C, s.b, count * C);
+        copy::template out<wide>(g.out + p.row * C, s.b, count * C);
         l.done(g, run);
     }
 };
@@ -461,39 +478,32 @@ template <class op, int J, int K> struct matrix_scan {
 
     static PARDS_FN void run(const scan_args<real>& g, shared& s) {
         line_type l(s.line, threadIdx.x);
-        l.take(g);
-        if (!g.resident) __syncthreads();
-        const int lines = g.batch, n = g.resident ? blockIdx.x : (int)(unsigned)l.s.ticket[0], tile = n / lines, line = n % lines;
-        const long long first = (long long)tile * rows;
-        const int count = g.steps - first < rows ? (int)(g.steps - first) : rows;
-        const long long row = line * g.steps + (g.reverse ? g.steps - first - count : first);
-        copy::template in<square>(s.a, g.a + row * D * D, count * D * D);
-        copy::template in<wide>(s.b, g.b + row * D, count * D);
+        const portion p = portion_of<rows>(g, l);
+        const int count = p.count;
+        copy::template in<square>(s.a, g.a + p.row * D * D, count * D * D);
+        copy::template in<wide>(s.b, g.b + p.row * D, count * D);
         __syncthreads();
         state start[1], x[1];
 #pragma unroll
-        for (int i = 0; i < D; i++) start[0].v[i] = g.x0 ? g.x0[line * D + i] : 0;
-        map m[1] = {op::none()}, total[1];
+        for (int i = 0; i < D; i++) start[0].v[i] = g.x0 ? g.x0[p.line * D + i] : 0;
+        map m[1] = {op::none()};
         auto number = [&](int t, bool matrix, int e) { // of step t of the tile, in the direction of the scan
             const int at = g.reverse ? count - 1 - t : t;
             return matrix ? s.a[copy::pad(at * D * D + e)] : s.b[copy::pad(at * D + e)];
         };
 #pragma unroll 1
-        for (int t = l.j * K; t < l.j * K + K && t < count; t++) m[0] = op::then(m[0], number, t, first + t == 0 && !g.x0);
-        l.fold(m, total, 0);
+        for (int t = l.j * K; t < l.j * K + K && t < count; t++) m[0] = op::then(m[0], number, t, p.first + t == 0 && !g.x0);
         const unsigned run = (unsigned)(l.s.ticket[0] >> 32) + 1;
-        l.tell(g, line, tile, run, total);
-        l.carry(g, line, tile, run, total, x, start);
-        x[0] = op::apply(m[0], x[0]);
+        start_of<op>(g, l, p, run, m, x, start);
 #pragma unroll 1
         for (int t = l.j * K; t < l.j * K + K && t < count; t++) {
-            x[0] = op::step(x[0], number, t, first + t == 0 && !g.x0);
+            x[0] = op::step(x[0], number, t, p.first + t == 0 && !g.x0);
             const int at = g.reverse ? count - 1 - t : t;
 #pragma unroll
             for (int i = 0; i < D; i++) s.b[copy::pad(at * D + i)] = x[0].v[i];
         }
         __syncthreads();
-        copy::template out<wide>(g.out + row * D, s.b, count * D);
+        copy::template out<wide>(g.out + p.row * D, s.b, count * D);
         l.done(g, run);
     }
 };
