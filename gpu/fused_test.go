@@ -40,7 +40,7 @@ func TestFusedShapes(t *testing.T) {
 const shapesTested = 60
 
 func fusedShapes[T num.Float](t *testing.T) {
-	solve := solverThrough[T](t, fused[T]{})
+	solver := core.Backend[T](through[T]{openBackend[T](t), fused[T]{}})
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range shapesTested {
 		e := celltest.Examples[rng.IntN(len(celltest.Examples))]
@@ -56,24 +56,16 @@ func fusedShapes[T num.Float](t *testing.T) {
 			o.Window = 1 + rng.IntN(steps)
 		}
 		o.Trace = rng.IntN(2) == 0
-		n := batch * steps * p.Cell.Dim()
-		got, again, want := make([]T, n), make([]T, n), make([]T, n)
 		what := fmt.Sprintf("%s/%s %s batch %d, T = %d, window %d", e.Cell, e.Name, o.Method, batch, steps, o.Window)
-		g, err := solve(p, &o, got)
-		if err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
-		if _, err := solve(p, &o, again); err != nil {
+		g, c, got, want := both(t, what, solver, p, &o)
+		again := make([]T, len(got))
+		if _, err := core.Solve(solver, p, &o, core.Host(again)); err != nil {
 			t.Fatal(err)
 		}
 		for i := range got {
 			if got[i] != again[i] && got[i] == got[i] {
 				t.Fatalf("%s: two runs differ at %d: %v and %v", what, i, got[i], again[i])
 			}
-		}
-		c, err := core.Solve(core.CPU[T]{}, p, &o, core.Host(want))
-		if err != nil {
-			t.Fatal(err)
 		}
 		compare(t, what, g, c, got, want)
 	}

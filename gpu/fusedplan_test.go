@@ -167,18 +167,23 @@ func emulate[T num.Float](t *testing.T, e celltest.Example, name string, damping
 			o.Settings[k] = param.Value[T]{Text: v, IsText: true}
 		}
 		what := fmt.Sprintf("%s/%s %s batch %d, T = %d, window %d", e.Cell, e.Name, name, s.batch, s.steps, s.window)
-		n := s.batch * s.steps * p.Cell.Dim()
-		got, want := make([]T, n), make([]T, n)
-		g, err := core.Solve(emulated[T]{t: t, resident: s.resident, memory: memory}, p, &o, core.Host(got))
-		if err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
-		c, err := core.Solve(core.CPU[T]{}, p, &o, core.Host(want))
-		if err != nil {
-			t.Fatal(err)
-		}
+		g, c, got, want := both(t, what, emulated[T]{t: t, resident: s.resident, memory: memory}, p, &o)
 		sameSolution(t, what, g, c, got, want)
 	}
+}
+
+// both solves a problem by a backend and on the CPU: the solutions and the states.
+func both[T num.Float](t *testing.T, what string, backend core.Backend[T], p *core.Problem[T], o *core.Options[T]) (g, c *core.Solution, got, want []T) {
+	n := p.Batch * p.Length * p.Cell.Dim()
+	got, want = make([]T, n), make([]T, n)
+	g, err := core.Solve(backend, p, o, core.Host(got))
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	if c, err = core.Solve(core.CPU[T]{}, p, o, core.Host(want)); err != nil {
+		t.Fatalf("%s: on the CPU: %v", what, err)
+	}
+	return g, c, got, want
 }
 
 // The kernel of the plain loop, on the host, steps as the CPU does.

@@ -40,14 +40,20 @@ func (g through[T]) Solve(p *core.Plan[T], members []int, results []method.Resul
 	return g.run(g.engine, w)
 }
 
-// solverThrough returns a solver that runs what it can through an engine.
-func solverThrough[T num.Float](t *testing.T, e engine[T]) methodtest.Solver[T] {
+// openBackend returns the backend of the first device.
+func openBackend[T num.Float](t *testing.T) *backend[T] {
 	d, err := driver.Open(0)
 	if err != nil {
 		t.Skip(err)
 	}
+	return &backend[T]{d}
+}
+
+// solverThrough returns a solver that runs what it can through an engine.
+func solverThrough[T num.Float](t *testing.T, e engine[T]) methodtest.Solver[T] {
+	b := openBackend[T](t)
 	return func(p *core.Problem[T], o *core.Options[T], states []T) (*core.Solution, error) {
-		return core.Solve[T](through[T]{&backend[T]{d}, e}, p, o, core.Host(states))
+		return core.Solve[T](through[T]{b, e}, p, o, core.Host(states))
 	}
 }
 
@@ -64,7 +70,7 @@ func TestGeneralCounts(t *testing.T) {
 }
 
 func counts[T num.Float](t *testing.T, e engine[T]) {
-	solve := solverThrough(t, e)
+	solver := core.Backend[T](through[T]{openBackend[T](t), e})
 	for _, e := range celltest.Examples {
 		p := methodtest.Problem[T](t, e, 3, 40)
 		for _, m := range method.Entries() {
@@ -82,16 +88,7 @@ func counts[T num.Float](t *testing.T, e engine[T]) {
 				}
 				change(&o)
 				what := fmt.Sprintf("%s/%s %s window %d merit_tol %v clip %v", e.Cell, e.Name, m.Name, o.Window, o.MeritTol, o.Clip)
-				n := p.Batch * p.Length * p.Cell.Dim()
-				got, want := make([]T, n), make([]T, n)
-				g, err := solve(p, &o, got)
-				if err != nil {
-					t.Fatalf("%s: %v", what, err)
-				}
-				c, err := core.Solve(core.CPU[T]{}, p, &o, core.Host(want))
-				if err != nil {
-					t.Fatal(err)
-				}
+				g, c, got, want := both(t, what, solver, p, &o)
 				compare(t, what, g, c, got, want)
 			}
 		}

@@ -10,7 +10,6 @@ import (
 	"pards/core"
 	"pards/core/method"
 	"pards/core/num"
-	"pards/gpu/driver"
 )
 
 // chainsOf is the backend whose only engine is langevin.
@@ -43,34 +42,18 @@ func TestLangevinLoop(t *testing.T) {
 }
 
 func langevinLoops[T num.Float](t *testing.T) {
-	device, err := driver.Open(0)
-	if err != nil {
-		t.Skip(err)
-	}
+	gpu := chainsOf[T]{openBackend[T](t)}
 	for _, shape := range [][4]int{{16, 1, 2, 1}, {17, 2, 3, 33}, {32, 2, 16, 257}, {33, 8, 2, 128}, {64, 2, 2, 300}, {100, 2, 2, 129}, {128, 2, 2, 65}, {256, 2, 2, 131}, {24, 2, 2, 40000}} {
 		p := mixtureProblem[T](t, shape[0], shape[1], shape[2], shape[3], 1e-5, false)
 		o := core.Defaults[T]()
 		o.Method = "sequential"
-		n := shape[0] * shape[2] * shape[3]
-		got, want := make([]T, n), make([]T, n)
-		g, err := core.Solve[T](chainsOf[T]{&backend[T]{device}}, p, &o, core.Host(got))
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := core.Solve(core.CPU[T]{}, p, &o, core.Host(want))
-		if err != nil {
-			t.Fatal(err)
-		}
+		g, c, got, want := both[T](t, fmt.Sprint(shape), gpu, p, &o)
 		compare(t, fmt.Sprint(shape), g, c, got, want)
 	}
 }
 
 func langevinAgainstCPU[T num.Float](t *testing.T) {
-	device, err := driver.Open(0)
-	if err != nil {
-		t.Skip(err)
-	}
-	gpu := chainsOf[T]{&backend[T]{device}}
+	gpu := chainsOf[T]{openBackend[T](t)}
 	for _, shape := range [][5]int{{16, 1, 2, 1, 0}, {16, 2, 3, 2, 1}, {17, 2, 2, 127, 1}, {32, 2, 16, 257, 1}, {33, 8, 2, 128, 0}, {64, 2, 2, 300, 1},
 		{100, 2, 2, 129, 1}, {128, 1, 2, 65, 0}, {160, 2, 1, 33, 1}, {256, 2, 2, 131, 1}} {
 		d, k, batch, steps := shape[0], shape[1], shape[2], shape[3]
@@ -93,15 +76,8 @@ func langevinAgainstCPU[T num.Float](t *testing.T) {
 					o.MaxIterations = 5
 				}
 				what := fmt.Sprintf("D %d K %d T %d %s case %d", d, k, steps, name, i)
-				got, want, again := make([]T, batch*steps*d), make([]T, batch*steps*d), make([]T, batch*steps*d)
-				g, err := core.Solve[T](gpu, p, &o, core.Host(got))
-				if err != nil {
-					t.Fatalf("%s: %v", what, err)
-				}
-				c, err := core.Solve(core.CPU[T]{}, p, &o, core.Host(want))
-				if err != nil {
-					t.Fatal(err)
-				}
+				g, c, got, want := both[T](t, what, gpu, p, &o)
+				again := make([]T, len(got))
 				if compare[T](t, what, g, c, nil, nil); c.Worst().Success() {
 					near(t, what, g, c, got, want, p)
 				}
@@ -140,17 +116,14 @@ func near[T num.Float](t *testing.T, what string, g, c *core.Solution, got, want
 // Products of three passes of tf32 are as near to exact ones as the CPU's in float32: one update of jacobi, whose states are f at the guess,
 // with a step so large that the gradient is all there is to see.
 func TestLangevinProducts(t *testing.T) {
-	device, err := driver.Open(0)
-	if err != nil {
-		t.Skip(err)
-	}
+	gpu := chainsOf[float32]{openBackend[float32](t)}
 	for _, d := range []int{32, 64, 128, 256} {
 		const batch, steps = 1, 500
 		p, exact := mixtureProblem[float32](t, d, 2, batch, steps, 0.5, true), mixtureProblem[float64](t, d, 2, batch, steps, 0.5, true)
 		o, e := core.Defaults[float32](), core.Defaults[float64]()
 		o.Method, o.MaxIterations, e.Method, e.MaxIterations = "jacobi", 1, "jacobi", 1
 		got, cpu, want := make([]float32, steps*d), make([]float32, steps*d), make([]float64, steps*d)
-		if _, err := core.Solve[float32](chainsOf[float32]{&backend[float32]{device}}, p, &o, core.Host(got)); err != nil {
+		if _, err := core.Solve[float32](gpu, p, &o, core.Host(got)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := core.Solve(core.CPU[float32]{}, p, &o, core.Host(cpu)); err != nil {

@@ -25,24 +25,12 @@ func TestSmall(t *testing.T) {
 
 func small[T num.Float](t *testing.T) {
 	smallScans[T](t)
-	d, err := driver.Open(0)
-	if err != nil {
-		t.Skip(err)
-	}
+	device := openBackend[T](t)
 	solve := func(what string, p *core.Problem[T], change func(o *core.Options[T])) {
 		o := core.Defaults[T]()
 		change(&o)
 		what = fmt.Sprintf("%s %s", what, o.Method)
-		n := p.Batch * p.Length * p.Cell.Dim()
-		got, want := make([]T, n), make([]T, n)
-		g, err := core.Solve[T](&backend[T]{d}, p, &o, core.Host(got))
-		if err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
-		c, err := core.Solve(core.CPU[T]{}, p, &o, core.Host(want))
-		if err != nil {
-			t.Fatal(err)
-		}
+		g, c, got, want := both[T](t, what, device, p, &o)
 		compare(t, what, g, c, got, want)
 	}
 	for _, e := range celltest.Examples {
