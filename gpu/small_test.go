@@ -13,7 +13,6 @@ import (
 	"pards/core/lds/ldstest"
 	"pards/core/method/methodtest"
 	"pards/core/num"
-	"pards/gpu/driver"
 )
 
 // A little of every family of kernels: what tools that slow a kernel down a hundred times have the time for (benchmarks/gpu/run sanitize).
