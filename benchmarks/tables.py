@@ -53,16 +53,17 @@ def markdown(head: list[str], rows: list[list[str]]) -> str:
 
 def scan() -> str:
     """Peers over pards."""
-    rows = []
-    for case in cases("scan-diagonal", "scan-dense"):
+    rows, found = [], cases("scan-diagonal", "scan-dense")
+    names = {"jax.lax.associative_scan": "`associative_scan`", "jax.lax.scan": "`lax.scan`", "Numba loop": "Numba loop",
+             "NumPy loop": "NumPy loop"}  # fmt: skip
+    peers = [peer for peer in names if any(peer in case for case in found)]
+    for case in found:
         own = case["pards"]
         axes = own["axes"]
-        peers = [times(case[peer]["ratio"]) for peer in ("jax.lax.associative_scan", "jax.lax.scan", "NumPy loop")]
+        ratios = [times(case[peer]["ratio"]) if peer in case else "" for peer in peers]
         size = f"{axes['B']} x {axes['T']} x {axes['D']}"
-        rows.append([own["name"].removeprefix("scan "), size, *peers, f"{own['copy_share']:.0%}"])
-    return markdown(
-        ["A", "B x T x D", "`associative_scan`", "`lax.scan`", "NumPy loop", "of a memory copy's speed"], rows
-    )
+        rows.append([own["name"].removeprefix("scan "), size, *ratios, f"{own['copy_share']:.0%}"])
+    return markdown(["A", "B x T x D", *(names[peer] for peer in peers), "of a memory copy's speed"], rows)
 
 
 def jax_scan() -> str:
@@ -86,20 +87,22 @@ def jax_scan() -> str:
 
 def solve() -> str:
     """lax.scan over pards."""
-    by_batch: dict[tuple[str, str], dict[int, _harness.Row]] = {}
+    ratios: dict[tuple[str, str], dict[int, float]] = {}
+    iterations: dict[tuple[str, str], str] = {}
     for case in cases("solve-cells"):
         for flavour, row in case.items():
             if flavour.startswith("pards"):
-                by_batch.setdefault((row["name"], flavour), {})[row["axes"]["B"]] = row
+                found = row["name"], flavour
+                ratios.setdefault(found, {})[row["axes"]["B"]] = case["jax.lax.scan"]["ratio"] / row["ratio"]
+                iterations.setdefault(found, str(row["iterations"] or ""))
     rows = []
-    for (name, flavour), own in by_batch.items():
-        updates = str(own[1]["iterations"] or "")
+    for (name, flavour), ratio in ratios.items():
         rows.append(
             [
                 name.removeprefix("solve "),
                 f"`{flavour.removeprefix('pards ')}`",
-                updates,
-                *(times(1 / own[b]["ratio"]) for b in (1, 16)),
+                iterations[name, flavour],
+                *(times(ratio[b]) for b in (1, 16)),
             ]
         )
     return markdown(

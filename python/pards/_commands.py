@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from enum import Enum
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +29,51 @@ def demo(
 ) -> None:
     """Solve the paper's three problems by every method, and a NumPy function against a Python loop."""
     _demo.run(out, quick)
+
+
+class Question(str, Enum):
+    """What pards bench measures."""
+
+    SCAN = "scan"
+    SOLVE = "solve"
+    ALL = "all"
+
+
+class Device(str, Enum):
+    """Where it is measured."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+    AUTO = "auto"
+
+
+@app.command()
+def bench(
+    what: Annotated[Question, typer.Argument(help="Linear recurrences, the paper's problems, or both.")] = Question.ALL,
+    quick: Annotated[bool, typer.Option("--quick", help="Small sizes, each once: to see that all runs.")] = False,
+    device: Annotated[Device, typer.Option(help="auto: a GPU if there is one.")] = Device.AUTO,
+    out: Annotated[Path | None, typer.Option("--json", help="File to write the rows to, one a measurement.")] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None, typer.Option(metavar="OLD NEW", help="Measure nothing: compare two such files.")
+    ] = None,
+    slower: Annotated[
+        float, typer.Option(help="With --compare: exit with 1 if pards became slower by more than this factor.")
+    ] = 1.1,
+) -> None:
+    """Measure pards beside the peers that are installed (JAX, PyTorch, accelerated-scan, Numba), all in turns."""
+    from ._bench import command
+
+    try:
+        if compare is not None:
+            if quick or out is not None:
+                raise command.Wrong("--compare measures nothing, so it goes without --quick and --json")
+            raise typer.Exit(command.compared(*compare, slower))
+        failed = command.run(what.value, quick, device.value, out)
+    except command.Wrong as error:
+        raise typer.BadParameter(str(error)) from None
+    for line in failed:
+        typer.echo(f"failed and left out: {line}", err=True)
+    raise typer.Exit(bool(failed))
 
 
 @app.command()
