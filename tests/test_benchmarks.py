@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import pards
 from pards._bench import compare
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -119,6 +120,38 @@ def test_compare() -> None:
     assert machine == 2
     assert [c.verdict for c in found if c.pards] == ["faster", "slower", "noise", "too few runs"]
     assert [c.ratio for c in found if c.pards] == [0.5, 1.5, 1.25, 4.5]
+
+
+def test_against(module) -> None:
+    """Two processes of one program take turns over the same cases; what both have is told, what the commit lacked is not measured."""
+    against, program = module("against"), FOLDER / "scan" / "identity.py"
+    pytest.importorskip("jax", reason="the benchmarks compare with JAX: pip install '.[bench]'")
+    settings = module("_harness").Settings(quick=True)
+    package = Path(pards.__file__).resolve().parents[1]
+    before, now = (against.Side(program, package, ["--quick"]) for _ in range(2))
+    rows = list(against.measured(before, now, "B': 16", settings))
+    assert [(r["name"], r["flavour"], r["axes"]["B"]) for r in rows] == [("scan identity", "pards", 16)]
+    assert rows[0]["before"] > 0
+    assert rows[0]["seconds"] > 0
+    assert before.ask("find", "scan identity", {"B": 3}) is None
+    assert before.ask("find", "scan identity", rows[0]["axes"]) == ["scan identity", rows[0]["axes"], ["pards"]]
+    before.close()
+    now.close()
+
+
+def test_against_joins_pairs(module) -> None:
+    """Noise is what the pairs differ by, at least 5 %."""
+    against = module("against")
+
+    def verdict(*ratios: float) -> str:
+        rows = [row("pards", r, T=1) | {"ratio": r, "before": 1.0, "ratio_spread": 0.0} for r in ratios]
+        return against.change(against.joined(rows)).verdict
+
+    assert verdict(1.2, 1.21, 1.22) == "slower"
+    assert verdict(1.2, 1.4, 1.1) == "noise"
+    assert verdict(1.04, 1.04, 1.04) == "noise"
+    assert verdict(0.8, 0.8, 0.8) == "faster"
+    assert verdict(2.0) == "too few runs"
 
 
 def test_readme_shows_the_results(module) -> None:
