@@ -31,8 +31,8 @@ import _reference
 
 DTYPES = (np.float32, np.float64)
 CELLS = ("GRU, D = 8", "Langevin, D = 32", "Langevin, D = 64", "S5")
-DIAGONAL = [(1, 1 << 20, 1), (1, 1 << 20, 8), (16, 10_000, 64)]  # B, T, D
-DENSE = [(1, 100_000, 2), (1, 100_000, 4), (1, 100_000, 8), (1, 10_000, 32)]
+DIAGONAL = ((1, 1 << 20, 1), (1, 1 << 20, 8), (16, 10_000, 64))  # B, T, D
+DENSE = ((1, 100_000, 2), (1, 100_000, 4), (1, 100_000, 8), (1, 10_000, 32))
 # The lengths of each problem and method.
 PAPER: dict[tuple[str, int], dict[str, tuple[int, ...]]] = {
     ("S5", 5): {"newton": (1000, 10_000, 30_000), "quasi_newton": (1000,), "picard": (1000,)},
@@ -50,10 +50,15 @@ METHODS: dict[str, dict[str, Any]] = {
 WINDOWS = (None, 250, 1000, "auto")
 
 
+def some(of: tuple[Any, ...], settings: _harness.Settings) -> tuple[Any, ...]:
+    """All, or the first alone where it is only seen whether all runs."""
+    return of[:1] if settings.quick else of
+
+
 def loops(settings: _harness.Settings) -> Iterator[_harness.Case]:
-    for dtype in DTYPES:
-        for batch in (1, 16):
-            for name in CELLS:
+    for dtype in some(DTYPES, settings):
+        for batch in some((1, 16), settings):
+            for name in some(CELLS, settings):
                 case = solves.case(name, 30_000, batch, settings, dtype, parallel=False)
                 more = {} if batch == 1 else {"pards sequential, one worker": one_worker(name, case, dtype)}
                 yield replace(case, name=case.name.replace("solve", "loop"), flavours=case.flavours | more)
@@ -65,10 +70,10 @@ def one_worker(name: str, case: _harness.Case, dtype: Any) -> harness.Flavour:
 
 
 def linear(settings: _harness.Settings) -> Iterator[_harness.Case]:
-    for dtype in DTYPES:
-        for size in DIAGONAL:
+    for dtype in some(DTYPES, settings):
+        for size in some(DIAGONAL, settings):
             yield scans.diagonal(size, settings, dtype, loop=False, out=True)
-        for size in DENSE:
+        for size in some(DENSE, settings):
             yield scans.dense(size, settings, dtype, loop=False)
 
 
@@ -78,6 +83,8 @@ def paper(settings: _harness.Settings) -> Iterator[_harness.Case]:
     harness.widened(np.float32)
     for (name, D), methods in PAPER.items():
         for method, lengths in methods.items():
+            if settings.quick and (name, method) != ("GRU", "newton"):
+                continue
             for T in (100,) if settings.quick else lengths:
                 yield paper_case(name, D, method, T)
 
@@ -112,7 +119,7 @@ def paper_case(name: str, D: int, method: str, T: int) -> _harness.Case:
 
 
 def windows(settings: _harness.Settings) -> Iterator[_harness.Case]:
-    for dtype in DTYPES:
+    for dtype in some(DTYPES, settings):
         harness.widened(dtype)
         T = 100 if settings.quick else 30_000
         p = pards.problems.langevin(T, 64, dtype=dtype)

@@ -46,6 +46,9 @@ class Work:
     compile_seconds: float = 0.0
     result: Callable[[Any], Any] = np.asarray  # the numbers of what run returns, to compare
     about: Callable[[Any], Row] = lambda _: {}  # what else a row says of a result, as the number of iterations
+    settle: float = (
+        0.0  # seconds until its threads rest: those of OpenMP spin on for milliseconds, beside what runs next
+    )
 
 
 Flavour = Callable[[Sequence[Any]], Work]
@@ -162,6 +165,7 @@ def _turns(
                 return result
 
             t.seconds.append(clock(calls) / t.calls)
+            time.sleep(t.work.settle)
         turn += 1
 
 

@@ -13,6 +13,8 @@ import numpy as np
 
 from .harness import PEERS, Flavour, Work
 
+SETTLE = 0.02  # seconds, for the threads of PyTorch and of Numba
+
 
 def load(package: str) -> Any:
     return importlib.import_module(package)
@@ -36,7 +38,8 @@ def by_numba(make: Callable[[Any], Callable[..., Any]], *parameters: Any, batch:
         kernel = numba.njit(make(numba.prange), parallel=batch > 1, fastmath=True, error_model="numpy")
         start = time.perf_counter()
         kernel(*parameters, *inputs[0])
-        return Work(lambda i: kernel(*parameters, *inputs[i]), time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        return Work(lambda i: kernel(*parameters, *inputs[i]), seconds, settle=SETTLE if batch > 1 else 0)
 
     return flavour
 
@@ -167,7 +170,7 @@ def by_accelerated_scan(device: str) -> Flavour:
                 torch.cuda.synchronize()
                 return out
 
-        return Work(run, result=lambda x: np.swapaxes(x.cpu().numpy(), 1, 2))
+        return Work(run, result=lambda x: np.swapaxes(x.cpu().numpy(), 1, 2), settle=SETTLE)
 
     return flavour
 
@@ -187,6 +190,6 @@ def by_torch(make: Callable[[Any], Callable[..., Any]], device: str) -> Flavour:
                 torch.cuda.synchronize()
             return result
 
-        return Work(run, result=lambda x: x.cpu().numpy())
+        return Work(run, result=lambda x: x.cpu().numpy(), settle=SETTLE)
 
     return flavour
