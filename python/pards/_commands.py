@@ -13,6 +13,7 @@ import numpy as np
 import typer
 
 from . import __version__, _demo, _lib, _memory
+from ._wrong import Wrong
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -66,14 +67,52 @@ def bench(
     try:
         if compare is not None:
             if quick or out is not None:
-                raise command.Wrong("--compare measures nothing, so it goes without --quick and --json")
+                raise Wrong("--compare measures nothing, so it goes without --quick and --json")
             raise typer.Exit(command.compared(*compare, slower))
         failed = command.run(what.value, quick, device.value, out)
-    except command.Wrong as error:
+    except Wrong as error:
         raise typer.BadParameter(str(error)) from None
     for line in failed:
         typer.echo(f"failed and left out: {line}", err=True)
     raise typer.Exit(bool(failed))
+
+
+@app.command()
+def reproduce(
+    figure: Annotated[str, typer.Argument(help="fig2, fig3, fig4, fig7, fig8, fig9, fig10, or all.")],
+    device: Annotated[Device, typer.Option(help="auto: a GPU if there is one.")] = Device.AUTO,
+    seeds: Annotated[int | None, typer.Option(help="How many draws of each problem: 10, with --quick 2.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Small sizes, in a minute or so: to see that all runs.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Directory for rows, plots and the page.")] = Path("pards-reproduced"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the rows that are there.")] = False,
+    budget: Annotated[
+        float | None, typer.Option(help="Seconds to spend: what does not fit is skipped, and said.")
+    ] = None,
+    exchanged: Annotated[
+        bool,
+        typer.Option("--exchanged", help="The GRU with its arguments exchanged, as the paper's public code has it."),
+    ] = False,
+) -> None:
+    """Run the paper's experiments again, and say which of its claims hold here."""
+    from . import reproduce as experiments
+
+    try:
+        experiments.run(
+            figure,
+            out,
+            device=device.value,
+            seeds=seeds,
+            quick=quick,
+            resume=resume,
+            budget=budget,
+            exchanged=exchanged,
+        )
+    except Wrong as error:
+        raise typer.BadParameter(str(error)) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
 
 
 @app.command()

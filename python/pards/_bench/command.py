@@ -13,15 +13,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from .. import _lib
+from .._wrong import Wrong
 from . import compare, harness, peers, scans, solves
 from .harness import Case, Row, Settings
 
 UNSTEADY = 0.3  # of a ratio: how wide the middle half of the turns may be before the table says so
 QUESTIONS = {"scan": scans.cases, "solve": solves.cases}
-
-
-class Wrong(Exception):
-    """What the user gave does not do; the text is a sentence."""
 
 
 def run(what: str, quick: bool, device: str, out: Path | None) -> list[str]:
