@@ -28,7 +28,7 @@ static int asked_for_metadata(const xla_frame *f) {
 }
 
 static int32_t dtype_of(int32_t dtype) {
-    return dtype == xla_float32 ? PARDS_FLOAT32 : dtype == xla_float64 ? PARDS_FLOAT64 : dtype == xla_int64 ? PARDS_INT64 : 0;
+    return dtype == xla_float32 ? PARDS_FLOAT32 : dtype == xla_float64 ? PARDS_FLOAT64 : dtype == xla_int64 ? PARDS_INT64 : 0; /* 0: int32 */
 }
 
 static int take_buffers(xla_call *c, const xla_buffers *from) {

@@ -23,16 +23,22 @@ func Open(ordinal int) error {
 }
 
 // New returns the backend of a device.
-func New[T num.Float](ordinal int) (core.Backend[T], error) {
+func New[T num.Float](ordinal int) (core.Backend[T], error) { return NewOn[T](ordinal, 0) }
+
+// NewOn is New on a stream of another library: solves come after what is in it.
+func NewOn[T num.Float](ordinal int, stream uintptr) (core.Backend[T], error) {
 	d, err := driver.Open(ordinal)
 	if err != nil {
 		return nil, err
 	}
-	return &backend[T]{d}, nil
+	return &backend[T]{d, driver.StreamOf(stream)}, nil
 }
 
-// backend is a core.Backend on a device.
-type backend[T num.Float] struct{ device *driver.Device }
+// backend is a core.Backend on a device, in the order of a stream.
+type backend[T num.Float] struct {
+	device *driver.Device
+	stream driver.Stream
+}
 
 // Name returns "cuda:0".
 func (b *backend[T]) Name() string { return fmt.Sprintf("cuda:%d", b.device.Ordinal) }
@@ -155,7 +161,7 @@ func (b *backend[T]) Solve(p *core.Plan[T], members []int, results []method.Resu
 		return err
 	}
 	defer leave()
-	w := &work[T]{Plan: p, device: b.device, members: members, results: results}
+	w := &work[T]{Plan: p, device: b.device, stream: b.stream, members: members, results: results}
 	defer w.release()
 	if p.Problem.Steps == 0 || len(members) == 0 {
 		for _, m := range members {

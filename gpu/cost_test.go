@@ -28,7 +28,7 @@ func BenchmarkCost(b *testing.B) {
 	out := core.Host(make([]float32, steps*p.Cell.Dim()))
 	run := func(b *testing.B) {
 		for range b.N {
-			if _, err := core.Solve[float32](&backend[float32]{d}, p, &o, out); err != nil {
+			if _, err := core.Solve[float32](&backend[float32]{device: d}, p, &o, out); err != nil {
 				b.Fatal(err)
 			}
 		}

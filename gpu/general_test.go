@@ -46,7 +46,7 @@ func openBackend[T num.Float](t *testing.T) *backend[T] {
 	if err != nil {
 		t.Skip(err)
 	}
-	return &backend[T]{d}
+	return &backend[T]{device: d}
 }
 
 // solverThrough returns a solver that runs what it can through an engine.

@@ -34,8 +34,13 @@ func on(ordinal int, f func(d *driver.Device) error) error {
 
 // Copy moves bytes between the host and a device, to the device if in is set.
 func Copy(ordinal int, dst, src uintptr, bytes int, in bool) error {
+	return CopyOn(ordinal, 0, dst, src, bytes, in)
+}
+
+// CopyOn is Copy on a stream of another library, after what is in it.
+func CopyOn(ordinal int, stream, dst, src uintptr, bytes int, in bool) error {
 	return on(ordinal, func(*driver.Device) error {
-		var s driver.Stream
+		s := driver.StreamOf(stream)
 		var err error
 		if in {
 			err = s.CopyIn(driver.Ptr(dst), *(*unsafe.Pointer)(unsafe.Pointer(&src)), bytes)

@@ -543,3 +543,43 @@ def test_auto_takes_the_gpu_for_what_is_large() -> None:
     assert pards.solve(*small).device == "cpu"
     sol = pards.solve(*large, raise_on_failure=False)
     assert sol.device == "cuda:0" and "GPU" in sol.reason and "on cuda:0" in sol.explain()
+
+
+@gpu
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_cells_in_jax(dtype: type) -> None:
+    """pards.jax.solve of a cell is pards.solve there; its gradient, of some 1000 terms, is that of the CPU's trajectory."""
+    jax = pytest.importorskip("jax")
+    import jax.numpy as jnp
+
+    import pards.jax
+
+    with jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64():
+        cell, x0, u = problem(d=8, m=3, batch=4, steps=1000, dtype=dtype)
+        for method in ("newton", "quasi_newton", "sequential", pards.QuasiNewton("hutchinson", probes=2)):
+            options = (
+                {"method": method, "key": jax.random.key(0)}
+                if isinstance(method, pards.QuasiNewton)
+                else {"method": method}
+            )
+            run = jax.jit(lambda cell, x0, u: jax.vmap(lambda x0, u: pards.jax.solve(cell, x0, u, **options))(x0, u))  # noqa: B023
+            found = run(cell, x0, u)
+            assert found.success.all() and found.states.devices() == {jax.devices("gpu")[0]}
+            if isinstance(method, str):
+                want = pards.solve(cell, x0, u, method=method, device="cuda")
+                np.testing.assert_array_equal(found.states, want.states)
+                np.testing.assert_array_equal(found.iterations, want.iterations)
+        bad = run(cell, x0, np.where(np.arange(4)[:, None, None] == 1, np.nan, u))
+        assert bad.success.tolist() == [True, False, True, True]
+        assert not run(jax.tree.map(lambda a: a * np.nan, cell), x0, u).success.any()
+
+        def slope(run):
+            return jax.jit(
+                jax.grad(lambda cell: jnp.sin(jax.vmap(lambda x0, u: run(cell, x0, u).states)(x0, u)).sum())
+            )(cell)
+
+        own = slope(lambda *given: pards.jax.solve(*given, rtol=1e-6 if dtype is np.float32 else 1e-10))
+        with jax.default_device(jax.devices("cpu")[0]):
+            want = slope(lambda *given: pards.jax.solve(*given, method="sequential"))
+        for got, exact in zip(jax.tree.leaves(own), jax.tree.leaves(want), strict=True):
+            np.testing.assert_allclose(got, exact, rtol=0, atol=1e4 * EPS[dtype] * np.abs(exact).max())

@@ -65,7 +65,7 @@ class Cell:
     @functools.cached_property
     def dtype(self) -> np.dtype[Any] | None:
         """What the parameters bring to the dtype of a computation; None where they have no say, as with words."""
-        arrays = [value.dtype for value in vars(self).values() if isinstance(value, np.ndarray)]
+        arrays = [np.dtype(value.dtype) for value in vars(self).values() if getattr(value, "ndim", 0)]
         return None if self.words or not arrays else np.result_type(*arrays)
 
     def __call__(self, x: ArrayLike, u: ArrayLike | None = None) -> Array:
@@ -269,11 +269,16 @@ def handle(cell: Cell, dtype: np.dtype[Any]) -> int:
 
 
 def _make(cell: Cell, dtype: np.dtype[Any]) -> int:
-    params, count, _alive = _array.parameters({name: vars(cell)[name] for name in cell.fields}, dtype)
+    params, count, _alive = _array.parameters({name: _on_host(vars(cell)[name]) for name in cell.fields}, dtype)
     made = ctypes.c_int64()
     _lib.call("pards_cell", cell.name.encode(), _array.code(dtype), params, count, made)
     weakref.finalize(cell, _lib.release, made.value).atexit = False
     return made.value
+
+
+def _on_host(value: Any) -> Any:
+    """A parameter for the library; as a pytree of JAX a cell may hold arrays of JAX's."""
+    return np.asarray(value) if getattr(value, "ndim", 0) else value
 
 
 def _kept(cell: str, name: str, value: Any, kind: str) -> Any:

@@ -156,15 +156,19 @@ class Langevin(_catalog_cells.Langevin):
         step_size: eps, at least 0.
     """
 
-    potential: GaussianMixture
-
     def __init__(self, potential: GaussianMixture, step_size: float) -> None:
         if not isinstance(potential, GaussianMixture):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(
                 f"Langevin: potential is of type {type(potential).__name__}, want a pards.cells.GaussianMixture"
             )
-        self.__dict__["potential"] = potential
         super().__init__(potential.means, potential.precisions, potential.log_weights, step_size)
+
+    @property
+    def potential(self) -> GaussianMixture:
+        """The `GaussianMixture` of the parameters."""
+        made = object.__new__(GaussianMixture)
+        made.__dict__.update(means=self.means, precisions=self.precisions, log_weights=self.log_weights)
+        return made
 
     def _shown(self) -> dict[str, Any]:
         return {"potential": self.potential, "step_size": self.step_size}

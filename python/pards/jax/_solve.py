@@ -15,11 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.core import Tracer
+from jax.custom_derivatives import SymbolicZero
 from jax.flatten_util import ravel_pytree
 
 from .. import _catalog, lds
+from .._cell import Cell
 from .._method import Method
-from . import _iterate, _linearise, _mesh
+from . import _cells, _iterate, _linearise, _mesh, _native
 from ._iterate import STATUSES, Options, Window
 from ._linearise import Kept, Trajectory
 from ._scan import scan
@@ -69,10 +71,11 @@ class _Model(NamedTuple):
     step: Callable[..., Array]
     steps: int
     options: Options
+    native: _cells.Native | None = None  # a cell that the library solves
 
 
 def solve(
-    f: Callable[..., Any],
+    f: Cell | Callable[..., Any],
     x0: Any,
     inputs: Any = None,
     params: Any = None,
@@ -102,11 +105,18 @@ def solve(
     Jacobians df/dx, at any method. Up to 64 dimensions these are formed, T D D numbers, or a window's at a time;
     beyond, the recurrence is iterated with their diagonals until it holds to 1e-6 in float32, 1e-12 in float64.
 
+    A cell of `pards.cells` is solved by one call of the library, with the bits of `pards.solve`; under `jax.vmap` it is
+    one call for the batch, unless cells are mapped, which are solved one after another. Cells are pytrees of their
+    arrays and numbers, so a gradient is a cell of gradients. It is that of the same step in JAX. On a GPU the host
+    waits for the solve. A sequence whose numbers are not finite fails, on a CPU with NaN for its states.
+
     Args:
-        f: f(x, u), or f(x, u, params) if params are given, returns the next state, in the form of x.
-        x0: the first state; a pytree of arrays of floats of one dtype.
-        inputs: u, a pytree of arrays whose first axis is time; None for a model without.
-        params: a pytree that f is given, as the arrays of an equinox or flax module.
+        f: f(x, u), or f(x, u, params) if params are given, returns the next state, in the form of x. Or a cell of
+            `pards.cells`, its arrays in the dtype of x0.
+        x0: the first state; a pytree of arrays of floats of one dtype. (dim,) for a cell.
+        inputs: u, a pytree of arrays whose first axis is time; None for a model without. (time, inputs) for a cell,
+            (time,) if it is driven by words.
+        params: a pytree that f is given, as the arrays of an equinox or flax module; None for a cell.
         length: T, if there are no inputs.
         method: a name or an object, as of `pards.solve`, but "auto", "elk" and "quasi_elk".
         guess: the first iterate, in the form of the states; x0 at every step by default.
@@ -119,7 +129,8 @@ def solve(
         nonfinite: what becomes of an update that is not finite: "stop", "continue" or "reset".
         key: of `jax.random`, for the probes of Hutchinson's method if that is not given signs.
         axis_name: the mesh axis over which time is cut, inside `jax.shard_map`: inputs and guess are this device's
-            part, x0 and params the same on all. No windows then, and no derivative by what f closes over.
+            part, x0 and params the same on all. No windows then, and no derivative by what f closes over; a cell's
+            steps are JAX's then, not the library's.
 
     Returns:
         A `Solution`. A failure is not raised, which a compiled program cannot do: look at success.
@@ -137,8 +148,11 @@ def solve(
         >>> import jax, jax.numpy as jnp, pards.jax
         >>> f = lambda x, u, w: jnp.tanh(w * x + u)
         >>> loss = lambda w: pards.jax.solve(f, jnp.zeros(1), jnp.ones((50, 1)), w).states.sum()
-        >>> jax.grad(loss)(0.5).round(1)
-        Array(33.9, dtype=float32)
+        >>> jax.grad(loss)(jnp.float32(0.5)).round(1)
+        Array(9.6, dtype=float32)
+        >>> cell, u = pards.cells.Linear(A=jnp.array([[0.5]]), B=jnp.ones((1, 1))), jnp.ones((50, 1))
+        >>> jax.grad(lambda cell: pards.jax.solve(cell, jnp.zeros(1), u).states.sum())(cell).A.round(1)
+        Array([[188.]], dtype=float32)
     """
     start, unravel = _state(x0)
     T = _length(length, inputs)
@@ -146,6 +160,8 @@ def solve(
     options = _options(
         start.dtype, method, merit_tol, rtol, atol, max_iterations, window, damping, clip, nonfinite, axis_name
     )
+    if isinstance(f, Cell):
+        return _solve_cell(f, x0, inputs, params, given, T, options, key)
     step, hoisted = _step(f, unravel, params is not None), list[Any]()
     if T > 0:
         first = jax.tree.map(lambda u: u[0], inputs)
@@ -158,6 +174,20 @@ def solve(
     kept = _kept(options, start, T, key)
     operands = _Operands(start, inputs, params, hoisted, given, kept)
     return _wrap(_solve(_Model(step, T, options), operands), unravel)
+
+
+def _solve_cell(
+    cell: Cell, x0: Any, inputs: Any, params: Any, guess: Array | None, T: int, o: Options, key: Any
+) -> Solution:
+    """A cell of pards.cells: solved by the library, but over a mesh, and differentiated as a function of JAX's."""
+    if params is not None:
+        raise ValueError(f"solve: params are given, want None: f is a {type(cell).__name__}, which holds its own")
+    known, params, x0, inputs = _cells.take(cell, x0, inputs)
+    if T == 0:
+        return _wrap(_empty(x0), lambda x: x)
+    kept = Kept() if o.method.derivative == "held" and o.axis is None else _kept(o, x0, T, key)
+    model = _Model(known.step, T, o, known if o.axis is None else None)
+    return _wrap(_solve(model, _Operands(x0, inputs, params, [], guess, kept)), lambda x: x)
 
 
 def _state(x0: Any) -> tuple[Array, Any]:
@@ -346,6 +376,9 @@ def _kept(o: Options, start: Array, T: int, key: Any) -> Kept:
 def _solve(model: _Model, operands: _Operands) -> Window:
     """The iteration. Its derivative is not that of its operations, but of the trajectory."""
     operands = jax.tree.map(lax.stop_gradient, operands)
+    if model.native is not None:
+        x0, inputs, params, _, guess, kept = operands
+        return _native.run(model.native, params, x0, inputs, guess, kept, model.steps, model.options)
     if model.options.method.name == "sequential":
         return _loop(model, operands)
     return _iterate.solve(
@@ -383,24 +416,26 @@ def _loop(model: _Model, o: _Operands) -> Window:
     return Window(states, jnp.int32(0), nothing, nothing, nothing, status)
 
 
-@_solve.defjvp
+@functools.partial(_solve.defjvp, symbolic_zeros=True)
 def _derivative(model: _Model, primals: Any, tangents: Any) -> tuple[Window, Window]:
     (operands,), (change,) = primals, tangents
     found = _solve(model, operands)
     x, axis = found.states, model.options.axis
+    still: Any = jax.tree.map(lambda a: SymbolicZero(jax.typeof(a).to_tangent_aval()), found)
+    leaves, form = jax.tree.flatten(operands[:4])
+    changes = jax.tree.leaves(change[:4], is_leaf=lambda leaf: isinstance(leaf, SymbolicZero))
+    moved = [i for i, leaf in enumerate(changes) if not isinstance(leaf, SymbolicZero)]
+    if not moved:
+        return found, still
 
-    def f(o: tuple[Any, ...], x: Array) -> Array:
-        x0, inputs, params, hoisted = o
+    def f(*given: Array) -> Array:
+        now = dict(enumerate(leaves)) | dict(zip(moved, given, strict=True))
+        x0, inputs, params, hoisted = jax.tree.unflatten(form, now.values())
         stepped = operands._replace(x0=x0, inputs=inputs, params=params, hoisted=hoisted)
         return _stepper(model, stepped)(_mesh.before(x, x0, axis), inputs)
 
-    _, b = jax.jvp(lambda o: f(o, x), (operands[:4],), (change[:4],))
-    dx = _linear(model, operands, x, b)
-    still: Any = jax.tree.map(
-        lambda a: jnp.zeros_like(a) if jnp.issubdtype(a.dtype, np.floating) else np.zeros(a.shape, jax.dtypes.float0),
-        found,
-    )
-    return found, still._replace(states=dx)
+    _, b = jax.jvp(f, [leaves[i] for i in moved], [changes[i] for i in moved])
+    return found, still._replace(states=_linear(model, operands, x, b))
 
 
 def _linear(model: _Model, o: _Operands, x: Array, b: Array) -> Array:
