@@ -298,6 +298,81 @@ def gpu_first() -> str:
     return markdown(["first solve of a GRU, D = 8", "nothing on disk", "kernel on disk"], rows)
 
 
+def peers(part: str) -> list[tuple[Case, ...]]:
+    """The cases of a part of cpu-peers, those that differ in their dtype alone together, float32 first."""
+    found: dict[str, list[Case]] = {}
+    for case in cases("cpu-peers"):
+        first = next(iter(case.values()))
+        if first["name"].startswith(part + " "):
+            axes = {k: v for k, v in first["axes"].items() if k != "dtype"}
+            found.setdefault(f"{first['name']} {axes}", []).append(case)
+    return [tuple(group) for group in found.values()]
+
+
+def reached(group: Iterable[Case], peer: str, aim: float, own: str = "") -> str:
+    """How many times as long as pards a peer takes in each dtype, and in brackets what it is to be."""
+    ratios = [times(case[peer]["ratio"] / (case[own]["ratio"] if own else 1)) for case in group if peer in case]
+    return f"{', '.join(ratios)} ({aim:g})" if ratios else ""
+
+
+def cpu_loops() -> str:
+    """The loops of others over the plain loop of pards, and one worker over as many as there are cores."""
+    rows = []
+    for group in peers("loop"):
+        first = group[0]["pards sequential"]
+        name, batch = first["name"].removeprefix("loop "), first["axes"]["B"]
+        aim = {("GRU", 1): 6, ("GRU", 16): 15}.get((name[:3], batch), 3 if batch == 1 else 10)
+        alone = [times(case[ONE]["ratio"]) for case in group if ONE in case]
+        others = [reached(group, "torch.nn.GRU", 5), reached(group, "Numba loop", 1.5), ", ".join(alone)]
+        rows.append([name, str(batch), reached(group, "jax.lax.scan", aim), *others])
+    return markdown(["loop, T = 30000", "batch", "`lax.scan`", "`torch.nn.GRU`", "Numba", "one worker"], rows)
+
+
+ONE = "pards sequential, one worker"
+
+
+def cpu_scans() -> str:
+    """The scans of others over pards, and the share of a copy's speed."""
+    rows = []
+    for group in peers("scan"):
+        first = group[0]["pards"]
+        B, T, D = (first["axes"][axis] for axis in "BTD")
+        diagonal = first["name"] == "scan diagonal"
+        shares = [f"{case['pards, out=' if diagonal else 'pards']['copy_share']:.0%}" for case in group]
+        copy = ", ".join(shares) + (" (80%)" if diagonal else "")
+        ratios = [reached(group, "jax.lax.associative_scan", 6 if D == 32 else 10), reached(group, "jax.lax.scan", 3)]
+        numba = ", ".join(times(case["Numba loop"]["ratio"]) for case in group if "Numba loop" in case)
+        rows.append([first["name"].removeprefix("scan "), f"{B} x {T} x {D}", *ratios, numba, copy])
+    head = ["A", "B x T x D", "`associative_scan`", "`lax.scan`", "Numba loop", "of a copy's speed"]
+    return markdown(head, rows)
+
+
+def cpu_paper() -> str:
+    """The paper's code over pards, a row a method."""
+    found: dict[tuple[str, int, str], dict[int, str]] = {}
+    for (case,) in peers("paper"):
+        own, reference = case.values()
+        axes = own["axes"]
+        text = f"{times(reference['ratio'])} ({own['iterations']})"
+        found.setdefault((own["name"].removeprefix("paper "), axes["D"], axes["method"]), {})[axes["T"]] = text
+    lengths = sorted({T for row in found.values() for T in row})
+    rows = [
+        [name, str(D), f"`{method}`", *(row.get(T, "") for T in lengths)] for (name, D, method), row in found.items()
+    ]
+    return markdown(["problem", "D", "method", *(f"T = {T}" for T in lengths)], rows)
+
+
+def cpu_windows() -> str:
+    """The plain loop over the rotated iteration, whole and in windows."""
+    (group,) = peers("windows")
+    rows = []
+    for case in group:
+        rotated = {name.partition("window=")[2]: row for name, row in case.items() if "window=" in name}
+        dtype = case["pards sequential"]["axes"]["dtype"]
+        rows.append([dtype, *(times(1 / row["ratio"]) for row in rotated.values())])
+    return markdown(["loop / rotated, D = 64", *(f"`window={w}`" for w in rotated)], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "scan": scan,
     "jax_scan": jax_scan,
@@ -308,6 +383,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "auto": auto,
     "globalised": globalised,
 }
+if (RESULTS / "cpu-peers.json").exists():
+    TABLES |= {"cpu_loops": cpu_loops, "cpu_scans": cpu_scans, "cpu_paper": cpu_paper, "cpu_windows": cpu_windows}
 if (RESULTS / "gpu.json").exists():  # which a machine with a GPU has to make first
     TABLES |= {"gpu_solve": gpu_solve, "gpu_scan": gpu_scan, "gpu_first": gpu_first}
 

@@ -7,7 +7,7 @@
   stopping rule, one sequence, float32. Lengths at which that code takes more than some seconds are left out.
 - windows: the rotated iteration in windows against the own loop, one long chain.
 
-usage: python benchmarks/cpu/peers.py benchmarks/results/cpu-peers.json, on a quiet machine: eight minutes on two cores.
+usage: python benchmarks/cpu/peers.py benchmarks/results/cpu-peers.json --budget 1, on a quiet machine: eight minutes on two cores.
 """
 
 from __future__ import annotations
@@ -104,7 +104,6 @@ def paper_case(name: str, D: int, method: str, T: int) -> _harness.Case:
     def own(u: Any) -> Any:
         return pards.solve(p.cell, p.x0, u, guess=p.guess, merit_tol=_reference.MERIT, **METHODS[method])
 
-    # Its word problem multiplies permutation matrices by the state as they are numbered in its own list, which is ours.
     reference = _reference.solver(model, jnp.asarray(p.x0), jnp.asarray(p.guess), method)
     return _harness.Case(
         name=f"paper {name}",
@@ -114,7 +113,7 @@ def paper_case(name: str, D: int, method: str, T: int) -> _harness.Case:
             f"pards {method}": _harness.by(own, result=_harness.states, about=_harness.outcome),
             f"reference {method}": _harness.jitted(reference),
         },
-        tolerance=0.2,  # what a merit of 5e-4 leaves undone, by any method
+        tolerance=1.0,  # a merit of 5e-4 leaves half of the largest state undone on Langevin, where quasi_newton and picard stop early
     )
 
 

@@ -1,5 +1,5 @@
 """Langevin dynamics in two wells on a GPU, the paper's problem: rotated quasi-Newton against the own sequential kernel, lax.scan of the
-closed-form step, and the paper's reference implementation where its src/ stands in .ref/plds_src. Float32, arrays on the device.
+closed-form step, and the paper's public code where that is there (benchmarks/_reference.py). Float32, arrays on the device.
 
 The rows' seconds are by the host's clock; event_seconds of pards are by the device's, see scan.py. The eigenbases of the mixture are found
 in the first call, which is in neither. All stop at a merit of 5e-4, at which the reference's quasi-Newton is up to 0.1 away from the
@@ -22,8 +22,9 @@ import pards
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import _harness
+import _reference
 
-BATCH, TOLERANCE = 16, 5e-4
+BATCH = 16
 DIMS, LENGTHS = (32, 64, 128, 256), (1000, 10000, 30000)
 # The reference's fastest method, by its own run: quasi-Newton where it needs few iterations, Newton until its matrices do not fit.
 NEWTON_FITS = {1000: (), 10000: (32, 64, 128), 30000: (32, 64, 128)}
@@ -37,7 +38,7 @@ def last(states: Any) -> Any:
 def by_pards(problem: Any, method: str) -> Callable[[Sequence[Any]], _harness.Work]:
     def make(inputs: Sequence[Any]) -> _harness.Work:
         more: dict[str, Any] = (
-            {} if method == "sequential" else {"guess": cp.asarray(problem.guess), "merit_tol": TOLERANCE}
+            {} if method == "sequential" else {"guess": cp.asarray(problem.guess), "merit_tol": _reference.MERIT}
         )
         x0, u = cp.asarray(problem.x0), inputs[0][0]
         out = cp.empty_like(u)
@@ -70,33 +71,16 @@ def by_lax(problem: Any) -> Callable[[Sequence[Any]], _harness.Work]:
 
 def by_reference(problem: Any, newton: bool) -> dict[str, Callable[[Sequence[Any]], _harness.Work]]:
     """The reference's method; nothing where it cannot be imported."""
-    sys.path.insert(0, str(_harness.ROOT / ".ref" / "plds_src"))
-    try:
-        from deer import deer_alg
-        from two_well import TwoWellAnisotropic
-    except ImportError:
+    if not _reference.there():
         return {}
-    P = problem.cell.potential.precisions
-    wells = [jnp.asarray(m) for m in problem.cell.potential.means]
-    model = TwoWellAnisotropic(
-        mu1=wells[0],
-        mu2=wells[1],
-        prec1=jnp.asarray(P[0] / 2),
-        prec2=jnp.asarray(P[1] / 2),
-        epsilon=problem.cell.step_size,
-    )
-    x0, guess = jnp.asarray(problem.x0), jnp.asarray(problem.guess)
-
-    def solve(u: Any) -> Any:
-        return deer_alg(
-            model.deer_fxn, x0, guess, u, u.shape[0], quasi=not newton, qmem_efficient=not newton, full_trace=False
-        )[1]
+    model, method = _reference.langevin_model(problem.cell), "newton" if newton else "quasi_newton"
+    solve = _reference.solver(model, jnp.asarray(problem.x0), jnp.asarray(problem.guess), method)
 
     def make(inputs: Sequence[Any]) -> _harness.Work:
-        work = _harness.jitted(jax.vmap(solve))([tuple(jnp.from_dlpack(a) for a in arrays) for arrays in inputs])
+        work = _harness.jitted(solve)([tuple(jnp.from_dlpack(a) for a in arrays) for arrays in inputs])
         return _harness.Work(work.run, work.compile_seconds, result=last)
 
-    return {f"reference {'newton' if newton else 'quasi_newton'}": make}
+    return {f"reference {method}": make}
 
 
 def cases(settings: _harness.Settings) -> Iterator[_harness.Case]:

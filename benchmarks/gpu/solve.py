@@ -1,8 +1,8 @@
 """Solves of small states on a GPU: pards against the published code and torch.nn.GRU. Float32, batch 16, arrays on the device.
 
 GRU with the roles of state and input as in the published code ("exchanged") and as everywhere else, and the word problem of S5; the
-paper's inputs and its stopping rule, merit 5e-4. The published code is looked for in .ref/plds_src (its src/ folder) and left out where it
-or equinox is missing; its fastest method, newton, stands for it; it counts one update more, since it tests one late. Rows of torch.nn.GRU hold the exact trajectory.
+paper's inputs and its stopping rule, merit 5e-4. The published code is left out where it or equinox is missing (benchmarks/_reference.py); its
+fastest method, newton, stands for it. Rows of torch.nn.GRU hold the exact trajectory.
 
 seconds are by the host's clock, from the call until the result is there; event_seconds by the device's, see scan.py.
 """
@@ -25,8 +25,9 @@ import pards
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import _harness
+import _reference
 
-BATCH, MERIT = 16, 5e-4
+BATCH = 16
 LENGTHS, DIMS = (1000, 10000, 30000), (2, 4, 8)
 ERROR = 0.1  # of what merit 5e-4 leaves undone, by any method
 Flavour = Callable[[Sequence[Any]], _harness.Work]
@@ -37,7 +38,7 @@ def host(states: Any) -> Any:
 
 
 def by_pards(cell: Any, x0: Any, guess: Any, method: str) -> Flavour:
-    options: dict[str, Any] = {} if method == "sequential" else {"guess": guess, "merit_tol": MERIT}
+    options: dict[str, Any] = {} if method == "sequential" else {"guess": guess, "merit_tol": _reference.MERIT}
 
     def make(inputs: Sequence[Any]) -> _harness.Work:
         run = lambda i: pards.solve(cell, x0, inputs[i % len(inputs)], method=method, device="cuda", **options)  # noqa: E731
@@ -48,17 +49,8 @@ def by_pards(cell: Any, x0: Any, guess: Any, method: str) -> Flavour:
 
 
 def by_reference(model: Any, x0: Any, guess: Any) -> Flavour:
-    from deer import deer_alg  # pyright: ignore[reportMissingImports]
-
-    def solve(u: Any) -> Any:
-        return jax.vmap(
-            lambda one: deer_alg(
-                model.deer_fxn, x0, guess, one, len(one), quasi=False, qmem_efficient=False, full_trace=False
-            )[1]
-        )(u)
-
     def make(inputs: Sequence[Any]) -> _harness.Work:
-        work = _harness.jitted(lambda u: solve(u))([(jnp.from_dlpack(u),) for u in inputs])
+        work = _harness.jitted(_reference.solver(model, x0, guess, "newton"))([(jnp.from_dlpack(u),) for u in inputs])
         return _harness.Work(work.run, work.compile_seconds, result=lambda x: cp.asnumpy(cp.from_dlpack(x)))
 
     return make
@@ -81,23 +73,13 @@ def by_torch(module: Any) -> Flavour:
     return make
 
 
-def reference(name: str, d: int) -> Any:
-    """A model of the published code; None where that is not there."""
-    sys.path.insert(0, str(_harness.ROOT / ".ref" / "plds_src"))
-    try:
-        import gru
-        import s5_word
-    except ImportError:
-        return None
-    return gru.GRU(d, jax.random.PRNGKey(0)) if name == "gru" else s5_word.S5_word()
-
-
 def gru_case(rng: Any, exchanged: bool, T: int, D: int) -> _harness.Case:
     x0, guess = cp.zeros(D, cp.float32), rng.standard_normal((T, D), cp.float32)
     peers: dict[str, Flavour] = {}
     if exchanged:
         cell = pards.cells.GRU.init(hidden=D, inputs=D, seed=0, dtype=np.float32)
-        if (model := reference("gru", D)) is not None:
+        if _reference.there():
+            model = _reference.gru_model(D)
             cell = pards.cells.GRU.from_equinox(model.gru_cell)
             start, first = jnp.zeros(D), jnp.from_dlpack(guess)
             peers = {"reference newton": by_reference(model, start, first)}
@@ -122,7 +104,8 @@ def word_case(rng: Any, T: int) -> _harness.Case:
     x0, guess = cp.arange(1, 6, dtype=cp.float32), rng.standard_normal((T, 5), cp.float32)
     words = [rng.integers(0, 120, (BATCH, T)) for _ in range(3)]
     flavours = {f"pards {m}": by_pards(cell, x0, guess, m) for m in ("sequential", "newton")}
-    if (model := reference("s5", 5)) is not None:
+    if _reference.there():
+        model = _reference.word_model()
         flavours["reference newton"] = by_reference(model, jnp.arange(1.0, 6.0), jnp.from_dlpack(guess))
     return _harness.Case(
         name="s5 word", axes={"B": BATCH, "T": T, "D": 5, "dtype": "float32"}, inputs=words, flavours=flavours
