@@ -53,10 +53,10 @@ def _of(rows: list[Row], method: str, **axes: Any) -> list[Row]:
     return [row for row in rows if row["method"] == method and all(row[name] == at for name, at in axes.items())]
 
 
-def _span(numbers: Iterable[float], unit: str = "") -> str:
+def _span(numbers: Iterable[float]) -> str:
     found = sorted(set(numbers))
-    told = f"{found[0]:.3g}" if len(found) == 1 else f"{found[0]:.3g} to {found[-1]:.3g}"
-    return told + unit
+    ends = [f"{at:.3g}" if at < 1000 else f"{at:.0f}" for at in found]
+    return ends[0] if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
 
 
 def _one_newton(rows: list[Row]) -> Finding | None:

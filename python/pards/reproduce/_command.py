@@ -15,6 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from .. import _lib, _progress
 from .._bench import harness
@@ -43,6 +44,13 @@ def run(
     Raises:
         Wrong: an argument does not do.
         KeyboardInterrupt: after Ctrl-C; what is finished is in the directory.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from pards import reproduce
+        >>> claims = reproduce.run("fig7", pathlib.Path(tempfile.mkdtemp()), device="cpu", seeds=1)
+        >>> [claim.verdict for claim in claims if claim.figure == "fig7"]
+        ['holds', 'holds']
     """
     names = list(_runs.FIGURES) if figure == "all" else [figure]
     if unknown := [name for name in names if name not in _runs.FIGURES]:
@@ -172,10 +180,14 @@ def about(figure: str, place: str) -> dict[str, str]:
 
 
 def _table(claims: list[_claims.Claim]) -> Table:
+    """What was found stands below each claim."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for name in ("figure", "claim", "verdict", "found"):
-        table.add_column(name, no_wrap=name == "figure")
+    for name in ("figure", "verdict", "claim and what was found"):
+        table.add_column(name)
     for claim in claims:
-        style = {"holds": "green", "differs": "yellow"}.get(claim.verdict, "dim")
-        table.add_row(claim.figure, claim.text, f"[{style}]{claim.verdict}[/]", claim.detail)
+        verdict = Text(claim.verdict, {"holds": "green", "differs": "yellow"}.get(claim.verdict, "dim"))
+        told = Text(claim.text)
+        if claim.detail:
+            told.append(f"\n{claim.detail}", "dim")
+        table.add_row(claim.figure, verdict, told)
     return table
