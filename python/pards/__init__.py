@@ -2,6 +2,7 @@
 
 from . import cells as cells
 from . import lds as lds
+from . import plot as plot
 from . import problems as problems
 from . import theory as theory
 from ._catalog import *  # noqa: F403 - the methods, one class each

@@ -37,6 +37,7 @@ STYLES = {
     "jacobi": Style("#882255", "x"),
     "elk": Style("#999933", "h"),
     "quasi_elk": Style("#A6761D", "p", "--"),
+    "auto": Style("#000000", ">", ":"),
 }
 
 _LABELS = {"merit": "merit ½ Σ r²", "residual": "largest residual |r|", "update": "largest change of a state"}
@@ -51,13 +52,20 @@ def style(method: str) -> Style:
     return STYLES.get(method.partition("+")[0], STYLES["sequential"])
 
 
-def axes() -> Any:
-    """New axes of pyplot."""
+def axes(asked: str = "Solution.plot") -> Any:
+    """New axes of pyplot, for the function that was asked."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise ImportError("Solution.plot needs matplotlib: pip install 'pards[demo]'") from error
+        raise ImportError(f"{asked} needs matplotlib: pip install 'pards[demo]'") from error
     return plt.subplots(layout="constrained")[1]
+
+
+def given(asked: str, ax: Any) -> Any:
+    """The axes that a caller gave, or new ones."""
+    if ax is not None and not hasattr(ax, "plot"):
+        raise TypeError(f"{asked}: ax is of type {type(ax).__name__}, want axes of matplotlib, or None")
+    return axes(asked) if ax is None else ax
 
 
 def default(solution: Solution) -> str:
@@ -75,7 +83,8 @@ def draw(ax: Any, solution: Solution, what: str, options: dict[str, Any]) -> Non
     options = {"label": solution.method, "linewidth": 1.2, "markersize": 5, **look._asdict(), **options}
     ax.set(xlabel="iteration" if solution.window is None else "iteration of a window", ylabel=_LABELS[what])
     ax.set_yscale("log")
-    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    if ax.get_xscale() == "linear":
+        ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     if not found:
         ax.text(0.5, 0.5, "a plain loop has no iterates", ha="center", transform=ax.transAxes)
     elif len(found) > _MANY:
