@@ -21,29 +21,36 @@ import (
 	"pards/gpu"
 )
 
-func init() { xlaCalls["solve"] = xlaSolve }
-
-// xlaSolve solves with a native cell, which the call makes of its arguments. These are named by the attribute operands: x0 (B, D), inputs
-// (B, T, M), guess (B, T, D), one sequence standing for all of a batch; seed; and cell_ and method_ with the name of a parameter or a
-// setting, of which those that no program changes are attributes. Results are the states (B, T, D); merit, residual and error (B, 3);
-// iterations and status (B, 2). A failure is a status, also of numbers that are not finite, which a traced program cannot see coming.
-func xlaSolve(x *xlaCall) error {
-	if x.result(0).dtype == float32Type {
-		return xlaSolveOf[float32](x)
-	}
-	return xlaSolveOf[float64](x)
+func init() {
+	xlaCalls["solve"] = either(xlaSolve[float32], xlaSolve[float64])
+	xlaCalls["tangent"] = either(xlaTangent[float32], xlaTangent[float64])
 }
 
-// xlaSolving is what such a call gives.
-type xlaSolving[T num.Float] struct {
-	arrays           map[string]core.Array[T] // x0, inputs, guess
+// either chooses by the dtype of the first result.
+func either(f32, f64 func(*xlaCall) error) func(*xlaCall) error {
+	return func(x *xlaCall) error {
+		if x.result(0).dtype == float32Type {
+			return f32(x)
+		}
+		return f64(x)
+	}
+}
+
+// xlaGiven is what a call gives to a native cell, which it makes of its arguments. These are named by the attribute operands: arrays of a
+// batch, where one sequence, alone on the first axis, stands for all; seed; and cell_ and method_ with the name of a parameter or a setting,
+// of which those that no program changes are attributes.
+type xlaGiven[T num.Float] struct {
+	arrays           map[string]core.Array[T]
 	params, settings param.Values[T]
 	seed             uint64
-	states           core.Array[T]
+	states           core.Array[T] // (B, T, D), to write to
 }
 
-func xlaSolveOf[T num.Float](x *xlaCall) error {
-	s, err := xlaSolvingOf[T](x)
+// xlaSolve solves: of x0 (B, D), inputs (B, T, M) and guess (B, T, D), of which there may be neither. Further results are merit, residual
+// and error (B, 3), and iterations and status (B, 2). A failure is a status, also of numbers that are not finite, which a traced program
+// cannot see coming.
+func xlaSolve[T num.Float](x *xlaCall) error {
+	s, err := xlaGivenOf[T](x)
 	if err != nil {
 		return err
 	}
@@ -65,8 +72,24 @@ func xlaSolveOf[T num.Float](x *xlaCall) error {
 	return s.write(x, solution.Results, bad)
 }
 
+// xlaTangent is core.Tangent on the host: of states (B, T, D), inputs (B, T, M) and b (B, T, D).
+func xlaTangent[T num.Float](x *xlaCall) error {
+	s, err := xlaGivenOf[T](x)
+	if err != nil {
+		return err
+	}
+	if !s.finite() {
+		return give(x, 0, 0, slices.Repeat([]T{T(math.NaN())}, len(s.states.Data)))
+	}
+	model, err := cell.New(x.text("cell"), s.params)
+	if err != nil {
+		return err
+	}
+	return core.Tangent(model, s.arrays["states"], s.arrays["inputs"], s.arrays["b"], s.states, x.whole("transposed") != 0)
+}
+
 // solve solves where XLA has the arrays.
-func (s *xlaSolving[T]) solve(x *xlaCall, p *core.Problem[T]) (*core.Solution, error) {
+func (s *xlaGiven[T]) solve(x *xlaCall, p *core.Problem[T]) (*core.Solution, error) {
 	ordinal, stream, ok := x.onGPU()
 	if !ok {
 		return core.Solve(core.CPU[T]{}, p, s.options(x), s.states)
@@ -81,7 +104,7 @@ func (s *xlaSolving[T]) solve(x *xlaCall, p *core.Problem[T]) (*core.Solution, e
 }
 
 // options reads those that are given.
-func (s *xlaSolving[T]) options(x *xlaCall) *core.Options[T] {
+func (s *xlaGiven[T]) options(x *xlaCall) *core.Options[T] {
 	o := core.Defaults[T]()
 	o.Method, o.Settings, o.Seed, o.Nonfinite = strings.Clone(x.text("method")), s.settings, s.seed, strings.Clone(x.text("nonfinite"))
 	o.Damping, o.Clip, o.Window = x.number("damping"), x.whole("clip") != 0, x.whole("window")
@@ -94,9 +117,9 @@ func (s *xlaSolving[T]) options(x *xlaCall) *core.Options[T] {
 	return &o
 }
 
-func xlaSolvingOf[T num.Float](x *xlaCall) (*xlaSolving[T], error) {
+func xlaGivenOf[T num.Float](x *xlaCall) (*xlaGiven[T], error) {
 	const fn = "solve"
-	s := &xlaSolving[T]{map[string]core.Array[T]{}, param.Values[T]{}, param.Values[T]{}, 0, core.Array[T]{}}
+	s := &xlaGiven[T]{map[string]core.Array[T]{}, param.Values[T]{}, param.Values[T]{}, 0, core.Array[T]{}}
 	var err error
 	if s.states, err = neededAnywhere[T](fn, "states", x.result(0)); err != nil {
 		return nil, err
@@ -107,7 +130,7 @@ func xlaSolvingOf[T num.Float](x *xlaCall) (*xlaSolving[T], error) {
 			return nil, err
 		}
 		if len(array.Shape) > 1 && array.Shape[0] == 1 && s.states.Shape[0] != 1 && !strings.Contains(name, "_") {
-			array.Shape = array.Shape[1:] // shared by the batch
+			array.Shape = array.Shape[1:]
 		}
 		group, key, belongs := strings.Cut(name, "_")
 		if !belongs && name != "seed" {
@@ -158,7 +181,7 @@ func onHost[T num.Float](x *xlaCall, a core.Array[T]) (v param.Value[T], err err
 }
 
 // finite tells whether all parameters are.
-func (s *xlaSolving[T]) finite() bool {
+func (s *xlaGiven[T]) finite() bool {
 	for _, v := range s.params {
 		if num.FirstNonFinite(v.Data) >= 0 {
 			return false
@@ -198,7 +221,7 @@ func cleaned[T num.Float](p *core.Problem[T]) (bad []bool) {
 }
 
 // write writes what became of the sequences; those that are bad get NaN for states.
-func (s *xlaSolving[T]) write(x *xlaCall, results []method.Result, bad []bool) error {
+func (s *xlaGiven[T]) write(x *xlaCall, results []method.Result, bad []bool) error {
 	nan := math.NaN()
 	size := s.states.Shape[1] * s.states.Shape[2]
 	measures, counts := make([]T, 0, 3*len(results)), make([]int32, 0, 2*len(results))

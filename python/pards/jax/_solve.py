@@ -107,8 +107,9 @@ def solve(
 
     A cell of `pards.cells` is solved by one call of the library, with the bits of `pards.solve`; under `jax.vmap` it is
     one call for the batch, unless cells are mapped, which are solved one after another. Cells are pytrees of their
-    arrays and numbers, so a gradient is a cell of gradients. It is that of the same step in JAX. On a GPU the host
-    waits for the solve. A sequence whose numbers are not finite fails, on a CPU with NaN for its states.
+    arrays and numbers, so a gradient is a cell of gradients. On a CPU it takes the Jacobians of a few steps at a
+    time, whatever the method and the dimension. On a GPU the host waits for the solve. A sequence whose numbers are
+    not finite fails, on a CPU with NaN for its states.
 
     Args:
         f: f(x, u), or f(x, u, params) if params are given, returns the next state, in the form of x. Or a cell of
@@ -435,7 +436,16 @@ def _derivative(model: _Model, primals: Any, tangents: Any) -> tuple[Window, Win
         return _stepper(model, stepped)(_mesh.before(x, x0, axis), inputs)
 
     _, b = jax.jvp(f, [leaves[i] for i in moved], [changes[i] for i in moved])
-    return found, still._replace(states=_linear(model, operands, x, b))
+    if model.native is None:
+        return found, still._replace(states=_linear(model, operands, x, b))
+    dx = _native.tangent(model.native, operands.params, x, operands.inputs, b, model.options.window)
+    return found, still._replace(states=dx)
+
+
+def linear_of(step: Callable[..., Array], window: int | None, params: Any, x: Array, inputs: Any, b: Array) -> Array:
+    """_linear, of what of a model it takes."""
+    o = Options(METHODS["newton"](), None, 0, 0, None, window, 0, False, "stop", None)
+    return _linear(_Model(step, len(x), o), _Operands(x[0], inputs, params, [], None, Kept()), x, b)
 
 
 def _linear(model: _Model, o: _Operands, x: Array, b: Array) -> Array:
