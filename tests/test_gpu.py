@@ -583,3 +583,15 @@ def test_cells_in_jax(dtype: type) -> None:
             want = slope(lambda *given: pards.jax.solve(*given, method="sequential"))
         for got, exact in zip(jax.tree.leaves(own), jax.tree.leaves(want), strict=True):
             np.testing.assert_allclose(got, exact, rtol=0, atol=1e4 * EPS[dtype] * np.abs(exact).max())
+
+
+@gpu
+def test_bench_on_the_device() -> None:
+    """What `pards bench --device cuda` measures: every flavour runs there, and agrees with pards' first."""
+    from pards._bench import harness, scans, solves
+
+    settings = harness.Settings(quick=True, device="cuda")
+    for case in (*scans.cases(settings), *solves.cases(settings)):
+        rows = harness.measure(case, settings)
+        assert {row["flavour"] for row in rows} >= case.flavours.keys()
+        assert not any("missing" in row for row in rows)
