@@ -3,6 +3,7 @@ package lds
 import (
 	"gonum.org/v1/gonum/mat"
 
+	"pards/core/internal/simd"
 	"pards/core/num"
 )
 
@@ -33,6 +34,20 @@ func (Dense[T]) Growth(d int) int { return d + 2 }
 // Apply multiplies by each matrix in turn.
 func (Dense[T]) Apply(s Span[T], carry []T) {
 	d := s.D
+	switch {
+	case d == 2:
+		apply2(s, (*[2]T)(carry))
+		return
+	case d == 3:
+		apply3(s, (*[3]T)(carry))
+		return
+	case d == 4:
+		apply4(s, (*[4]T)(carry))
+		return
+	case simd.HasDense[T](d):
+		simd.Dense(s.X, s.A, s.B, s.Ref, carry, s.Steps(), s.Reverse)
+		return
+	}
 	t, step := s.order()
 	for range s.Steps() {
 		x := s.X[t*d : (t+1)*d]
@@ -43,6 +58,57 @@ func (Dense[T]) Apply(s Span[T], carry []T) {
 		next(carry, x, s.Ref, t*d)
 		t += step
 	}
+}
+
+// Of a few rows the state stays in registers.
+
+func apply2[T num.Float](s Span[T], carry *[2]T) {
+	x0, x1 := carry[0], carry[1]
+	t, step := s.order()
+	for range s.Steps() {
+		a, b, x := (*[4]T)(s.A[4*t:]), (*[2]T)(s.B[2*t:]), (*[2]T)(s.X[2*t:])
+		x0, x1 = a[0]*x0+a[1]*x1+b[0], a[2]*x0+a[3]*x1+b[1]
+		x[0], x[1] = x0, x1
+		if s.Ref != nil {
+			r := (*[2]T)(s.Ref[2*t:])
+			x0, x1 = x0-r[0], x1-r[1]
+		}
+		t += step
+	}
+	carry[0], carry[1] = x0, x1
+}
+
+func apply3[T num.Float](s Span[T], carry *[3]T) {
+	x0, x1, x2 := carry[0], carry[1], carry[2]
+	t, step := s.order()
+	for range s.Steps() {
+		a, b, x := (*[9]T)(s.A[9*t:]), (*[3]T)(s.B[3*t:]), (*[3]T)(s.X[3*t:])
+		x0, x1, x2 = a[0]*x0+a[2]*x2+a[1]*x1+b[0], a[3]*x0+a[5]*x2+a[4]*x1+b[1], a[6]*x0+a[7]*x1+a[8]*x2+b[2]
+		x[0], x[1], x[2] = x0, x1, x2
+		if s.Ref != nil {
+			r := (*[3]T)(s.Ref[3*t:])
+			x0, x1, x2 = x0-r[0], x1-r[1], x2-r[2]
+		}
+		t += step
+	}
+	carry[0], carry[1], carry[2] = x0, x1, x2
+}
+
+func apply4[T num.Float](s Span[T], carry *[4]T) {
+	x0, x1, x2, x3 := carry[0], carry[1], carry[2], carry[3]
+	t, step := s.order()
+	for range s.Steps() {
+		a, b, x := (*[16]T)(s.A[16*t:]), (*[4]T)(s.B[4*t:]), (*[4]T)(s.X[4*t:])
+		x0, x1, x2, x3 = (a[0]*x0+a[2]*x2)+(a[1]*x1+a[3]*x3)+b[0], (a[4]*x0+a[6]*x2)+(a[5]*x1+a[7]*x3)+b[1],
+			(a[8]*x0+a[10]*x2)+(a[9]*x1+a[11]*x3)+b[2], (a[12]*x0+a[14]*x2)+(a[13]*x1+a[15]*x3)+b[3]
+		x[0], x[1], x[2], x[3] = x0, x1, x2, x3
+		if s.Ref != nil {
+			r := (*[4]T)(s.Ref[4*t:])
+			x0, x1, x2, x3 = x0-r[0], x1-r[1], x2-r[2], x3-r[3]
+		}
+		t += step
+	}
+	*carry = [4]T{x0, x1, x2, x3}
 }
 
 // matvec writes a x, two rows at a time so that their sums do not wait for each other.
@@ -78,12 +144,28 @@ func (Dense[T]) Reduce(p []T, s Span[T]) {
 	d := s.D
 	t, step := s.order()
 	copy(p, s.A[t*d*d:(t+1)*d*d])
+	if d == 2 {
+		reduce2((*[4]T)(p), s)
+		return
+	}
 	next := make([]T, d*d)
 	for range s.Steps() - 1 {
 		t += step
 		multiply(next, s.A[t*d*d:(t+1)*d*d], p, d)
 		copy(p, next)
 	}
+}
+
+// reduce2 multiplies p by the matrices after the first.
+func reduce2[T num.Float](p *[4]T, s Span[T]) {
+	p0, p1, p2, p3 := p[0], p[1], p[2], p[3]
+	t, step := s.order()
+	for range s.Steps() - 1 {
+		t += step
+		a := (*[4]T)(s.A[4*t:])
+		p0, p1, p2, p3 = a[0]*p0+a[1]*p2, a[0]*p1+a[1]*p3, a[2]*p0+a[3]*p2, a[2]*p1+a[3]*p3
+	}
+	*p = [4]T{p0, p1, p2, p3}
 }
 
 // multiply writes the product a p of two d by d matrices.

@@ -169,7 +169,7 @@ const (
 	chunkBatch  = 4       // no chunks over time from this batch size on
 	chunkLeast  = 1 << 20 // nor below this many numbers in the batch
 	chunkSteps  = 1 << 14
-	chunkGrowth = 8 // nor where they multiply the work by this much
+	chunkGrowth = 5 // nor where they multiply the work by this much: few cores would lose
 
 	pieceNumbers = 1 << 20 // how much is scanned between two looks at whether to stop
 )

@@ -17,7 +17,8 @@ type kernels[T num.Float] struct {
 	gru                func(y, a, h, x, coef *T, n int)
 	scaled             func(j, coef, w *T, parts, d, n, pitch int)
 	diagonal           func(x, a, b, ref, carry *T, d, n, step int)
-	square             int // the side of a block below; 0: there is none
+	dense              func(x, a, b, ref, carry *T, d, n, step int) // nil: there is none
+	square             int                                          // the side of a block below; 0: there is none
 	block              func(dst, src *T, count, to, from, step int)
 }
 
@@ -153,4 +154,28 @@ func Diagonal[T num.Float](x, a, b, ref, carry []T, n int, back bool) {
 		refAt = &ref[:n*d][first]
 	}
 	of[T]().diagonal(&x[first], &a[first], &b[first], refAt, &carry[0], d, n, step)
+}
+
+// Dense does for n rows of matrices, a (n, d, d), what Diagonal does, where HasDense says so of d.
+func Dense[T num.Float](x, a, b, ref, carry []T, n int, back bool) {
+	d := len(carry)
+	if n == 0 {
+		return
+	}
+	first, step := 0, 1
+	if back {
+		first, step = n-1, -1
+	}
+	_, _, _ = x[:n*d], a[:n*d*d], b[:n*d]
+	var refAt *T
+	if ref != nil {
+		refAt = &ref[:n*d][first*d]
+	}
+	of[T]().dense(&x[first*d], &a[first*d*d], &b[first*d], refAt, &carry[0], d, n, step)
+}
+
+// HasDense tells whether Dense serves matrices of d rows.
+func HasDense[T num.Float](d int) bool {
+	k := of[T]()
+	return k.dense != nil && d*num.Size[T]() >= 32
 }

@@ -1230,6 +1230,149 @@ block32AVX2Done:
 	VZEROUPPER
 	RET
 
+// func dense32AVX2(x *float32, a *float32, b *float32, ref *float32, carry *float32, d int, n int, step int)
+// Requires: AVX, FMA3
+TEXT ·dense32AVX2(SB), NOSPLIT, $0-64
+	MOVQ    x+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    b+16(FP), DX
+	MOVQ    ref+24(FP), BX
+	MOVQ    carry+32(FP), SI
+	MOVQ    d+40(FP), DI
+	IMUL3Q  $0x04, DI, DI
+	LEAQ    (DI)(DI*2), R8
+	MOVQ    d+40(FP), R9
+	ANDQ    $0x07, R9
+	LEAQ    masks<>+0(SB), R10
+	MOVQ    R9, R11
+	NEGQ    R11
+	VMOVUPS 32(R10)(R11*4), Y0
+
+dense32AVX2Steps:
+	MOVQ n+48(FP), R10
+	CMPQ R10, $0x00
+	JLE  dense32AVX2Done
+	DECQ R10
+	MOVQ R10, n+48(FP)
+	XORQ R11, R11
+	MOVQ CX, R12
+
+dense32AVX2Rows:
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	MOVQ   SI, R10
+	MOVQ   R12, R13
+	LEAQ   (R12)(DI*4), R14
+	MOVQ   d+40(FP), R15
+	SUBQ   R9, R15
+
+dense32AVX2Columns:
+	VMOVUPS     (R10), Y9
+	VFMADD231PS (R13), Y9, Y1
+	VFMADD231PS (R13)(DI*1), Y9, Y2
+	VFMADD231PS (R13)(DI*2), Y9, Y3
+	VFMADD231PS (R13)(R8*1), Y9, Y4
+	VFMADD231PS (R14), Y9, Y5
+	VFMADD231PS (R14)(DI*1), Y9, Y6
+	VFMADD231PS (R14)(DI*2), Y9, Y7
+	VFMADD231PS (R14)(R8*1), Y9, Y8
+	ADDQ        $0x20, R10
+	ADDQ        $0x20, R13
+	ADDQ        $0x20, R14
+	SUBQ        $0x08, R15
+	JG          dense32AVX2Columns
+	TESTQ       R9, R9
+	JZ          dense32AVX2Fold
+	VMASKMOVPS  (R10), Y0, Y9
+	VMASKMOVPS  (R13), Y0, Y10
+	VFMADD231PS Y10, Y9, Y1
+	VMASKMOVPS  (R13)(DI*1), Y0, Y10
+	VFMADD231PS Y10, Y9, Y2
+	VMASKMOVPS  (R13)(DI*2), Y0, Y10
+	VFMADD231PS Y10, Y9, Y3
+	VMASKMOVPS  (R13)(R8*1), Y0, Y10
+	VFMADD231PS Y10, Y9, Y4
+	VMASKMOVPS  (R14), Y0, Y10
+	VFMADD231PS Y10, Y9, Y5
+	VMASKMOVPS  (R14)(DI*1), Y0, Y10
+	VFMADD231PS Y10, Y9, Y6
+	VMASKMOVPS  (R14)(DI*2), Y0, Y10
+	VFMADD231PS Y10, Y9, Y7
+	VMASKMOVPS  (R14)(R8*1), Y0, Y10
+	VFMADD231PS Y10, Y9, Y8
+
+dense32AVX2Fold:
+	VHADDPS    Y2, Y1, Y1
+	VHADDPS    Y4, Y3, Y2
+	VHADDPS    Y6, Y5, Y3
+	VHADDPS    Y8, Y7, Y4
+	VHADDPS    Y2, Y1, Y1
+	VHADDPS    Y4, Y3, Y2
+	VPERM2F128 $0x20, Y2, Y1, Y3
+	VPERM2F128 $0x31, Y2, Y1, Y1
+	VADDPS     Y1, Y3, Y3
+	VADDPS     (DX)(R11*1), Y3, Y3
+	VMOVUPS    Y3, (AX)(R11*1)
+	ADDQ       $0x20, R11
+	LEAQ       (R12)(DI*4), R12
+	LEAQ       (R12)(DI*4), R12
+	MOVQ       DI, R10
+	SUBQ       R11, R10
+	JLE        dense32AVX2Next
+	CMPQ       R10, $0x20
+	JGE        dense32AVX2Rows
+	SUBQ       $0x20, R10
+	ADDQ       R10, R11
+	SARQ       $0x02, R10
+	IMULQ      DI, R10
+	ADDQ       R10, R12
+	JMP        dense32AVX2Rows
+
+dense32AVX2Next:
+	MOVQ DI, R10
+	SUBQ $0x20, R10
+	XORQ R11, R11
+
+dense32AVX2Carry:
+	VMOVUPS (AX)(R11*1), Y3
+	TESTQ   BX, BX
+	JZ      dense32AVX2Keep
+	VSUBPS  (BX)(R11*1), Y3, Y3
+
+dense32AVX2Keep:
+	VMOVUPS Y3, (SI)(R11*1)
+	CMPQ    R11, R10
+	JGE     dense32AVX2Over
+	ADDQ    $0x20, R11
+	CMPQ    R11, R10
+	JLE     dense32AVX2Carry
+	MOVQ    R10, R11
+	JMP     dense32AVX2Carry
+
+dense32AVX2Over:
+	MOVQ  step+56(FP), R10
+	IMULQ DI, R10
+	ADDQ  R10, AX
+	ADDQ  R10, DX
+	TESTQ BX, BX
+	JZ    dense32AVX2Move
+	ADDQ  R10, BX
+
+dense32AVX2Move:
+	IMULQ d+40(FP), R10
+	ADDQ  R10, CX
+	JMP   dense32AVX2Steps
+
+dense32AVX2Done:
+	VZEROUPPER
+	RET
+
 // func exp64AVX2(x *float64, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·exp64AVX2(SB), NOSPLIT, $0-16
@@ -2397,6 +2540,128 @@ block64AVX2Loop:
 	JMP        block64AVX2Loop
 
 block64AVX2Done:
+	VZEROUPPER
+	RET
+
+// func dense64AVX2(x *float64, a *float64, b *float64, ref *float64, carry *float64, d int, n int, step int)
+// Requires: AVX, FMA3
+TEXT ·dense64AVX2(SB), NOSPLIT, $0-64
+	MOVQ    x+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    b+16(FP), DX
+	MOVQ    ref+24(FP), BX
+	MOVQ    carry+32(FP), SI
+	MOVQ    d+40(FP), DI
+	IMUL3Q  $0x08, DI, DI
+	LEAQ    (DI)(DI*2), R8
+	MOVQ    d+40(FP), R9
+	ANDQ    $0x03, R9
+	LEAQ    masks<>+0(SB), R10
+	MOVQ    R9, R11
+	NEGQ    R11
+	VMOVUPD 32(R10)(R11*8), Y0
+
+dense64AVX2Steps:
+	MOVQ n+48(FP), R10
+	CMPQ R10, $0x00
+	JLE  dense64AVX2Done
+	DECQ R10
+	MOVQ R10, n+48(FP)
+	XORQ R11, R11
+	MOVQ CX, R12
+
+dense64AVX2Rows:
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	MOVQ   SI, R10
+	MOVQ   R12, R13
+	LEAQ   (R12)(DI*4), R14
+	MOVQ   d+40(FP), R15
+	SUBQ   R9, R15
+
+dense64AVX2Columns:
+	VMOVUPD     (R10), Y5
+	VFMADD231PD (R13), Y5, Y1
+	VFMADD231PD (R13)(DI*1), Y5, Y2
+	VFMADD231PD (R13)(DI*2), Y5, Y3
+	VFMADD231PD (R13)(R8*1), Y5, Y4
+	ADDQ        $0x20, R10
+	ADDQ        $0x20, R13
+	ADDQ        $0x20, R14
+	SUBQ        $0x04, R15
+	JG          dense64AVX2Columns
+	TESTQ       R9, R9
+	JZ          dense64AVX2Fold
+	VMASKMOVPD  (R10), Y0, Y5
+	VMASKMOVPD  (R13), Y0, Y6
+	VFMADD231PD Y6, Y5, Y1
+	VMASKMOVPD  (R13)(DI*1), Y0, Y6
+	VFMADD231PD Y6, Y5, Y2
+	VMASKMOVPD  (R13)(DI*2), Y0, Y6
+	VFMADD231PD Y6, Y5, Y3
+	VMASKMOVPD  (R13)(R8*1), Y0, Y6
+	VFMADD231PD Y6, Y5, Y4
+
+dense64AVX2Fold:
+	VHADDPD    Y2, Y1, Y1
+	VHADDPD    Y4, Y3, Y2
+	VPERM2F128 $0x20, Y2, Y1, Y3
+	VPERM2F128 $0x31, Y2, Y1, Y1
+	VADDPD     Y1, Y3, Y3
+	VADDPD     (DX)(R11*1), Y3, Y3
+	VMOVUPD    Y3, (AX)(R11*1)
+	ADDQ       $0x20, R11
+	LEAQ       (R12)(DI*4), R12
+	MOVQ       DI, R10
+	SUBQ       R11, R10
+	JLE        dense64AVX2Next
+	CMPQ       R10, $0x20
+	JGE        dense64AVX2Rows
+	SUBQ       $0x20, R10
+	ADDQ       R10, R11
+	SARQ       $0x03, R10
+	IMULQ      DI, R10
+	ADDQ       R10, R12
+	JMP        dense64AVX2Rows
+
+dense64AVX2Next:
+	MOVQ DI, R10
+	SUBQ $0x20, R10
+	XORQ R11, R11
+
+dense64AVX2Carry:
+	VMOVUPD (AX)(R11*1), Y3
+	TESTQ   BX, BX
+	JZ      dense64AVX2Keep
+	VSUBPD  (BX)(R11*1), Y3, Y3
+
+dense64AVX2Keep:
+	VMOVUPD Y3, (SI)(R11*1)
+	CMPQ    R11, R10
+	JGE     dense64AVX2Over
+	ADDQ    $0x20, R11
+	CMPQ    R11, R10
+	JLE     dense64AVX2Carry
+	MOVQ    R10, R11
+	JMP     dense64AVX2Carry
+
+dense64AVX2Over:
+	MOVQ  step+56(FP), R10
+	IMULQ DI, R10
+	ADDQ  R10, AX
+	ADDQ  R10, DX
+	TESTQ BX, BX
+	JZ    dense64AVX2Move
+	ADDQ  R10, BX
+
+dense64AVX2Move:
+	IMULQ d+40(FP), R10
+	ADDQ  R10, CX
+	JMP   dense64AVX2Steps
+
+dense64AVX2Done:
 	VZEROUPPER
 	RET
 

@@ -252,14 +252,32 @@ func transposes[T num.Float](t *testing.T) {
 // Diagonal is the loop of its comment, both ways, for every width about a vector's, and writes nothing else.
 func TestDiagonal(t *testing.T) {
 	at(t, func(t *testing.T) {
-		t.Run("float32", diagonals[float32])
-		t.Run("float64", diagonals[float64])
+		t.Run("float32", func(t *testing.T) { recurrences[float32](t, false) })
+		t.Run("float64", func(t *testing.T) { recurrences[float64](t, false) })
 	})
 }
 
-func diagonals[T num.Float](t *testing.T) {
+// Dense likewise, where a level has it.
+func TestDense(t *testing.T) {
+	at(t, func(t *testing.T) {
+		if !HasDense[float32](8) {
+			t.Skip("the plain level has none: package lds does it")
+		}
+		t.Run("float32", func(t *testing.T) { recurrences[float32](t, true) })
+		t.Run("float64", func(t *testing.T) { recurrences[float64](t, true) })
+	})
+}
+
+func recurrences[T num.Float](t *testing.T, full bool) {
 	rng := rand.New(rand.NewPCG(9, 9))
-	for _, d := range []int{1, 3, 4, 8, 15, 16, 17, 64, 67, 131} {
+	for _, d := range []int{1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 64, 67, 131} {
+		run, columns := Diagonal[T], 1
+		if full {
+			run, columns = Dense[T], d
+			if !HasDense[T](d) {
+				continue
+			}
+		}
 		for _, n := range []int{0, 1, 2, 9} {
 			for _, kind := range []int{0, 1, 2, 3} {
 				back, given := kind&1 > 0, kind&2 > 0
@@ -270,7 +288,10 @@ func diagonals[T num.Float](t *testing.T) {
 					}
 					return x
 				}
-				a, b, ref, carry, x := draw(n*d), draw(n*d), draw(n*d), draw(d), draw(n*d+1)
+				a, b, ref, carry, x := draw(n*d*columns), draw(n*d), draw(n*d), draw(d), draw(n*d+1)
+				for i := range a {
+					a[i] /= T(math.Sqrt(float64(columns))) // states stay of order 1
+				}
 				want, last := make([]float64, d), x[n*d]
 				for i, v := range carry {
 					want[i] = float64(v)
@@ -278,15 +299,23 @@ func diagonals[T num.Float](t *testing.T) {
 				if !given {
 					ref = nil
 				}
-				Diagonal(x[:n*d], a, b, ref, carry, n, back)
+				run(x[:n*d], a, b, ref, carry, n, back)
 				for k := range n {
 					row := k
 					if back {
 						row = n - 1 - k
 					}
+					before := append([]float64(nil), want...)
 					for i := range d {
 						j := row*d + i
-						v := float64(a[j])*want[i] + float64(b[j])
+						v := float64(b[j])
+						for k := range columns {
+							of := k
+							if !full {
+								of = i
+							}
+							v += float64(a[j*columns+k]) * before[of]
+						}
 						if off := math.Abs(float64(x[j]) - v); !(off <= 1e3*num.Eps[T]()*(1+math.Abs(v))) { // growth over 9 rows of order 1
 							t.Fatalf("d %d n %d back %v ref %v: row %d, %d is %v, want %v", d, n, back, given, row, i, x[j], v)
 						}

@@ -29,6 +29,9 @@ func diagonal32AVX2(x *float32, a *float32, b *float32, ref *float32, carry *flo
 // transposes count square blocks of rows that lie from apart in src, to apart in dst; blocks follow down src, step of its rows apart, along dst.
 func block32AVX2(dst *float32, src *float32, count int, to int, from int, step int)
 
+// writes x = a carry + b for n rows of d numbers, d at least the lanes, and carry = x - ref of each, or x for nil ref; step is 1 or -1.
+func dense32AVX2(x *float32, a *float32, b *float32, ref *float32, carry *float32, d int, n int, step int)
+
 // replaces n numbers by their exponentials.
 func exp64AVX2(x *float64, n int)
 
@@ -53,6 +56,9 @@ func diagonal64AVX2(x *float64, a *float64, b *float64, ref *float64, carry *flo
 
 // transposes count square blocks of rows that lie from apart in src, to apart in dst; blocks follow down src, step of its rows apart, along dst.
 func block64AVX2(dst *float64, src *float64, count int, to int, from int, step int)
+
+// writes x = a carry + b for n rows of d numbers, d at least the lanes, and carry = x - ref of each, or x for nil ref; step is 1 or -1.
+func dense64AVX2(x *float64, a *float64, b *float64, ref *float64, carry *float64, d int, n int, step int)
 
 // replaces n numbers by their exponentials.
 func exp32AVX512(x *float32, n int)

@@ -15,6 +15,7 @@ func main() {
 		l.diagonal()
 		if !l.wide() {
 			l.transpose()
+			l.dense()
 		}
 	}
 	Generate()
