@@ -37,10 +37,20 @@ const abi = 1
 //export pards_abi
 func pards_abi() C.int32_t { return abi }
 
+//export pards_environment
+func pards_environment(msg *C.char, cap C.int64_t) C.int32_t {
+	return guard(msg, cap, func() error {
+		if err := core.Environment(); err != nil {
+			return check.Of(check.Value, "", err.Error())
+		}
+		return nil
+	})
+}
+
 //export pards_describe
 func pards_describe(text *C.char, textCap C.int64_t, needed *C.int64_t, msg *C.char, cap C.int64_t) C.int32_t {
 	return guard(msg, cap, func() error {
-		all, err := json.Marshal(map[string]any{"version": core.Version, "abi": abi, "workers": core.Workers(),
+		all, err := json.Marshal(map[string]any{"version": core.Version, "abi": abi, "workers": core.Workers(), "vectors": core.Vectors(),
 			"goroutines": runtime.NumGoroutine(), "cells": cell.Entries(),
 			"methods": method.Entries(), "structures": lds.Entries(), "statuses": method.Outcomes, "gpu": gpuReason()})
 		if err == nil && needed != nil {

@@ -135,6 +135,7 @@ var exports = map[string]func(*hostile) C.int32_t{
 	"pards_python_scan":    func(h *hostile) C.int32_t { return h.scan(true) },
 	"pards_python_eval":    (*hostile).pythonEval,
 	"pards_search":         (*hostile).search,
+	"pards_environment":    (*hostile).environment,
 	"pards_device_alloc":   (*hostile).deviceAlloc,
 	"pards_device_copy":    (*hostile).deviceCopy,
 	"pards_device_of":      (*hostile).deviceOf,
@@ -145,7 +146,7 @@ var exports = map[string]func(*hostile) C.int32_t{
 // order repeats those that make what others need, and those with the most to go wrong.
 var order = strings.Fields(`pards_cell pards_solve pards_evaluate pards_scan pards_cell pards_callable pards_solve pards_history_shape
 	pards_history_copy pards_python_solve pards_param_jvp pards_param_vjp pards_solve pards_scan pards_python_scan pards_release pards_retain
-	pards_cell_shape pards_describe pards_abi pards_handles pards_python_eval pards_search
+	pards_cell_shape pards_describe pards_abi pards_handles pards_python_eval pards_search pards_environment
 	pards_device_alloc pards_device_copy pards_device_of pards_device_wait pards_device_dlpack pards_memory
 	pards_analyse pards_python_analyse`)
 
@@ -859,6 +860,11 @@ func (h *hostile) search() C.int32_t {
 	directories := h.text("/nowhere", "/nowhere\n/\n\n", "")
 	msg, cap := h.msg()
 	return C.pards_search(directories, msg, cap)
+}
+
+func (h *hostile) environment() C.int32_t {
+	msg, cap := h.msg()
+	return C.pards_environment(msg, cap)
 }
 
 func (h *hostile) deviceAlloc() C.int32_t {

@@ -86,7 +86,10 @@ typedef int32_t (*pards_poll)(void *context, const pards_progress *progress);
 
 int32_t pards_abi(void);
 
-/* Writes a JSON text (version, cells, methods, structures, statuses, workers, goroutines) and to *needed its length with the final 0;
+/* PARDS_VALUE if one of the variables PARDS_NUM_THREADS and PARDS_SIMD has a value that does not do, which then does not count. */
+int32_t pards_environment(char *msg, int64_t cap);
+
+/* Writes a JSON text (version, cells, methods, structures, statuses, workers, vectors, goroutines) and to *needed its length with the final 0;
  * call with cap 0 to learn the length. */
 int32_t pards_describe(char *json, int64_t json_cap, int64_t *needed, char *msg, int64_t cap);
 

@@ -1,12 +1,14 @@
 package core
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"pards/core/check"
 	"pards/core/internal/par"
+	"pards/core/internal/simd"
 	"pards/core/lds"
 	"pards/core/method"
 	"pards/core/num"
@@ -57,6 +59,18 @@ func (CPU[T]) Solve(p *Plan[T], members []int, results []method.Result) error {
 
 // Workers returns how many workers a solve gets when it does not ask.
 func Workers() int { return par.Default() }
+
+// Vectors names the vector instructions in use: "avx512", "avx2", "generic".
+func Vectors() string {
+	level, _ := simd.Level()
+	return level
+}
+
+// Environment returns what is wrong with the environment's variables that the core reads, PARDS_NUM_THREADS and PARDS_SIMD.
+func Environment() error {
+	_, err := simd.Level()
+	return errors.Join(par.Wrong(), err)
+}
 
 // Solve fills states (B, T, D) with the trajectory of a problem and says how it went. A sequence that fails is not an error: its
 // status says so.

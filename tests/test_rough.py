@@ -2,6 +2,7 @@
 
 import faulthandler
 import gc
+import io
 import os
 import pickle
 import signal
@@ -192,11 +193,11 @@ def test_large_evaluations_come_in_pieces() -> None:
     assert np.array_equal(J[-3:], cell.jacobian(x[-3:]))
 
 
-def run(code: str, **env: str) -> subprocess.CompletedProcess:
+def run(code: str, text: bool = True, **env: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
         capture_output=True,
-        text=True,
+        text=text,
         timeout=120,
         env={**os.environ, **env},
     )
@@ -243,6 +244,42 @@ def test_interrupt(solve: str) -> None:
     word, *late = done.stdout.split()
     assert word == "interrupted", done.stdout
     assert float(late[0]) < 0.2
+
+
+@pytest.mark.parametrize("level", ["generic", "avx2", "avx512"])
+def test_vector_instructions_agree(level: str) -> None:
+    """Every level that this machine has solves and scans as the one that is chosen here."""
+    script = """
+        import numpy as np, pards, sys
+        rng = np.random.default_rng(0)
+        p = pards.problems.gru(2000, 8, 3)
+        A, b = rng.standard_normal((2, 300, 17, 17)) / 5, rng.standard_normal((2, 300, 17))
+        newton = p.solve(method="newton")
+        np.savez(sys.stdout.buffer, newton.states, newton.iterations, pards.lds.scan(A, b), p.solve(method="sequential").states)
+    """
+    done, best = (run(script, text=False, PARDS_SIMD=name) for name in (level, ""))
+    if done.returncode and b"which this machine has" in done.stderr:
+        pytest.skip(f"the processor has no {level}")
+    assert done.returncode == 0, done.stderr
+    here, there = (np.load(io.BytesIO(one.stdout)) for one in (done, best))
+    np.testing.assert_array_equal(here["arr_1"], there["arr_1"])
+    # float32: states of order 1, which a GRU's steps contract; float64: 300 products of norm below 1.7, of which rounding adds up
+    for name, atol in (("arr_0", 2e-6), ("arr_2", 1e-9), ("arr_3", 2e-6)):
+        np.testing.assert_allclose(here[name], there[name], rtol=1e-9, atol=atol)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("PARDS_SIMD", "sse", 'PARDS_SIMD is "sse", want one of'),
+        ("PARDS_NUM_THREADS", "many", 'PARDS_NUM_THREADS is "many", want a whole number of at least 1'),
+        ("PARDS_NUM_THREADS", "0", 'PARDS_NUM_THREADS is "0", want a whole number of at least 1'),
+    ],
+)
+def test_wrong_environment(variable: str, value: str, said: str) -> None:
+    done = run("import numpy as np, pards; pards.lds.scan(np.ones((3, 2)), np.ones((3, 2)))", **{variable: value})
+    assert done.returncode == 1
+    assert f"ValueError: {said}" in done.stderr
 
 
 def test_fork() -> None:

@@ -156,9 +156,10 @@ def _info() -> dict[str, str | int]:
     try:
         library = _lib.get()
         told = _lib.described()
-    except (ImportError, OSError, RuntimeError) as error:
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
         return about | {"library": f"none: {error}"}
-    about |= {"library": str(library.path), "built": told["version"], "ABI": told["abi"], "workers": told["workers"]}
+    about |= {"library": str(library.path), "built": told["version"], "ABI": told["abi"]}
+    about |= {"workers": told["workers"], "vectors": told["vectors"]}
     about["gpu"] = f"none: {told['gpu']}" if told["gpu"] else "found"
     try:
         about["jax"] = metadata.version("jax")

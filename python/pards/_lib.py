@@ -51,6 +51,14 @@ class Library:
             self.PARDS_MEMORY: MemoryError,
             self.PARDS_STOPPED: KeyboardInterrupt,
         }
+        self.checked("pards_environment")
+
+    def checked(self, name: str, *arguments: Any) -> None:
+        """Call a function that reports errors, and raise what it reports."""
+        message = ctypes.create_string_buffer(_MESSAGE)
+        code: int = getattr(self, name)(*arguments, message, _MESSAGE)
+        if code:
+            _fail(self.errors.get(code, RuntimeError), message.value)
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"pards: pards.h declares no {name}")
@@ -67,6 +75,7 @@ def get() -> Library:
     Raises:
         RuntimeError: in a process forked from one that had loaded it.
         ImportError: if it is missing.
+        ValueError: PARDS_NUM_THREADS or PARDS_SIMD has a value that does not do.
     """
     global _loaded
     if _orphaned:
@@ -84,11 +93,7 @@ def get() -> Library:
 
 def call(name: str, *arguments: Any) -> None:
     """Call a function of the ABI that reports errors, and raise what it reports."""
-    library = get()
-    message = ctypes.create_string_buffer(_MESSAGE)
-    code: int = getattr(library, name)(*arguments, message, _MESSAGE)
-    if code:
-        _fail(library.errors.get(code, RuntimeError), message.value)
+    get().checked(name, *arguments)
 
 
 def described() -> dict[str, Any]:

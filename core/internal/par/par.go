@@ -40,10 +40,28 @@ type Worker struct {
 
 // Default returns how many workers a process may use: PARDS_NUM_THREADS, else what the Go runtime found (cores, and the cgroup's limit).
 func Default() int {
-	if n, err := strconv.Atoi(os.Getenv("PARDS_NUM_THREADS")); err == nil && n > 0 {
+	if n, _ := given(); n > 0 {
 		return n
 	}
 	return runtime.GOMAXPROCS(0)
+}
+
+// Wrong returns what is wrong with PARDS_NUM_THREADS, which then does not count.
+func Wrong() error {
+	_, err := given()
+	return err
+}
+
+func given() (int, error) {
+	text := os.Getenv("PARDS_NUM_THREADS")
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("PARDS_NUM_THREADS is %q, want a whole number of at least 1", text)
+	}
+	return n, nil
 }
 
 // New makes a team of n workers (0: Default). poll, if not nil, is called on the calling goroutine alone, and stops the team by true.

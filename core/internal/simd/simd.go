@@ -7,7 +7,13 @@ package simd
 
 //go:generate sh -c "cd asm && go run . -out ../simd_amd64.s -stubs ../stubs_amd64.go -pkg simd"
 
-import "pards/core/num"
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"pards/core/num"
+)
 
 // kernels are the functions of one level for one type.
 type kernels[T num.Float] struct {
@@ -29,8 +35,26 @@ type leveled struct {
 	double kernels[float64]
 }
 
-// use is the level of this machine.
-var use = levels()[0]
+// use is the level that runs: the best of this machine, or what PARDS_SIMD names.
+var use, wrong = chosen(os.Getenv("PARDS_SIMD"))
+
+func chosen(name string) (leveled, error) {
+	all := levels()
+	if name == "" {
+		return all[0], nil
+	}
+	var names []string
+	for _, l := range all {
+		if l.name == name {
+			return l, nil
+		}
+		names = append(names, l.name)
+	}
+	return all[0], fmt.Errorf("PARDS_SIMD is %q, want one of %s, which this machine has", name, strings.Join(names, ", "))
+}
+
+// Level names the level that runs: "generic", "avx2", "avx512". An error says that PARDS_SIMD names none.
+func Level() (string, error) { return use.name, wrong }
 
 // of returns the kernels of a type.
 func of[T num.Float]() *kernels[T] {
