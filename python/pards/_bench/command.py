@@ -97,14 +97,16 @@ def _table(name: str, cases: list[dict[str, Row]]) -> Table:
     first, *others = dict.fromkeys(flavour for case in cases for flavour in case)
     sizes = [case[first]["axes"] for case in cases]
     shared = {k: v for k, v in sizes[0].items() if all(axes.get(k) == v for axes in sizes)}
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, title_justify="left", caption_justify="left")
+    table = Table(
+        box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), title_justify="left", caption_justify="left"
+    )
     table.title = ", ".join([name, *(f"{k} = {v}" for k, v in shared.items())])
     table.caption = f"times as long as {first}; ~ where unsteady\n"
     table.add_column("", no_wrap=True)
     for axes in sizes:
         size = "\n".join(f"{k} {v}" for k, v in axes.items() if k not in shared)
         table.add_column(size, justify="right", no_wrap=True)
-    table.add_row(first, *(f"{1e3 * case[first]['seconds']:.3g} ms" for case in cases))
+    table.add_row(f"{first}, ms", *(f"{1e3 * case[first]['seconds']:.3g}" for case in cases))
     for flavour in others:
         table.add_row(flavour, *(_ratio(case.get(flavour)) for case in cases))
     return table
@@ -113,7 +115,8 @@ def _table(name: str, cases: list[dict[str, Row]]) -> Table:
 def _ratio(row: Row | None) -> str:
     if row is None:
         return "-"
-    return f"{'~' if row['ratio_spread'] > UNSTEADY * row['ratio'] else ''}{row['ratio']:.2g}"
+    ratio, unsteady = row["ratio"], row["ratio_spread"] > UNSTEADY * row["ratio"]
+    return ("~" if unsteady else "") + (f"{ratio:.0f}" if ratio >= 9.5 else f"{ratio:.2g}")
 
 
 def compared(old: Path, new: Path, slower: float) -> bool:

@@ -2,8 +2,8 @@
 
 A case is one piece of work done by several flavours. Each is warmed up once and its result compared with that of the
 first; then all run in turns, beginning with another one each turn and taking other inputs each call, so that what the
-machine does meanwhile meets all alike. What is asynchronous is waited for. Absolute seconds of different runs are not
-to be compared: `ratio` is.
+machine does meanwhile meets all alike. What is short is called several times a turn, after once more that is not timed.
+What is asynchronous is waited for. Absolute seconds of different runs are not to be compared: `ratio` is.
 
 A row holds: name, axes (sizes), flavour, device; seconds (median of a call) and spread (the middle half of the turns);
 runs (turns) and calls (in each); compile_seconds, which seconds do not hold; bytes that must be moved at least, and
@@ -79,7 +79,7 @@ class Settings:
     least: int = 9  # turns
     budget: float = 4.0  # seconds a case may take beyond them
     longest: float = 1.0  # seconds of a call from which on one is enough
-    shortest: float = 5e-4  # seconds of a turn, calls being repeated to fill them
+    shortest: float = 1e-3  # seconds of a turn, calls being repeated to fill them
 
 
 @dataclass
@@ -164,6 +164,10 @@ def _turns(
                     t.count += 1
                 return result
 
+            if (
+                t.calls > 1
+            ):  # else the first of them would find what the others left in the caches, and asleep what it wakes
+                wait(t.work.run(t.count % inputs))
             t.seconds.append(clock(calls) / t.calls)
             time.sleep(t.work.settle)
         turn += 1
