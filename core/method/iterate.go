@@ -6,6 +6,7 @@ import (
 
 	"pards/core/cell"
 	"pards/core/internal/par"
+	"pards/core/internal/simd"
 	"pards/core/lds"
 	"pards/core/num"
 )
@@ -18,6 +19,7 @@ type state[T num.Float] struct {
 	nextScale    extent // of the successor
 	move         extent // of the last update
 	nextMove     extent
+	room         []T // for simd.Extents
 	sumSquares   float64
 	badRow       int // first row of the successor that is not finite, -1
 	finite       bool
@@ -228,6 +230,7 @@ func (g *group[T]) begin(s *Sequence[T], first int) {
 	}
 	s.scale, s.res, s.move = make(extent, d), make(extent, d), make(extent, d)
 	s.nextScale, s.nextMove = make(extent, d), make(extent, d)
+	s.room = make([]T, simd.ExtentRoom[T](d))
 	s.carry = make([]T, d)
 	s.finite, s.done, s.settled, s.short, s.sizes, s.damping = true, false, false, false, updates{}, 0
 	s.windowUpdate = math.NaN()
@@ -526,7 +529,7 @@ func (g *group[T]) block(w *par.Worker, s *Sequence[T], scratch *cell.Arena[T], 
 	}
 	if evaluate {
 		clear(m.res)
-		m.squares, m.exact = residual(m.res, s.x[lo*d:hi*d], f), 0
+		m.squares, m.exact = residual(m.res, s.x[lo*d:hi*d], f, scratch.Take(simd.ExtentRoom[T](d))), 0
 		if g.AutoWindow || g.AutoDamping {
 			m.exact = exact(s.x[lo*d:hi*d], f, d, g.Atol/g.Rtol)
 		}
@@ -544,8 +547,13 @@ func (s *Sequence[T]) before(dst []T, lo, hi int) {
 	copy(dst, s.x[(lo-1)*d:(hi-1)*d])
 }
 
-// residual returns the sum of squares of x - f, in double precision, and widens res by it.
-func residual[T num.Float](res extent, x, f []T) (squares float64) {
+// residual returns the sum of squares of x - f, in double precision, and widens res by it. room is for vector code, see simd.Extents.
+func residual[T num.Float](res extent, x, f, room []T) (squares float64) {
+	if len(room) > 0 {
+		if squares, finite := simd.Extents(res, x, f, room); finite {
+			return squares
+		}
+	}
 	d := len(res)
 	for t := 0; t < len(x); t += d {
 		xt, ft := x[t:t+d], f[t:t+d]
@@ -668,6 +676,13 @@ func (g *group[T]) outOfBasis(s *Sequence[T], span lds.Span[T], f, before []T, f
 // measureUpdate takes the extents of a new piece of the next iterate and of its distance from the old one.
 func measureUpdate[T num.Float](s *Sequence[T], x, next []T, from int) {
 	d := len(s.nextScale)
+	if len(s.room) > 0 {
+		if _, finite := simd.Extents(s.nextScale, next, nil, s.room); finite {
+			if _, finite = simd.Extents(s.nextMove, next, x, s.room); finite {
+				return
+			}
+		}
+	}
 	for t := 0; t < len(x); t += d {
 		xt, nt := x[t:t+d], next[t:t+d]
 		for i, v := range nt {

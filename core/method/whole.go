@@ -21,7 +21,7 @@ func (g *group[T]) sweepWhole(evaluate, update bool) error {
 		g.w.For(len(g.active), 1+(1<<16)/(n*d), func(_ *par.Worker, i int) {
 			s := g.active[i]
 			f := b.Y[i*n*d : (i+1)*n*d]
-			if s.sumSquares = residual(s.res, s.x, f); g.AutoWindow || g.AutoDamping {
+			if s.sumSquares = residual(s.res, s.x, f, s.room); g.AutoWindow || g.AutoDamping {
 				s.exact = exact(s.x, f, d, g.Atol/g.Rtol)
 			}
 		})

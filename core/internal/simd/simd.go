@@ -9,6 +9,7 @@ package simd
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"strings"
 
@@ -24,6 +25,7 @@ type kernels[T num.Float] struct {
 	scaled             func(j, coef, w *T, parts, d, n, pitch int)
 	diagonal           func(x, a, b, ref, carry *T, d, n, step int)
 	dense              func(x, a, b, ref, carry *T, d, n, step int) // nil: there is none
+	extents            func(top, x, f *T, d, n int) float64         // nil: there is none
 	square             int                                          // the side of a block below; 0: there is none
 	block              func(dst, src *T, count, to, from, step int)
 }
@@ -202,4 +204,52 @@ func Dense[T num.Float](x, a, b, ref, carry []T, n int, back bool) {
 func HasDense[T num.Float](d int) bool {
 	k := of[T]()
 	return k.dense != nil && d*num.Size[T]() >= 32
+}
+
+// ExtentRoom returns how many numbers Extents needs beside its arguments for rows of d; 0: there is no vector code for it.
+func ExtentRoom[T num.Float](d int) int {
+	if of[T]().extents == nil {
+		return 0
+	}
+	room := d // rows side by side until they fill whole vectors, of 32 bytes on every level
+	for room*num.Size[T]()%32 != 0 {
+		room += d
+	}
+	return room
+}
+
+// Extents returns the sum of squares of x - f, or of x for nil f, in double precision, and widens top by the largest magnitude of each of
+// its len(top) components. Where the sum is not finite it returns false and leaves top alone. room has ExtentRoom numbers.
+func Extents[T num.Float](top []float64, x, f, room []T) (squares float64, finite bool) {
+	n := len(x) / len(room)
+	from := n * len(room)
+	if n > 0 {
+		var fAt *T
+		if f != nil {
+			fAt = &f[:from][0]
+		}
+		squares = of[T]().extents(&room[0], &x[0], fAt, len(room), n)
+	}
+	rest := func(i int) float64 {
+		if f == nil {
+			return float64(x[i])
+		}
+		return float64(x[i] - f[i])
+	}
+	for i := from; i < len(x); i++ {
+		squares += rest(i) * rest(i)
+	}
+	if !(squares <= math.MaxFloat64) {
+		return squares, false
+	}
+	d := len(top)
+	for i := 0; n > 0 && i < len(room); i += d {
+		for j, v := range room[i : i+d] {
+			top[j] = max(top[j], float64(v))
+		}
+	}
+	for i := from; i < len(x); i++ {
+		top[(i-from)%d] = max(top[(i-from)%d], math.Abs(rest(i)))
+	}
+	return squares, true
 }

@@ -1373,6 +1373,125 @@ dense32AVX2Done:
 	VZEROUPPER
 	RET
 
+// func extents32AVX2(top *float32, x *float32, f *float32, d int, n int) float64
+// Requires: AVX, FMA3, SSE2
+TEXT ·extents32AVX2(SB), NOSPLIT, $0-48
+	MOVQ    top+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    f+16(FP), DX
+	MOVQ    d+24(FP), BX
+	IMUL3Q  $0x04, BX, BX
+	LEAQ    (BX)(BX*2), SI
+	VMOVUPS all32_7fffffff<>+0(SB), Y0
+	VXORPD  Y1, Y1, Y1
+	VXORPD  Y2, Y2, Y2
+	VXORPD  Y3, Y3, Y3
+	VXORPD  Y4, Y4, Y4
+	MOVQ    BX, DI
+
+extents32AVX2Columns:
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	MOVQ   n+32(FP), R8
+	MOVQ   CX, R9
+	MOVQ   DX, R10
+
+extents32AVX2Rows4:
+	CMPQ    R8, $0x04
+	JLT     extents32AVX2End4
+	VMOVUPS (R9), Y9
+	VMOVUPS (R9)(BX*1), Y10
+	VMOVUPS (R9)(BX*2), Y11
+	VMOVUPS (R9)(SI*1), Y12
+	TESTQ   R10, R10
+	JZ      extents32AVX2Rows4Plain
+	VSUBPS  (R10), Y9, Y9
+	VSUBPS  (R10)(BX*1), Y10, Y10
+	VSUBPS  (R10)(BX*2), Y11, Y11
+	VSUBPS  (R10)(SI*1), Y12, Y12
+	LEAQ    (R10)(BX*4), R10
+
+extents32AVX2Rows4Plain:
+	VCVTPS2PD    X9, Y13
+	VFMADD231PD  Y13, Y13, Y1
+	VEXTRACTF128 $0x01, Y9, X13
+	VCVTPS2PD    X13, Y13
+	VFMADD231PD  Y13, Y13, Y1
+	VANDPS       Y0, Y9, Y9
+	VMAXPS       Y9, Y5, Y5
+	VCVTPS2PD    X10, Y9
+	VFMADD231PD  Y9, Y9, Y2
+	VEXTRACTF128 $0x01, Y10, X9
+	VCVTPS2PD    X9, Y9
+	VFMADD231PD  Y9, Y9, Y2
+	VANDPS       Y0, Y10, Y10
+	VMAXPS       Y10, Y6, Y6
+	VCVTPS2PD    X11, Y9
+	VFMADD231PD  Y9, Y9, Y3
+	VEXTRACTF128 $0x01, Y11, X9
+	VCVTPS2PD    X9, Y9
+	VFMADD231PD  Y9, Y9, Y3
+	VANDPS       Y0, Y11, Y11
+	VMAXPS       Y11, Y7, Y7
+	VCVTPS2PD    X12, Y9
+	VFMADD231PD  Y9, Y9, Y4
+	VEXTRACTF128 $0x01, Y12, X9
+	VCVTPS2PD    X9, Y9
+	VFMADD231PD  Y9, Y9, Y4
+	VANDPS       Y0, Y12, Y12
+	VMAXPS       Y12, Y8, Y8
+	LEAQ         (R9)(BX*4), R9
+	SUBQ         $0x04, R8
+	JMP          extents32AVX2Rows4
+
+extents32AVX2End4:
+extents32AVX2Rows1:
+	CMPQ    R8, $0x01
+	JLT     extents32AVX2End1
+	VMOVUPS (R9), Y9
+	TESTQ   R10, R10
+	JZ      extents32AVX2Rows1Plain
+	VSUBPS  (R10), Y9, Y9
+	LEAQ    (R10)(BX*1), R10
+
+extents32AVX2Rows1Plain:
+	VCVTPS2PD    X9, Y10
+	VFMADD231PD  Y10, Y10, Y1
+	VEXTRACTF128 $0x01, Y9, X10
+	VCVTPS2PD    X10, Y10
+	VFMADD231PD  Y10, Y10, Y1
+	VANDPS       Y0, Y9, Y9
+	VMAXPS       Y9, Y5, Y5
+	LEAQ         (R9)(BX*1), R9
+	SUBQ         $0x01, R8
+	JMP          extents32AVX2Rows1
+
+extents32AVX2End1:
+	VMAXPS  Y6, Y5, Y5
+	VMAXPS  Y7, Y5, Y5
+	VMAXPS  Y8, Y5, Y5
+	VMOVUPS Y5, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	TESTQ   DX, DX
+	JZ      extents32AVX2Next
+	ADDQ    $0x20, DX
+
+extents32AVX2Next:
+	SUBQ         $0x20, DI
+	JG           extents32AVX2Columns
+	VADDPD       Y2, Y1, Y1
+	VADDPD       Y3, Y1, Y1
+	VADDPD       Y4, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPD       X0, X1, X0
+	VHADDPD      X0, X0, X0
+	MOVSD        X0, ret+40(FP)
+	VZEROUPPER
+	RET
+
 // func exp64AVX2(x *float64, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·exp64AVX2(SB), NOSPLIT, $0-16
@@ -2662,6 +2781,105 @@ dense64AVX2Move:
 	JMP   dense64AVX2Steps
 
 dense64AVX2Done:
+	VZEROUPPER
+	RET
+
+// func extents64AVX2(top *float64, x *float64, f *float64, d int, n int) float64
+// Requires: AVX, FMA3, SSE2
+TEXT ·extents64AVX2(SB), NOSPLIT, $0-48
+	MOVQ    top+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    f+16(FP), DX
+	MOVQ    d+24(FP), BX
+	IMUL3Q  $0x08, BX, BX
+	LEAQ    (BX)(BX*2), SI
+	VMOVUPD all64_7fffffffffffffff<>+0(SB), Y0
+	VXORPD  Y1, Y1, Y1
+	VXORPD  Y2, Y2, Y2
+	VXORPD  Y3, Y3, Y3
+	VXORPD  Y4, Y4, Y4
+	MOVQ    BX, DI
+
+extents64AVX2Columns:
+	VXORPD Y5, Y5, Y5
+	VXORPD Y6, Y6, Y6
+	VXORPD Y7, Y7, Y7
+	VXORPD Y8, Y8, Y8
+	MOVQ   n+32(FP), R8
+	MOVQ   CX, R9
+	MOVQ   DX, R10
+
+extents64AVX2Rows4:
+	CMPQ    R8, $0x04
+	JLT     extents64AVX2End4
+	VMOVUPD (R9), Y9
+	VMOVUPD (R9)(BX*1), Y10
+	VMOVUPD (R9)(BX*2), Y11
+	VMOVUPD (R9)(SI*1), Y12
+	TESTQ   R10, R10
+	JZ      extents64AVX2Rows4Plain
+	VSUBPD  (R10), Y9, Y9
+	VSUBPD  (R10)(BX*1), Y10, Y10
+	VSUBPD  (R10)(BX*2), Y11, Y11
+	VSUBPD  (R10)(SI*1), Y12, Y12
+	LEAQ    (R10)(BX*4), R10
+
+extents64AVX2Rows4Plain:
+	VFMADD231PD Y9, Y9, Y1
+	VANDPD      Y0, Y9, Y9
+	VMAXPD      Y9, Y5, Y5
+	VFMADD231PD Y10, Y10, Y2
+	VANDPD      Y0, Y10, Y10
+	VMAXPD      Y10, Y6, Y6
+	VFMADD231PD Y11, Y11, Y3
+	VANDPD      Y0, Y11, Y11
+	VMAXPD      Y11, Y7, Y7
+	VFMADD231PD Y12, Y12, Y4
+	VANDPD      Y0, Y12, Y12
+	VMAXPD      Y12, Y8, Y8
+	LEAQ        (R9)(BX*4), R9
+	SUBQ        $0x04, R8
+	JMP         extents64AVX2Rows4
+
+extents64AVX2End4:
+extents64AVX2Rows1:
+	CMPQ    R8, $0x01
+	JLT     extents64AVX2End1
+	VMOVUPD (R9), Y9
+	TESTQ   R10, R10
+	JZ      extents64AVX2Rows1Plain
+	VSUBPD  (R10), Y9, Y9
+	LEAQ    (R10)(BX*1), R10
+
+extents64AVX2Rows1Plain:
+	VFMADD231PD Y9, Y9, Y1
+	VANDPD      Y0, Y9, Y9
+	VMAXPD      Y9, Y5, Y5
+	LEAQ        (R9)(BX*1), R9
+	SUBQ        $0x01, R8
+	JMP         extents64AVX2Rows1
+
+extents64AVX2End1:
+	VMAXPD  Y6, Y5, Y5
+	VMAXPD  Y7, Y5, Y5
+	VMAXPD  Y8, Y5, Y5
+	VMOVUPD Y5, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	TESTQ   DX, DX
+	JZ      extents64AVX2Next
+	ADDQ    $0x20, DX
+
+extents64AVX2Next:
+	SUBQ         $0x20, DI
+	JG           extents64AVX2Columns
+	VADDPD       Y2, Y1, Y1
+	VADDPD       Y3, Y1, Y1
+	VADDPD       Y4, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPD       X0, X1, X0
+	VHADDPD      X0, X0, X0
+	MOVSD        X0, ret+40(FP)
 	VZEROUPPER
 	RET
 

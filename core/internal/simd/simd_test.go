@@ -3,6 +3,7 @@ package simd
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"pards/core/num"
@@ -331,6 +332,55 @@ func recurrences[T num.Float](t *testing.T, full bool) {
 				}
 				if x[n*d] != last {
 					t.Fatalf("d %d n %d: the number behind was written", d, n)
+				}
+			}
+		}
+	}
+}
+
+// Extents is the loop of its comment, for rows that fill vectors and others, whatever is left over, and refuses what is not finite.
+func TestExtents(t *testing.T) {
+	at(t, func(t *testing.T) {
+		if ExtentRoom[float32](8) == 0 {
+			t.Skip("the plain level has none: package method does it")
+		}
+		t.Run("float32", extentsOf[float32])
+		t.Run("float64", extentsOf[float64])
+	})
+}
+
+func extentsOf[T num.Float](t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	for _, d := range []int{1, 2, 3, 5, 8, 16, 33} {
+		room := make([]T, ExtentRoom[T](d))
+		for _, rows := range []int{0, 1, 7, 8, 9, 64, 331} {
+			for _, given := range []bool{false, true} {
+				x, f := make([]T, rows*d), make([]T, rows*d)
+				top, want, total := make([]float64, d), make([]float64, d), 0.0
+				top[0], want[0] = 0.5, 0.5 // what was there counts
+				for i := range x {
+					x[i] = T(rng.NormFloat64())
+					v := float64(x[i])
+					if given {
+						f[i] = T(rng.NormFloat64())
+						v = float64(x[i] - f[i])
+					}
+					want[i%d], total = max(want[i%d], math.Abs(v)), total+v*v
+				}
+				if !given {
+					f = nil
+				}
+				squares, finite := Extents(top, x, f, room)
+				if !finite || !(math.Abs(squares-total) <= 1e-12*total) || !slices.Equal(top, want) { // sums in another order
+					t.Fatalf("d %d, %d rows, f %v: %v %v %v, want %v %v", d, rows, given, squares, finite, top, total, want)
+				}
+				for i := range x { // wherever it is
+					was := x[i]
+					x[i] = T([]float64{math.NaN(), math.Inf(1), math.Inf(-1)}[i%3])
+					if _, finite := Extents(top, x, f, room); finite || !slices.Equal(top, want) {
+						t.Fatalf("d %d, %d rows, f %v: %v at %d passes for finite, or changed %v", d, rows, given, x[i], i, top)
+					}
+					x[i] = was
 				}
 			}
 		}

@@ -32,6 +32,10 @@ func block32AVX2(dst *float32, src *float32, count int, to int, from int, step i
 // writes x = a carry + b for n rows of d numbers, d at least the lanes, and carry = x - ref of each, or x for nil ref; step is 1 or -1.
 func dense32AVX2(x *float32, a *float32, b *float32, ref *float32, carry *float32, d int, n int, step int)
 
+// writes top = max |x - f|, or |x| for nil f, of n rows of d numbers, a multiple of the lanes, and returns the sum of all squares.
+// Where a number is NaN the sum is, and top is not to be used.
+func extents32AVX2(top *float32, x *float32, f *float32, d int, n int) float64
+
 // replaces n numbers by their exponentials.
 func exp64AVX2(x *float64, n int)
 
@@ -59,6 +63,10 @@ func block64AVX2(dst *float64, src *float64, count int, to int, from int, step i
 
 // writes x = a carry + b for n rows of d numbers, d at least the lanes, and carry = x - ref of each, or x for nil ref; step is 1 or -1.
 func dense64AVX2(x *float64, a *float64, b *float64, ref *float64, carry *float64, d int, n int, step int)
+
+// writes top = max |x - f|, or |x| for nil f, of n rows of d numbers, a multiple of the lanes, and returns the sum of all squares.
+// Where a number is NaN the sum is, and top is not to be used.
+func extents64AVX2(top *float64, x *float64, f *float64, d int, n int) float64
 
 // replaces n numbers by their exponentials.
 func exp32AVX512(x *float32, n int)

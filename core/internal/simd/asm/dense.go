@@ -113,7 +113,7 @@ func (l *level) denseRows(label func(string) string, first, carry, row, three, r
 			if r >= 4 {
 				base = high
 			}
-			do(sum, at(base, row, three, r%4))
+			do(sum, address(base, row, three, r%4))
 		}
 	}
 	v := l.reg()

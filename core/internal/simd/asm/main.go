@@ -16,6 +16,7 @@ func main() {
 		if !l.wide() {
 			l.transpose()
 			l.dense()
+			l.extents()
 		}
 	}
 	Generate()

@@ -27,8 +27,8 @@ func (l *level) mix() {
 	RET()
 }
 
-// at is the address base + i stride, for i up to 3; three is 3 stride.
-func at(base, stride, three reg.Register, i int) Mem {
+// address is base + i stride, for i up to 3; three is 3 stride.
+func address(base, stride, three reg.Register, i int) Mem {
 	switch i {
 	case 0:
 		return Mem{Base: base}
@@ -115,7 +115,7 @@ func (l *level) mixSum(loop string, sums []reg.VecVirtual, w, x, width, step, ro
 		if i >= 4 {
 			base = upper
 		}
-		from := at(base, row, three, i%4)
+		from := address(base, row, three, i%4)
 		if l.wide() {
 			l.pick(VFMADD231PS_BCST, VFMADD231PD_BCST, from, v, sum)
 			continue

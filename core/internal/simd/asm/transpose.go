@@ -33,7 +33,7 @@ func (l *level) transpose() {
 		if i >= 4 {
 			base = lower
 		}
-		l.load(rows[i], at(base, from, fromThree, i%4))
+		l.load(rows[i], address(base, from, fromThree, i%4))
 	}
 	if l.size == 4 {
 		rows = transpose8(rows)
@@ -46,7 +46,7 @@ func (l *level) transpose() {
 		if i >= 4 {
 			base = lower
 		}
-		l.store(at(base, to, toThree, i%4), r)
+		l.store(address(base, to, toThree, i%4), r)
 	}
 	ADDQ(step, src)
 	ADDQ(Imm(uint64(l.vector)), dst)
