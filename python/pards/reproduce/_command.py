@@ -20,7 +20,7 @@ from rich.text import Text
 from .. import _lib, _progress
 from .._bench import harness
 from .._wrong import Wrong
-from . import _claims, _runs
+from . import _claims, _figures, _page, _runs
 from ._rows import Results, Row
 from ._runs import Run, Scale, Stopped
 
@@ -76,7 +76,19 @@ def run(
     claims = _claims.check(results.rows)
     console.print(_table(claims))
     console.print(f"The rows are in {results.path}.")
+    console.print(_report(out, results.rows, claims, about(figure, place)))
     return claims
+
+
+def _report(out: Path, rows: list[Row], claims: list[_claims.Claim], known: dict[str, str]) -> str:
+    """Write plots and page; say where they are, or why they are not. The rows are safe by then."""
+    try:
+        drawn = _figures.draw(out, rows)
+        page = _page.write(out, rows, claims, known)
+    except OSError as error:
+        return f"Plots and page could not be written: {error}; --resume tries again."
+    plots = f"{len(drawn)} plots" if drawn else "no plots, for want of rows or of matplotlib (pip install matplotlib),"
+    return f"The report is {page}, with {plots} beside it."
 
 
 def _place(device: str) -> str:
