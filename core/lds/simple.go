@@ -1,6 +1,9 @@
 package lds
 
-import "pards/core/num"
+import (
+	"pards/core/internal/simd"
+	"pards/core/num"
+)
 
 // Zero is A = 0: no scan at all.
 type Zero[T num.Float] struct{}
@@ -75,16 +78,7 @@ func (Identity[T]) Growth(int) int { return 2 }
 
 // Apply adds up.
 func (Identity[T]) Apply(s Span[T], carry []T) {
-	d := s.D
-	t, step := s.order()
-	for range s.Steps() {
-		x, b := s.X[t*d:(t+1)*d], s.B[t*d:(t+1)*d]
-		for i := range x {
-			x[i] = carry[i] + b[i]
-		}
-		next(carry, x, s.Ref, t*d)
-		t += step
-	}
+	simd.Diagonal(s.X, nil, s.B, s.Ref, carry, s.Steps(), s.Reverse)
 }
 
 // next writes x - ref of one step to carry.

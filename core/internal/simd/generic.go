@@ -20,6 +20,7 @@ func generic[T num.Float]() kernels[T] {
 		gru:      gru[T],
 		scaled:   scaled[T],
 		diagonal: diagonal[T],
+		sum:      sum[T],
 	}
 }
 
@@ -137,6 +138,23 @@ func diagonal[T num.Float](x, a, b, ref, carry *T, d, n, step int) {
 		xt, at, bt := row(x, t), row(a, t), row(b, t)
 		for i := range c {
 			xt[i] = at[i]*c[i] + bt[i]
+		}
+		copy(c, xt)
+		if ref != nil {
+			for i, v := range row(ref, t) {
+				c[i] -= v
+			}
+		}
+	}
+}
+
+func sum[T num.Float](x, b, ref, carry *T, d, n, step int) {
+	c := unsafe.Slice(carry, d)
+	row := func(p *T, t int) []T { return unsafe.Slice((*T)(unsafe.Add(unsafe.Pointer(p), t*step)), d) }
+	for t := range n {
+		xt := row(x, t)
+		for i, v := range row(b, t) {
+			xt[i] = c[i] + v
 		}
 		copy(c, xt)
 		if ref != nil {

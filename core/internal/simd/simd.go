@@ -24,6 +24,7 @@ type kernels[T num.Float] struct {
 	gru                func(y, a, h, x, coef *T, n int)
 	scaled             func(j, coef, w *T, parts, d, n, pitch int)
 	diagonal           func(x, a, b, ref, carry *T, d, n, step int)
+	sum                func(x, b, ref, carry *T, d, n, step int)
 	dense              func(x, a, b, ref, carry *T, d, n, step int) // nil: there is none
 	extents            func(top, x, f *T, d, n int) float64         // nil: there is none
 	square             int                                          // the side of a block below; 0: there is none
@@ -164,7 +165,7 @@ func Transpose[T num.Float](dst, src []T, rows, cols, to, from int) {
 }
 
 // Diagonal writes x = a carry + b for n rows of len(carry) numbers, row by row from the first on, or from the last back, and after each sets
-// carry to x - ref, or to x for nil ref. All are n rows; x must not overlap what is read.
+// carry to x - ref, or to x for nil ref. All are n rows; x must not overlap what is read. Of nil a all are 1.
 func Diagonal[T num.Float](x, a, b, ref, carry []T, n int, back bool) {
 	d := len(carry)
 	if d == 0 || n == 0 {
@@ -174,12 +175,16 @@ func Diagonal[T num.Float](x, a, b, ref, carry []T, n int, back bool) {
 	if back {
 		first, step = (n-1)*d, -step
 	}
-	_, _, _ = x[:n*d], a[:n*d], b[:n*d]
+	_, _ = x[:n*d], b[:n*d]
 	var refAt *T
 	if ref != nil {
 		refAt = &ref[:n*d][first]
 	}
-	of[T]().diagonal(&x[first], &a[first], &b[first], refAt, &carry[0], d, n, step)
+	if a == nil {
+		of[T]().sum(&x[first], &b[first], refAt, &carry[0], d, n, step)
+		return
+	}
+	of[T]().diagonal(&x[first], &a[:n*d][first], &b[first], refAt, &carry[0], d, n, step)
 }
 
 // Dense does for n rows of matrices, a (n, d, d), what Diagonal does, where HasDense says so of d.

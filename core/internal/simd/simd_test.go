@@ -250,7 +250,7 @@ func transposes[T num.Float](t *testing.T) {
 	}
 }
 
-// Diagonal is the loop of its comment, both ways, for every width about a vector's, and writes nothing else.
+// Diagonal is the loop of its comment, both ways, with ones and other numbers, for every width about a vector's, and writes nothing else.
 func TestDiagonal(t *testing.T) {
 	at(t, func(t *testing.T) {
 		t.Run("float32", func(t *testing.T) { recurrences[float32](t, false) })
@@ -280,8 +280,11 @@ func recurrences[T num.Float](t *testing.T, full bool) {
 			}
 		}
 		for _, n := range []int{0, 1, 2, 9} {
-			for _, kind := range []int{0, 1, 2, 3} {
-				back, given := kind&1 > 0, kind&2 > 0
+			for kind := range 8 {
+				back, given, ones := kind&1 > 0, kind&2 > 0, kind&4 > 0
+				if full && ones {
+					continue
+				}
 				draw := func(n int) []T {
 					x := make([]T, n)
 					for i := range x {
@@ -292,6 +295,9 @@ func recurrences[T num.Float](t *testing.T, full bool) {
 				a, b, ref, carry, x := draw(n*d*columns), draw(n*d), draw(n*d), draw(d), draw(n*d+1)
 				for i := range a {
 					a[i] /= T(math.Sqrt(float64(columns))) // states stay of order 1
+					if ones {
+						a[i] = 1
+					}
 				}
 				want, last := make([]float64, d), x[n*d]
 				for i, v := range carry {
@@ -300,7 +306,11 @@ func recurrences[T num.Float](t *testing.T, full bool) {
 				if !given {
 					ref = nil
 				}
-				run(x[:n*d], a, b, ref, carry, n, back)
+				if ones {
+					run(x[:n*d], nil, b, ref, carry, n, back)
+				} else {
+					run(x[:n*d], a, b, ref, carry, n, back)
+				}
 				for k := range n {
 					row := k
 					if back {
@@ -318,7 +328,7 @@ func recurrences[T num.Float](t *testing.T, full bool) {
 							v += float64(a[j*columns+k]) * before[of]
 						}
 						if off := math.Abs(float64(x[j]) - v); !(off <= 1e3*num.Eps[T]()*(1+math.Abs(v))) { // growth over 9 rows of order 1
-							t.Fatalf("d %d n %d back %v ref %v: row %d, %d is %v, want %v", d, n, back, given, row, i, x[j], v)
+							t.Fatalf("d %d n %d back %v ref %v ones %v: row %d, %d is %v, want %v", d, n, back, given, ones, row, i, x[j], v)
 						}
 						if want[i] = v; given {
 							want[i] -= float64(ref[j])
@@ -327,7 +337,7 @@ func recurrences[T num.Float](t *testing.T, full bool) {
 				}
 				for i, v := range want {
 					if off := math.Abs(float64(carry[i]) - v); !(off <= 1e3*num.Eps[T]()*(1+math.Abs(v))) {
-						t.Fatalf("d %d n %d back %v ref %v: carry %d is %v, want %v", d, n, back, given, i, carry[i], v)
+						t.Fatalf("d %d n %d back %v ref %v ones %v: carry %d is %v, want %v", d, n, back, given, ones, i, carry[i], v)
 					}
 				}
 				if x[n*d] != last {

@@ -26,6 +26,9 @@ func scaled32AVX2(j *float32, coef *float32, w *float32, parts int, d int, n int
 // writes x = a carry + b for n rows of d numbers that lie step bytes apart, and carry = x - ref of each, or x for nil ref.
 func diagonal32AVX2(x *float32, a *float32, b *float32, ref *float32, carry *float32, d int, n int, step int)
 
+// writes x = carry + b for n rows of d numbers that lie step bytes apart, and carry = x - ref of each, or x for nil ref.
+func sum32AVX2(x *float32, b *float32, ref *float32, carry *float32, d int, n int, step int)
+
 // transposes count square blocks of rows that lie from apart in src, to apart in dst; blocks follow down src, step of its rows apart, along dst.
 func block32AVX2(dst *float32, src *float32, count int, to int, from int, step int)
 
@@ -57,6 +60,9 @@ func scaled64AVX2(j *float64, coef *float64, w *float64, parts int, d int, n int
 
 // writes x = a carry + b for n rows of d numbers that lie step bytes apart, and carry = x - ref of each, or x for nil ref.
 func diagonal64AVX2(x *float64, a *float64, b *float64, ref *float64, carry *float64, d int, n int, step int)
+
+// writes x = carry + b for n rows of d numbers that lie step bytes apart, and carry = x - ref of each, or x for nil ref.
+func sum64AVX2(x *float64, b *float64, ref *float64, carry *float64, d int, n int, step int)
 
 // transposes count square blocks of rows that lie from apart in src, to apart in dst; blocks follow down src, step of its rows apart, along dst.
 func block64AVX2(dst *float64, src *float64, count int, to int, from int, step int)
@@ -90,6 +96,9 @@ func scaled32AVX512(j *float32, coef *float32, w *float32, parts int, d int, n i
 // writes x = a carry + b for n rows of d numbers that lie step bytes apart, and carry = x - ref of each, or x for nil ref.
 func diagonal32AVX512(x *float32, a *float32, b *float32, ref *float32, carry *float32, d int, n int, step int)
 
+// writes x = carry + b for n rows of d numbers that lie step bytes apart, and carry = x - ref of each, or x for nil ref.
+func sum32AVX512(x *float32, b *float32, ref *float32, carry *float32, d int, n int, step int)
+
 // replaces n numbers by their exponentials.
 func exp64AVX512(x *float64, n int)
 
@@ -111,3 +120,6 @@ func scaled64AVX512(j *float64, coef *float64, w *float64, parts int, d int, n i
 
 // writes x = a carry + b for n rows of d numbers that lie step bytes apart, and carry = x - ref of each, or x for nil ref.
 func diagonal64AVX512(x *float64, a *float64, b *float64, ref *float64, carry *float64, d int, n int, step int)
+
+// writes x = carry + b for n rows of d numbers that lie step bytes apart, and carry = x - ref of each, or x for nil ref.
+func sum64AVX512(x *float64, b *float64, ref *float64, carry *float64, d int, n int, step int)

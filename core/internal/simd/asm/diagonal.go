@@ -12,20 +12,40 @@ import (
 func (l *level) diagonal() {
 	TEXT(l.byName("diagonal"), NOSPLIT, "func(x, a, b, ref, carry *"+l.goType()+", d, n, step int)")
 	Doc("writes x = a carry + b for n rows of d numbers that lie step bytes apart, and carry = x - ref of each, or x for nil ref.")
-	rows := rows{step: Load(Param("step"), GP64()), n: NewParamAddr("n", 48)}
-	for i, name := range []string{"x", "a", "b", "ref", "carry"} {
-		rows.at[i] = Load(Param(name), GP64())
+	l.recurrence("diagonal", "x", "a", "b", "ref", "carry")
+}
+
+// sum writes the function for that of unit matrices.
+func (l *level) sum() {
+	TEXT(l.byName("sum"), NOSPLIT, "func(x, b, ref, carry *"+l.goType()+", d, n, step int)")
+	Doc("writes x = carry + b for n rows of d numbers that lie step bytes apart, and carry = x - ref of each, or x for nil ref.")
+	l.recurrence("sum", "x", "", "b", "ref", "carry")
+}
+
+// recurrence writes the body, with the names of x, a, b, ref and carry; no a: ones.
+func (l *level) recurrence(name string, arguments ...string) {
+	rows, read := rows{step: Load(Param("step"), GP64())}, []int{}
+	size := 0
+	for i, argument := range arguments {
+		if argument == "" {
+			continue
+		}
+		rows.at[i] = Load(Param(argument), GP64())
+		if size += 8; i < 3 {
+			read = append(read, i)
+		}
 	}
+	rows.n = NewParamAddr("n", size+8)
 	d := Load(Param("d"), GP64())
-	done := l.byName("diagonal") + "Done"
+	done := l.byName(name) + "Done"
 	for _, count := range []int{4, 1} { // vectors side by side, whose chains do not wait for each other
-		label := func(s string) string { return fmt.Sprintf("%s%s%d", l.byName("diagonal"), s, count) }
+		label := func(s string) string { return fmt.Sprintf("%s%s%d", l.byName(name), s, count) }
 		Label(label("Columns"))
 		CMPQ(d, U32(count*l.lanes()))
 		JLT(LabelRef(label("End")))
 		l.columns(label, rows, count, nil)
-		for _, at := range rows.at[:3] {
-			ADDQ(U32(count*l.vector), at)
+		for _, i := range read {
+			ADDQ(U32(count*l.vector), rows.at[i])
 		}
 		ADDQ(U32(count*l.vector), rows.at[4])
 		SUBQ(U32(count*l.lanes()), d)
@@ -37,13 +57,13 @@ func (l *level) diagonal() {
 	}
 	CMPQ(d, Imm(0))
 	JLE(LabelRef(done))
-	l.columns(func(s string) string { return l.byName("diagonal") + "Tail" + s }, rows, 1, l.first(d))
+	l.columns(func(s string) string { return l.byName(name) + "Tail" + s }, rows, 1, l.first(d))
 	Label(done)
 	VZEROUPPER()
 	RET()
 }
 
-// rows are where x, a, b, ref and carry begin, the way from one row to the next, and how many there are.
+// rows are where x, a (nil for ones), b, ref and carry begin, the way from one row to the next, and how many there are.
 type rows struct {
 	at   [5]reg.Register
 	step reg.Register
@@ -70,10 +90,15 @@ func (l *level) columns(label func(string) string, r rows, count int, mask reg.R
 	JLE(LabelRef(label("Over")))
 	place := func(which, i int) Mem { return Mem{Base: r.at[which], Index: offset, Scale: 1, Disp: i * l.vector} }
 	for i := range carry {
-		v, b := l.reg(), l.reg()
-		load(v, place(1, i))
+		b := l.reg()
 		load(b, place(2, i))
-		l.muladd(b, v, carry[i])
+		if r.at[1] == nil {
+			l.add(b, b, carry[i])
+		} else {
+			v := l.reg()
+			load(v, place(1, i))
+			l.muladd(b, v, carry[i])
+		}
 		store(place(0, i), b)
 		l.load(carry[i], b)
 	}

@@ -13,6 +13,7 @@ func main() {
 		l.gru()
 		l.scaled()
 		l.diagonal()
+		l.sum()
 		if !l.wide() {
 			l.transpose()
 			l.dense()
