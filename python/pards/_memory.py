@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from . import _array, _lib
-from ._cell import Cell, handle
+from . import _array, _lib, _solve
+from ._cell import Cell
 from .cells import GRU, LSTM, Elman, GaussianMixture, GroupWord, Langevin, Linear, Lorenz96
 
 
@@ -86,14 +86,10 @@ def predict(
         if value < least:
             raise ValueError(f"info: {name} is {value}, want at least {least}")
     chosen, make = _array.forced("info", dtype), PROBLEMS[problem]
-    library, made, need = _lib.get(), ctypes.c_int64(), ctypes.c_double()
+    library, need = _lib.get(), ctypes.c_double()
     cell = None if make is None else make(dim)
-    if cell is None:
-        evaluate = _lib.address(library.pards_python_eval)
-        _lib.call("pards_callable", dim, _array.code(chosen), evaluate, made)
     args = library.pards_solve_args(
         size=ctypes.sizeof(library.pards_solve_args),
-        cell=made.value if cell is None else handle(cell, chosen),
         method=method.encode(),
         batch=batch,
         length=length,
@@ -105,11 +101,8 @@ def predict(
         nonfinite=b"stop",
         num_threads=threads,
     )
-    try:
+    with _solve.handle_of(cell, dim, chosen) as args.cell:
         _lib.call("pards_memory", args, need)
-    finally:
-        if made.value:
-            _lib.release(made.value)
     d, inputs = (dim, dim) if cell is None else (cell.dim, cell.inputs)
     numbers = {"states": batch * length * d, "inputs": batch * length * inputs, "x0": d}
     arrays = {name: count * chosen.itemsize for name, count in numbers.items()}

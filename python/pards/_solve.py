@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -141,20 +142,13 @@ def solve(
     """
     problem = _problem(f, x0, inputs, guess, length, dtype, jac, diag)
     name, settings = _method(method)
-    params, count, _alive = _array.parameters(settings, problem.dtype)
     states = _target(out, problem)
     report = np.empty((problem.size, len(_REPORT)))
-    library = _lib.get()
-    args = library.pards_solve_args(
-        size=ctypes.sizeof(library.pards_solve_args),
-        method=name.encode(),
-        settings=params,
-        settings_count=count,
-        x0=_array.describe(problem.x0),
-        inputs=_array.describe(problem.inputs),
-        guess=_array.describe(problem.guess),
-        batch=problem.size,
-        length=problem.steps,
+    args, _alive = arguments(
+        problem,
+        name,
+        settings,
+        states,
         rtol=_tolerance("rtol", rtol),
         atol=_tolerance("atol", atol),
         merit_tol=_tolerance("merit_tol", merit_tol),
@@ -167,7 +161,6 @@ def solve(
         num_threads=0 if num_threads is None else _whole("num_threads", num_threads, 1),
         seed=_whole("seed", seed, 0),
         trace=1 if trace else 2 if window is not None or (problem.model is not None and name == "auto") else 0,
-        states=_array.describe(states.reshape(problem.size, problem.steps, problem.dim)),
         report=_array.describe(report),
     )
     try:
@@ -187,6 +180,41 @@ def solve(
     if raise_on_failure and not (solution.success if problem.batch is None else solution.success.all()):
         raise SolveError(failure(solution), solution)
     return solution
+
+
+def arguments(problem: _Problem, name: str, settings: dict[str, Any], states: Any, **more: Any) -> tuple[Any, Any]:
+    """The library's arguments for a problem, a method and its states; and what must live as long as they do."""
+    library = _lib.get()
+    params, count, alive = _array.parameters(settings, problem.dtype)
+    args = library.pards_solve_args(
+        size=ctypes.sizeof(library.pards_solve_args),
+        method=name.encode(),
+        settings=params,
+        settings_count=count,
+        x0=_array.describe(problem.x0),
+        inputs=_array.describe(problem.inputs),
+        guess=_array.describe(problem.guess),
+        batch=problem.size,
+        length=problem.steps,
+        states=_array.describe(states.reshape(problem.size, problem.steps, problem.dim)),
+        **more,
+    )
+    return args, alive
+
+
+@contextlib.contextmanager
+def handle_of(cell: Cell | None, dim: int, dtype: np.dtype[Any]) -> Generator[int, None, None]:
+    """The library's arguments for a problem, a method and its states; and what must live as long as they."""
+    if cell is not None:
+        yield handle(cell, dtype)
+        return
+    library, made = _lib.get(), ctypes.c_int64()
+    evaluate = _lib.address(library.pards_python_eval)
+    _lib.call("pards_callable", dim, _array.code(dtype), evaluate, made)
+    try:
+        yield made.value
+    finally:
+        _lib.release(made.value)
 
 
 class Origin(NamedTuple):
@@ -365,23 +393,14 @@ def _target(out: Any, problem: _Problem) -> Any:
 
 def _run(problem: _Problem, args: Any, progress: bool | _progress.Report) -> None:
     """Call the library. Where iterates overflow in f NumPy need not warn: the statuses report it."""
-    library, model, made = _lib.get(), problem.model, ctypes.c_int64()
-    if problem.cell is not None:
-        args.cell = handle(problem.cell, problem.dtype)
-    else:
-        evaluate = _lib.address(library.pards_python_eval)
-        _lib.call("pards_callable", problem.dim, _array.code(problem.dtype), evaluate, made)
-        args.cell = made.value
-    try:
+    library, model = _lib.get(), problem.model
+    with handle_of(problem.cell, problem.dim, problem.dtype) as args.cell:
         if model is None and progress is False:
             _lib.call("pards_python_solve", library.interpreter, None, None, args)
             return
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"), _progress.shown(progress) as report:
             objects = (None if called is None else id(called) for called in (model, report))  # a PyObject's address
             _lib.call("pards_python_solve", library.interpreter, *objects, args)
-    finally:
-        if made.value:
-            _lib.release(made.value)
 
 
 def _wrap(problem: _Problem, states: Any, report: Array, args: Any, traced: bool, origin: Origin | None) -> Solution:

@@ -13,7 +13,6 @@ Reference:
 # pyright: reportPrivateUsage=false
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
@@ -25,7 +24,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from . import _array, _catalog, _lib, _solve
 from ._array import Array
-from ._cell import Cell, handle
+from ._cell import Cell
 from ._method import Method
 from ._solution import Solution
 
@@ -210,20 +209,14 @@ def analyse(
         want = "(T, D)" if problem.batch is None else "(B, T, D)"
         wanted = shape[1:] if problem.batch is None else shape
         raise ValueError(f"analyse: states has shape {along.shape}, want {want} = {wanted}")
-    params, count, _alive = _array.parameters(settings, problem.dtype)
     library = _lib.get()
     report = np.zeros((problem.size, library.PARDS_THEORY_COLUMNS))
     decay = np.zeros((problem.size, updates + 1, 2))
-    args = library.pards_solve_args(
-        size=ctypes.sizeof(library.pards_solve_args),
-        method=name.encode(),
-        settings=params,
-        settings_count=count,
-        x0=_array.describe(problem.x0),
-        inputs=_array.describe(problem.inputs),
-        guess=_array.describe(problem.guess),
-        batch=problem.size,
-        length=problem.steps,
+    args, _alive = _solve.arguments(
+        problem,
+        name,
+        settings,
+        along,
         rtol=math.nan,
         atol=math.nan,
         merit_tol=math.nan,
@@ -234,7 +227,6 @@ def analyse(
         device=b"cpu",
         num_threads=0 if num_threads is None else _solve._whole("num_threads", num_threads, 1),
         seed=_solve._whole("seed", seed, 0),
-        states=_array.describe(along.reshape(shape)),
     )
     _call(problem, args, report, decay)
     names = ("difference", "inverse_norm", "lipschitz", "lyapunov", "lyapunov_error", "start", "rate", "radius")
@@ -253,21 +245,11 @@ def analyse(
 
 def _call(problem: Any, args: Any, report: Array, decay: Array) -> None:
     """Call the library, for a function with its own eval."""
-    library, made = _lib.get(), ctypes.c_int64()
-    if problem.cell is not None:
-        args.cell = handle(problem.cell, problem.dtype)
-    else:
-        evaluate = _lib.address(library.pards_python_eval)
-        _lib.call("pards_callable", problem.dim, _array.code(problem.dtype), evaluate, made)
-        args.cell = made.value
-    try:
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            model = None if problem.model is None else id(problem.model)
-            tables = (_array.describe(report), _array.describe(decay))
-            _lib.call("pards_python_analyse", library.interpreter, model, args, *tables)
-    finally:
-        if made.value:
-            _lib.release(made.value)
+    quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+    with quiet, _solve.handle_of(problem.cell, problem.dim, problem.dtype) as args.cell:
+        model = None if problem.model is None else id(problem.model)
+        tables = (_array.describe(report), _array.describe(decay))
+        _lib.call("pards_python_analyse", _lib.get().interpreter, model, args, *tables)
 
 
 def _short(value: Any) -> str:

@@ -16,6 +16,7 @@ from .. import _catalog
 from .._method import Method
 from . import _mesh
 from ._linearise import Kept, Trajectory, along, linearise, restrain
+from ._primitive import vary_over
 from ._scan import scan
 from ._structure import Array
 
@@ -144,12 +145,7 @@ def _alike(body: Callable[[_Loop], _Loop], start: _Loop) -> _Loop:
 
 
 def _like(value: Array, shape: Any) -> Array:
-    axes = getattr(shape, "vma", None)
-    if not axes:
-        return value
-    from ._primitive import _axes, _spread
-
-    return _spread(value, tuple(axes - _axes(value)))
+    return vary_over(value, getattr(shape, "vma", frozenset[Any]()))
 
 
 def update(x: Array, F: Array, A: Any, kept: Kept, o: Options) -> Array:

@@ -36,9 +36,8 @@ def parts(operands: Any, structure: str, start: bool) -> tuple[Any, Any, Any]:
 
 def varying(*arrays: Array) -> list[Array]:
     """The arrays, each made to vary over all the axes of a shard_map over which one of them does."""
-    over = [_axes(array) for array in arrays]
-    union = frozenset[Any]().union(*over)
-    return [_spread(array, tuple(union - axes)) for array, axes in zip(arrays, over, strict=True)]
+    union = frozenset[Any]().union(*(_axes(array) for array in arrays))
+    return [vary_over(array, union) for array in arrays]
 
 
 def _axes(array: Array) -> frozenset[Any]:
@@ -46,7 +45,9 @@ def _axes(array: Array) -> frozenset[Any]:
     return aval.mat.varying if hasattr(aval, "mat") else getattr(aval, "vma", frozenset())
 
 
-def _spread(array: Array, axes: tuple[Any, ...]) -> Array:
+def vary_over(array: Array, wanted: frozenset[Any]) -> Array:
+    """The array, made to vary over the axes of a shard_map that are wanted and over which it does not."""
+    axes = tuple(wanted - _axes(array))
     if not axes:
         return array
     if hasattr(lax, "pcast"):
