@@ -18,7 +18,7 @@ from jax.test_util import check_grads  # noqa: E402
 
 import pards.jax  # noqa: E402
 from pards import _catalog_cells, cells  # noqa: E402
-from pards.jax import _cells  # noqa: E402
+from pards.jax import _cells, _native  # noqa: E402
 
 T = 60
 EPS = {np.float32: 2.0**-23, np.float64: 2.0**-52}
@@ -102,6 +102,39 @@ def test_one_step_in_jax_is_the_cells(name, dtype):
     got = jax.vmap(lambda x, u: known.step(x, u, params))(x, u)
     assert got.dtype == dtype
     np.testing.assert_allclose(got, cell(x, u), rtol=0, atol=40 * EPS[dtype])
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_gradients_of_one_step_are_the_cells(name):
+    cell = CELLS[name]
+    rng = np.random.default_rng(4)
+    x, v, (_, u) = rng.standard_normal((9, cell.dim)), rng.standard_normal((9, cell.dim)), drive(cell, rng, 9)
+    known, params, _, _ = _cells.take(cell, x[0], u)
+    back = jax.vjp(lambda params, x: jax.vmap(lambda x, u: known.step(x, u, params))(x, u), params, jnp.asarray(x))[1]
+    by_params, by_x = back(jnp.asarray(v))
+    want = cell.param_vjp(x, u, v)
+    assert set(by_params) == set(want)
+    for part, gradient in want.items():
+        np.testing.assert_allclose(by_params[part], gradient, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(by_x, cell.vjp(x, u, v), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["gru", "autonomous", "matrices"])
+def test_the_recurrence_of_derivatives_is_the_same_in_jax(name):
+    """As devices have it where the library does not do it; shared and not, forwards and transposed."""
+    cell = CELLS[name]
+    rng = np.random.default_rng(16)
+    _, u = drive(cell, rng, 2, T)
+    states, b = rng.standard_normal((2, T, cell.dim)), rng.standard_normal((2, T, cell.dim))
+    known, params, _, _ = _cells.take(cell, states[0, 0], None if u is None else u[0])
+    for lead in (2, 1):
+        drives = {} if u is None else {"inputs": (u[..., None] if cell.words else u)[:lead].astype(float)}
+        operands = {"b": b, "states": states[:lead]} | drives | {f"cell_{k}": v for k, v in params.items()}
+        for transposed in (False, True):
+            given = {"names": tuple(operands), "cell": known, "window": 25, "transposed": transposed}
+            runs = (functools.partial(run, **given) for run in (_native.tangent_p.bind, _native._tangent_in_jax))
+            got, want = (jax.jit(run)(*operands.values()) for run in runs)
+            np.testing.assert_allclose(got, want, rtol=0, atol=1e-12 * np.abs(want).max())
 
 
 D, M = 4, 3

@@ -222,7 +222,7 @@ def _tangent_in_jax(
 
     def one(b: Array, states: Array, inputs: Any, params: dict[str, Array]) -> Array:
         run = partial(_solve.linear_of, cell.step, window, params, states, inputs)
-        return jax.linear_transpose(run, b)(b)[0] if transposed else run(b)
+        return jax.vjp(run, jnp.zeros_like(b))[1](b)[0] if transposed else run(b)
 
     return _each(one, cell, names, operands)
 
