@@ -135,6 +135,11 @@ def test_the_recurrence_of_derivatives_is_the_same_in_jax(name):
             runs = (functools.partial(run, **given) for run in (_native.tangent_p.bind, _native._tangent_in_jax))
             got, want = (jax.jit(run)(*operands.values()) for run in runs)
             np.testing.assert_allclose(got, want, rtol=0, atol=1e-12 * np.abs(want).max())
+            axes = [2 if k == "b" else None for k in operands]
+            both = jax.vmap(functools.partial(_native.tangent_p.bind, **given), axes, 2)(
+                *(np.stack([b, b[::-1]], 2) if k == "b" else v for k, v in operands.items())
+            )
+            np.testing.assert_array_equal(both[..., 0, :], got)
 
 
 D, M = 4, 3
@@ -181,6 +186,35 @@ def test_it_is_what_pards_solve_does(name, test, dtype):
     np.testing.assert_array_equal(found.states, want.states)
     for measure in ("merit", "residual", "error"):
         np.testing.assert_array_equal(getattr(found, measure), np.asarray(getattr(want, measure), dtype))
+
+
+STEEP = cells.Elman(4 * RNG.standard_normal((D, M)), 2 * RNG.standard_normal((D, D)), np.zeros(D))
+TURN = np.linalg.qr(np.random.default_rng(3).standard_normal((D, D)))[0]
+WILD = cast(cells.Elman(np.full((D, M), 0.05), 8 * TURN, np.zeros(D)), np.float32)  # whose updates overflow
+GROWING = cells.Linear(np.diag([30.0, 2.0, 1.0, 0.5]).astype(np.float32), np.eye(4, M, dtype=np.float32))
+BITING = [
+    (STEEP, {"method": "quasi_newton", "clip": True, "max_iterations": 5}),
+    (WILD, {"method": "newton", "damping": "adaptive"}),
+    (WILD, {"method": "newton", "window": "auto"}),
+    (STEEP, {"method": "elk"}),
+    (STEEP, {"method": pards.QuasiELK(trust=10.0)}),
+    (GRU, {"method": "auto"}),
+    *((GROWING, {"method": "newton", "nonfinite": policy, "max_iterations": 5}) for policy in ("continue", "reset")),
+]
+
+
+@pytest.mark.parametrize(("cell", "given"), BITING)
+def test_options_that_matter_here(cell, given):
+    """The bits of pards.solve, and not those of a solve without what is not the method."""
+    x0, u = X0.astype(cell.dtype), U.astype(cell.dtype)
+    found = pards.jax.solve(cell, x0, u, **given)
+    want = pards.solve(cell, x0, u, raise_on_failure=False, device="cpu", **given)
+    assert (int(found.iterations), pards.jax.STATUSES[int(found.status)]) == (want.iterations, want.status)
+    np.testing.assert_array_equal(found.states, want.states)
+    if len(given) > 1:
+        cap = {"max_iterations": 5} if "max_iterations" in given else {}
+        plain = pards.jax.solve(cell, x0, u, method=given["method"], **cap)
+        assert not np.array_equal(plain.states, found.states)
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -319,7 +353,7 @@ def test_a_cell_that_jax_returned_is_a_cell(name):
     """In its dtype, for NumPy."""
     cell = cast(CELLS[name], np.float32)
     back = jax.jit(lambda cell: jax.tree.map(lambda a: a * jnp.ones((), a.dtype), cell))(cell)
-    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(back))
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(back)) and back.dtype == cell.dtype
     x0, u = drive(cell, np.random.default_rng(13), T, dtype=np.float32)
     got, want = (pards.solve(c, x0, u, length=T, device="cpu").states for c in (back, cell))
     assert got.dtype == np.float32
@@ -428,7 +462,10 @@ def edit(**change):
             r"inputs have shape \(9, 1\), want \(time,\)",
             {"f": CELLS["word"], "inputs": np.zeros((9, 1), int)},
         ),
-        (ValueError, "method is 'secant', want one of", {"method": "secant"}),
+        (ValueError, "method is 'secant', want one of block_newton, chord, elk", {"method": "secant"}),
+        (ValueError, "method is 'elk', want one of", {"method": "elk", "axis_name": "time"}),
+        (TypeError, "damping is 'much', want a number", {"damping": "much"}),
+        (ValueError, "window is 'wide', want a whole number", {"window": "wide"}),
         (ValueError, "key is None", {"method": pards.QuasiNewton("hutchinson")}),
         (ValueError, r"guess has shape \(3, 4\), want \(120, 4\)", {"guess": np.zeros((3, D))}),
     ],

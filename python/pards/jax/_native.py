@@ -10,8 +10,9 @@ shares: parameters, settings and a seed. Which there are is said by their names.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from .._method import Method
 from . import _ffi
 from ._cells import Native
 from ._iterate import Options, Window
@@ -29,6 +31,17 @@ from ._structure import Array
 
 solve_p, tangent_p = Primitive("pards_solve"), Primitive("pards_tangent")
 solve_p.multiple_results = True
+
+
+@dataclass(frozen=True)
+class Auto(Method):
+    """The method that the library chooses."""
+
+    name: ClassVar[str] = "auto"
+    structure: ClassVar[str] = "none"
+    derivative: ClassVar[str] = "none"
+
+
 _SEQUENCES = ("x0", "inputs", "guess", "states", "b")
 
 
@@ -71,7 +84,7 @@ def _drive(cell: Native, inputs: Array | None, dtype: Any) -> Array | None:
 
 
 def _settings(o: Options) -> dict[str, Any]:
-    """The settings as the library reads them: a number below 0 is not given."""
+    """The settings as the library reads them: below 0 a tolerance or a cap is not given, a window or damping adapts."""
     merit = o.merit_tol is not None
     return {
         "method": o.method.name,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -87,8 +87,8 @@ def solve(
     rtol: float | None = None,
     atol: float | None = None,
     max_iterations: int | None = None,
-    window: int | None = None,
-    damping: float = 0.0,
+    window: int | Literal["auto"] | None = None,
+    damping: float | Literal["adaptive"] = 0.0,
     clip: bool = False,
     nonfinite: str = "stop",
     key: Any = None,
@@ -119,13 +119,13 @@ def solve(
             (time,) if it is driven by words.
         params: a pytree that f is given, as the arrays of an equinox or flax module; None for a cell.
         length: T, if there are no inputs.
-        method: a name or an object, as of `pards.solve`, but "auto", "elk" and "quasi_elk".
+        method: a name or an object, as of `pards.solve`; "auto", "elk" and "quasi_elk" for a cell alone.
         guess: the first iterate, in the form of the states; x0 at every step by default.
         merit_tol: stop at the first merit at most this; otherwise rtol and atol decide, by default 1e-4 in float32 and
             1e-8 in float64, and 1e-3 of that.
         max_iterations: most updates, of a window; T, or 1000 and T + 1 at most without merit_tol.
-        window: solve windows of so many steps one after another.
-        damping: A is scaled by 1 - damping.
+        window: solve windows of so many steps one after another; "auto" for a cell alone.
+        damping: A is scaled by 1 - damping; "adaptive" for a cell alone.
         clip: diagonal entries of A are clipped to [-1, 1], a dense A by its largest singular value.
         nonfinite: what becomes of an update that is not finite: "stop", "continue" or "reset".
         key: of `jax.random`, for the probes of Hutchinson's method if that is not given signs.
@@ -158,8 +158,9 @@ def solve(
     start, unravel = _state(x0)
     T = _length(length, inputs)
     given = _guess(guess, start, unravel, T)
+    native = isinstance(f, Cell) and axis_name is None
     options = _options(
-        start.dtype, method, merit_tol, rtol, atol, max_iterations, window, damping, clip, nonfinite, axis_name
+        start.dtype, method, merit_tol, rtol, atol, max_iterations, window, damping, clip, nonfinite, axis_name, native
     )
     if isinstance(f, Cell):
         return _solve_cell(f, x0, inputs, params, given, T, options, key)
@@ -286,24 +287,26 @@ def _options(
     clip: Any,
     nonfinite: Any,
     axis: Any,
+    native: bool,
 ) -> Options:
-    """The settings, each of which must be known while JAX traces."""
+    """The settings, each of which must be known while JAX traces. native: those of the library, which are more."""
     if merit_tol is not None and (rtol is not None or atol is not None):
         raise ValueError("solve: merit_tol and rtol or atol are given, want either")
     relative = _number("rtol", rtol, 1e-4 if dtype == np.float32 else 1e-8)
     if relative <= 0:
         raise ValueError(f"solve: rtol is {rtol}, want a number above 0")
-    part = _number("damping", damping, 0.0)
+    part = -1.0 if native and damping == "adaptive" else _number("damping", damping, 0.0)
     if part > 1:
         raise ValueError(f"solve: damping is {damping}, want a number from 0 to 1")
     if nonfinite not in ("stop", "continue", "reset"):
         raise ValueError(f'solve: nonfinite is {nonfinite!r}, want "stop", "continue" or "reset"')
-    most, steps = _whole("max_iterations", max_iterations, 0), _whole("window", window, 1)
+    most = _whole("max_iterations", max_iterations, 0)
+    steps = -1 if native and window == "auto" else _whole("window", window, 1)
     if axis is not None and steps is not None:
         raise ValueError("solve: window and axis_name are given, want either: time is cut over the devices already")
     merit = None if merit_tol is None else _number("merit_tol", merit_tol, 0.0)
     absolute = _number("atol", atol, 1e-3 * relative)
-    return Options(_method(method), merit, relative, absolute, most, steps, part, bool(clip), nonfinite, axis)
+    return Options(_method(method, native), merit, relative, absolute, most, steps, part, bool(clip), nonfinite, axis)
 
 
 def _static(name: str, value: Any) -> None:
@@ -333,11 +336,13 @@ def _whole(name: str, value: Any, least: int) -> int | None:
     return int(value)
 
 
-def _method(method: Any) -> Method:
+def _method(method: Any, native: bool) -> Method:
     if isinstance(method, type) and issubclass(method, Method):
         raise TypeError(f"solve: method is the class {method.__name__}, want an object: {method.__name__}()")
     name = method.name if isinstance(method, Method) else method
-    known = sorted(set(METHODS) - set(LEFT_OUT))
+    if native and name == "auto":
+        return _native.Auto()
+    known = sorted(set(METHODS) - (set() if native else set(LEFT_OUT)))
     if name not in known:
         raise ValueError(f"solve: method is {name!r}, want one of {', '.join(known)}")
     if isinstance(method, Method):
@@ -438,7 +443,9 @@ def _derivative(model: _Model, primals: Any, tangents: Any) -> tuple[Window, Win
     _, b = jax.jvp(f, [leaves[i] for i in moved], [changes[i] for i in moved])
     if model.native is None:
         return found, still._replace(states=_linear(model, operands, x, b))
-    dx = _native.tangent(model.native, operands.params, x, operands.inputs, b, model.options.window)
+    window = model.options.window
+    window = None if window is None or window < 0 else window
+    dx = _native.tangent(model.native, operands.params, x, operands.inputs, b, window)
     return found, still._replace(states=dx)
 
 
