@@ -234,3 +234,23 @@ def test_long_runs_are_foreseen() -> None:
     assert budget.expected(Run("fig2", "S5", "newton", 5, 3000, 16, 0), scale) == 3.0
     assert budget.expected(Run("fig2", "S5", "picard", 5, 3000, 16, 0), scale) == 0.0
     assert np.isfinite(budget.left)
+
+
+def test_long_runs_wait_for_short_ones_where_there_is_a_budget() -> None:
+    from pards.reproduce._command import Budget, _order
+    from pards.reproduce._runs import Run, Scale
+
+    def of(method: str, T: int) -> Run:
+        return Run("fig2", "S5", method, 5, T, 16, 0)
+
+    scale = Scale(quick=False, exchanged=False, seeds=1)
+    known = [
+        vars(of(method, 1000)) | {"method": method, "seconds": seconds, "iterations": 1000.0}
+        for method, seconds in (("picard", 2.0), ("jacobi", 1.0), ("newton", 0.001))
+    ]
+    runs = [
+        of(method, 10_000) for method in ("picard", "jacobi", "newton", "auto")
+    ]  # some 200 s, 100 s, 1 s, and unknown
+    assert [run.method for run in _order(runs, scale, Budget(known, 600))] == ["newton", "auto", "jacobi", "picard"]
+    assert list(_order(runs, scale, Budget(known, 1e5))) == runs
+    assert list(_order(runs, scale, Budget(known, None))) == runs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -136,13 +136,28 @@ class Budget:
         return None
 
 
+_DEAR = 1 / 20  # of the budget that is left: a run that would take more is late
+
+
+def _order(runs: list[Run], scale: Scale, budget: Budget) -> Iterator[Run]:
+    """Runs in their order, but those at the end that would take a good part of the budget, the shortest first: so that
+    one long run does not keep out many short ones."""
+    late = list[Run]()
+    for run in runs:
+        if budget.expected(run, scale) > budget.left * _DEAR:
+            late.append(run)
+        else:
+            yield run
+    yield from sorted(late, key=lambda run: budget.expected(run, scale))
+
+
 def _follow(runs: list[Run], scale: Scale, place: str, results: Results, budget: Budget, console: Console) -> None:
     """Run after run, with a bar: how many, which one and its iteration, the time left at this pace."""
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
     skipped = 0
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=len(runs))
-        for run in runs:
+        for run in _order(runs, scale, budget):
             bar.update(task, description=str(run))
 
             def shown(iteration: int, *_: Any, doing: str = str(run)) -> None:
