@@ -6,6 +6,7 @@ package cell
 
 import (
 	"pards/core/check"
+	"pards/core/internal/simd"
 	"pards/core/internal/vec"
 	"pards/core/num"
 	"pards/core/param"
@@ -80,6 +81,18 @@ type Caller interface{ Calls() }
 type Rotator[T num.Float] interface {
 	// Rotate prepares for one orthogonal Q, row-major; the result writes Y and the diagonal over a block.
 	Rotate(q []T) func(b Block[T], d []T) error
+}
+
+// Runner is a cell that steps one sequence through time at less cost than one call of Step a step, with the same bits.
+type Runner[T num.Float] interface {
+	// Run writes to b.Y the b.N states that follow b.X, which is one row.
+	Run(b Block[T])
+}
+
+// Runs returns the Runner of a cell where that serves so many sequences better than stepping them side by side.
+func Runs[T num.Float](c Cell[T], sequences int) (Runner[T], bool) {
+	r, ok := c.(Runner[T])
+	return r, ok && sequences*fewest <= max(simd.Lanes[T](), fewest)
 }
 
 // IsAffine tells whether f is affine in x.

@@ -23,7 +23,7 @@ func init() {
 type gru[T num.Float] struct {
 	gates[T]
 	ofInput, ofHidden product[T] // whichever of u and x that are
-	b, bn             vector[T]
+	b, bi, bn         vector[T]  // bi: the last part of b
 	exchanged         bool
 }
 
@@ -38,7 +38,7 @@ func newGRU[T num.Float](r *param.Reader[T]) Cell[T] {
 		return c
 	}
 	c.ofHidden, c.ofInput = newProduct(hh, d, 3, d, 1, 3), newProduct(ih, d, 3, m, 0, 2)
-	c.b, c.bn = newVector(b, d), newVector(bn, d)
+	c.b, c.bi, c.bn = newVector(b, d), newVector(b[2*d:], d), newVector(bn, d)
 	c.gates = newGates(d, 3, c.ofHidden, c.ofInput)
 	if c.exchanged {
 		c.gates = newGates(d, 3, c.ofInput, c.ofHidden)
@@ -54,8 +54,14 @@ func (c *gru[T]) evaluate(scratch *Arena[T], in columns[T], y []T, state, inputs
 		hidden, given = given, hidden
 	}
 	a, h := in.parts(scratch, 3), in.parts(scratch, 1)
-	c.ofInput.mix(a, given, &c.b, 0, 3, in)
-	c.ofHidden.mix(a, hidden, nil, 0, 2, in)
+	if c.exchanged { // what is u's comes first, as it does in Run
+		c.ofHidden.mix(a, hidden, &c.b, 0, 2, in)
+		c.ofInput.mix(a, given, nil, 0, 2, in)
+		c.ofInput.mix(a[2*part:], given, &c.bi, 2, 3, in)
+	} else {
+		c.ofInput.mix(a, given, &c.b, 0, 3, in)
+		c.ofHidden.mix(a, hidden, nil, 0, 2, in)
+	}
 	c.ofHidden.mix(h, hidden, &c.bn, 2, 3, in)
 	var coef []T // of r, z, h_n, i_n
 	if state || inputs {
@@ -79,4 +85,30 @@ func (c *gru[T]) evaluate(scratch *Arena[T], in columns[T], y []T, state, inputs
 		return ofI, ofH
 	}
 	return ofH, ofI
+}
+
+// Run mixes the inputs of all steps first.
+func (c *gru[T]) Run(b Block[T]) {
+	defer b.Scratch.Release(b.Scratch.Mark())
+	d, part := c.d, simd.Padded[T](c.d)
+	a, y := b.Scratch.Take(3*b.N*part), b.Scratch.Take((b.N+1)*d+part)
+	of, own := c.bn.padded, c.bi.padded
+	if !c.exchanged {
+		of, own = own, of
+	}
+	for t := range b.N {
+		copy(a[3*t*part:], c.b.padded[:2*part])
+		copy(a[(3*t+2)*part:], of)
+	}
+	if c.inputs.width > 0 {
+		simd.Mix(a, b.U, c.inputs.padded, nil, b.N, c.inputs.width, 3*part, 3*part)
+	}
+	copy(y, b.X[:d])
+	hidden := y
+	if c.exchanged {
+		hidden = b.Scratch.Take(b.N*d + part)
+		copy(hidden, b.U)
+	}
+	simd.GRUSteps(y, a, c.state.padded, own, hidden, d, b.N, c.exchanged)
+	copy(b.Y, y[d:(b.N+1)*d])
 }

@@ -73,6 +73,12 @@ func (j *Job[T]) loop(w *par.Worker, members []int) error {
 		index[i] = int64(s)
 	}
 	every := min(max(1<<16/(n*d*(d+m)+1), 1), 64) // steps between two looks at whether to stop
+	if r, ok := cell.Runs(j.Cell, n); ok {
+		if !j.alone(w, r, scratch, members, x, first, until, every) {
+			return nil
+		}
+		first = until
+	}
 	for t := first; t < until; t++ {
 		if t%every == 0 {
 			j.progress(t, n)
@@ -95,10 +101,28 @@ func (j *Job[T]) loop(w *par.Worker, members []int) error {
 	}
 	for _, s := range members {
 		r := &j.Results[s]
-		r.Status, r.BadStep, r.Done, r.Looped = Converged, -1, until, r.Looped+until-first
+		r.Status, r.BadStep, r.Done, r.Looped = Converged, -1, until, r.Looped+until-r.Done
 		if bad := num.FirstNonFinite(j.States[s*j.Steps*d : (s*j.Steps+until)*d]); bad >= 0 {
 			r.Status, r.BadStep, r.Error, r.Merit, r.Residual = Nonfinite, bad/d, math.NaN(), math.Inf(1), math.Inf(1)
 		}
 	}
 	return nil
+}
+
+// alone steps sequences from their states x before step first, each by itself, some steps at a time; false: the work was stopped.
+func (j *Job[T]) alone(w *par.Worker, r cell.Runner[T], scratch *cell.Arena[T], members []int, x []T, first, until, every int) bool {
+	d := j.Dim
+	for t := first; t < until; t += every {
+		if j.progress(t, len(members)); w.Stopped() {
+			return false
+		}
+		n := min(every, until-t)
+		for i, s := range members {
+			scratch.Release(0)
+			state, y := x[i*d:(i+1)*d], j.States[(s*j.Steps+t)*d:][:n*d]
+			r.Run(cell.Block[T]{N: n, X: state, U: j.inputs(s, t, t+n), Y: y, Scratch: scratch})
+			copy(state, y[(n-1)*d:])
+		}
+	}
+	return true
 }

@@ -166,6 +166,7 @@ func Run[T num.Float](t *testing.T) {
 				differences(t, any(c).(cell.Cell[float64]), any(b).(cell.Block[float64]))
 			}
 			alone(t, c, b)
+			runs(t, c, b)
 			differentiable(t, e, c, b)
 		})
 	}
@@ -310,6 +311,31 @@ func alone[T num.Float](t *testing.T, c cell.Cell[T], b cell.Block[T]) {
 			if y != b.Y[s*d+i] {
 				t.Fatalf("step %d: %v alone, %v within a block", s, y, b.Y[s*d+i])
 			}
+		}
+	}
+}
+
+// runs: a Runner's states are those of Step, to the bit, however time is cut.
+func runs[T num.Float](t *testing.T, c cell.Cell[T], b cell.Block[T]) {
+	r, ok := c.(cell.Runner[T])
+	if !ok {
+		return
+	}
+	d, m := c.Dim(), c.Inputs()
+	want, got := append([]T(nil), b.X[:d]...), make([]T, (b.N+1)*d)
+	copy(got, want)
+	for _, cut := range [][2]int{{0, 1}, {1, 9}, {9, b.N}} {
+		n := cut[1] - cut[0]
+		r.Run(cell.Block[T]{N: n, X: got[cut[0]*d:][:d], U: b.U[cut[0]*m : cut[1]*m], Y: got[(cut[0]+1)*d:][:n*d], Scratch: b.Scratch})
+	}
+	for s := range b.N {
+		one := cell.Block[T]{N: 1, X: want[s*d:], U: b.U[s*m : (s+1)*m], Y: make([]T, d), Scratch: b.Scratch}
+		must(t, c.Step(one))
+		want = append(want, one.Y...)
+	}
+	for i, v := range want {
+		if got[i] != v {
+			t.Fatalf("step %d: %v in a run, %v by itself", i/d, got[i], v)
 		}
 	}
 }

@@ -18,6 +18,7 @@ func generic[T num.Float]() kernels[T] {
 		tanh:     each(tangent[T]),
 		mix:      mix[T],
 		gru:      gru[T],
+		gruSteps: gruSteps[T],
 		scaled:   scaled[T],
 		diagonal: diagonal[T],
 		sum:      sum[T],
@@ -113,6 +114,27 @@ func gru[T num.Float](y, a, h, x, coef *T, n int) {
 			gates[n+i] = z
 		}
 		out[i] = m + z*f
+	}
+}
+
+func gruSteps[T num.Float](y, a, w, own, hidden *T, d, part, n, swap int) {
+	rows, of, weights := unsafe.Slice(y, (n+1)*d), unsafe.Slice(hidden, n*d), unsafe.Slice(w, 3*d*part)
+	for t := range n {
+		at, x := unsafe.Slice(a, 3*n*part)[3*t*part:][:3*part], rows[t*d:(t+1)*d]
+		for i, s := range unsafe.Slice(own, d) {
+			r, z, q := at[i], at[part+i], at[2*part+i]
+			for k, v := range x {
+				g := weights[3*k*part+i:]
+				r += v * g[0]
+				z += v * g[part]
+				s += v * g[2*part]
+			}
+			if swap != 0 {
+				s, q = q, s
+			}
+			gates := [3]T{r, z, q}
+			gru(&rows[(t+1)*d+i], &gates[0], &s, &of[t*d+i], nil, 1)
+		}
 	}
 }
 

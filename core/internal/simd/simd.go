@@ -22,6 +22,7 @@ type kernels[T num.Float] struct {
 	exp, sigmoid, tanh func(x *T, n int)
 	mix                func(c, w, x, bias *T, rows, width, n, pitch int)
 	gru                func(y, a, h, x, coef *T, n int)
+	gruSteps           func(y, a, w, own, hidden *T, d, part, n, swap int)
 	scaled             func(j, coef, w *T, parts, d, n, pitch int)
 	diagonal           func(x, a, b, ref, carry *T, d, n, step int)
 	sum                func(x, b, ref, carry *T, d, n, step int)
@@ -129,6 +130,22 @@ func GRU[T num.Float](y, a, h, x, coef []T, n int) {
 		coefAt = &coef[:4*n][0]
 	}
 	of[T]().gru(&y[0], &a[0], &h[0], &x[0], coefAt, n)
+}
+
+// GRUSteps runs a GRU of d components through n steps: y has room for n+1 rows of them, the first of which is given. Of each step, with x the
+// row before, r, z, s = a[0], a[1], own + x w and q = a[2] are parts of Padded(d) numbers, a three a step, w three for a component of x; y is
+// that of GRU from (r, z, q), h = s, or where swap is true from (r, z, s), h = q, and a row of hidden, d apart, in the place of x. y and
+// hidden may be one; both have Padded(d) numbers to spare behind the last row.
+func GRUSteps[T num.Float](y, a, w, own, hidden []T, d, n int, swap bool) {
+	if d == 0 || n == 0 {
+		return
+	}
+	part, flag := Padded[T](d), 0
+	if swap {
+		flag = 1
+	}
+	_, _, _, _, _ = y[:(n+1)*d+part], a[:3*n*part], w[:3*d*part], own[:part], hidden[:n*d+part]
+	of[T]().gruSteps(&y[0], &a[0], &w[0], &own[0], &hidden[0], d, part, n, flag)
 }
 
 // Scaled writes j[t, i, k] = sum_g coef[g d + i][t] w[g d + i, k]: j (n, d, d), coef parts*d rows as in Mix, w (parts*d, d).

@@ -220,6 +220,63 @@ func grus[T num.Float](t *testing.T) {
 	}
 }
 
+// GRUSteps is the loop over Mix and GRU, to the bit, for every width about a vector's, and writes nothing else.
+func TestGRUSteps(t *testing.T) {
+	at(t, func(t *testing.T) {
+		t.Run("float32", gruLoops[float32])
+		t.Run("float64", gruLoops[float64])
+	})
+}
+
+func gruLoops[T num.Float](t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 5))
+	draw := func(n int) []T {
+		x := make([]T, n)
+		for i := range x {
+			x[i] = T(rng.NormFloat64())
+		}
+		return x
+	}
+	for _, d := range []int{1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33} {
+		for _, n := range []int{0, 1, 6} {
+			for _, swap := range []bool{false, true} {
+				part := Padded[T](d)
+				y, a, w, own, hidden := draw((n+1)*d+part+1), draw(3*n*part), draw(3*d*part), draw(part), draw(n*d+part)
+				want, last := append([]T(nil), y...), y[(n+1)*d+part]
+				if !swap {
+					hidden = y
+				}
+				GRUSteps(y, a, w, own, hidden, d, n, swap)
+				for s := range n {
+					x, next := append(append([]T(nil), want[s*d:(s+1)*d]...), make([]T, part)...), make([]T, part)
+					h := append([]T(nil), x...)
+					if swap {
+						copy(h, hidden[s*d:(s+1)*d])
+					}
+					gates := append(append([]T(nil), a[3*s*part:][:2*part]...), own...)
+					Mix(gates, x, w, nil, 1, d, 3*part, 3*part)
+					q := append([]T(nil), a[(3*s+2)*part:][:part]...)
+					if !swap {
+						for i := range q {
+							q[i], gates[2*part+i] = gates[2*part+i], q[i]
+						}
+					}
+					GRU(next, gates, q, h, nil, part)
+					copy(want[(s+1)*d:], next[:d])
+				}
+				for i, v := range want[:(n+1)*d] {
+					if y[i] != v {
+						t.Fatalf("d %d, n %d, swap %v: %d is %v, want %v", d, n, swap, i, y[i], v)
+					}
+				}
+				if y[(n+1)*d+part] != last {
+					t.Fatalf("d %d, n %d: the number behind was written", d, n)
+				}
+			}
+		}
+	}
+}
+
 // Transpose is exact, and writes nothing beside the rows.
 func TestTranspose(t *testing.T) {
 	at(t, func(t *testing.T) {
