@@ -7,6 +7,8 @@ Source: Gonzalez et al., "A Unifying Framework for Parallelizing Sequential Mode
 from __future__ import annotations
 
 import itertools
+import math
+import re
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -32,13 +34,22 @@ class Claim:
 
 def check(rows: Iterable[Row]) -> list[Claim]:
     """Every claim, in the order of the figures."""
-    done = [row for row in rows if row.get("skipped") is None]
+    done = [_counted(row) for row in rows if row.get("skipped") is None]
     claims = list[Claim]()
     for figure, text, judge in _CLAIMS:
         found = judge([row for row in done if row["figure"] == figure])
         verdict = "not run" if found is None else "holds" if found[0] else "differs"
-        claims.append(Claim(figure, text, verdict, "" if found is None else found[1]))
+        claims.append(Claim(figure, text, verdict, "" if found is None else _explained(found[1])))
     return claims
+
+
+def _counted(row: Row) -> Row:
+    """A row as it counts: one that overflowed would have taken no end of updates, not the few that it made."""
+    return row if row["status"] != "nonfinite" else row | {"iterations": math.inf, "counts": [math.inf]}
+
+
+def _explained(detail: str) -> str:
+    return f"{detail} (inf: overflowed)" if re.search(r"\binf\b", detail) else detail
 
 
 def _median(rows: Iterable[Row], by: str, what: str = "iterations") -> dict[Any, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -52,10 +53,12 @@ def draw(out: Path, rows: Iterable[Row]) -> list[Path]:
                 continue
             figure = _DRAWN[name](own)
             figure.suptitle(f"{TITLES[name]}{_spread(own)}")
-            for path in (out / f"{name}.png", out / f"{name}.svg"):
-                nothing = dict.fromkeys(("Date", "Creator", "Format", "Type") if path.suffix == ".svg" else ())
-                figure.savefig(path, dpi=150, metadata=nothing)
-                written.append(path)
+            figure.savefig(png := out / f"{name}.png", dpi=150)
+            text = io.StringIO()
+            figure.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+            svg = out / f"{name}.svg"
+            svg.write_text("".join(line.lstrip() for line in text.getvalue().splitlines(True)), encoding="utf-8")
+            written += [png, svg]
     return written
 
 

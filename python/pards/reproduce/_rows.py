@@ -88,7 +88,7 @@ class Results:
 
 
 def read(path: Path, settings: Row | None = None) -> list[Row]:
-    """The rows of a file, but for a last line that was torn; settings are those it must have been made with.
+    """The last row of each run in a file, without a last line that was torn; settings are those it must have.
 
     Raises:
         Wrong: it is not such a file, a line is damaged, or the settings differ.
@@ -102,13 +102,13 @@ def read(path: Path, settings: Row | None = None) -> list[Row]:
     if settings is not None and head["settings"] != settings:
         other = ", ".join(f"{name} is {head['settings'].get(name)}" for name in differing(head["settings"], settings))
         raise Wrong(f"{path}: its rows were made with other settings ({other}); name another --out")
-    rows = list[Row]()
+    rows: dict[tuple[Any, ...], Row] = {}
     for number, line in enumerate(lines[1:], 2):
         row = _parsed(line)
         if row is None or not {"figure", "method", "T", "seed"} <= row.keys():
             raise Wrong(f"{path}: line {number} is damaged: {line[:40]!r}; remove that line, the others are kept")
-        rows.append(row)
-    return rows
+        rows[key(row)] = row
+    return list(rows.values())
 
 
 def differing(one: Row, other: Row) -> Iterable[str]:
