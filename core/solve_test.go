@@ -16,3 +16,5 @@ func TestMethods(t *testing.T) {
 	t.Run("float32", func(t *testing.T) { methodtest.Run(t, cpu[float32]) })
 	t.Run("float64", func(t *testing.T) { methodtest.Run(t, cpu[float64]) })
 }
+
+func TestWorkers(t *testing.T) { methodtest.Workers(t, cpu[float64]) }

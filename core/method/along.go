@@ -32,7 +32,7 @@ func Along[T num.Float](w *par.Worker, p *Problem[T], o Options, m Method[T], me
 	}
 	g.active = []*Sequence[T]{s}
 	l := &Linearisation[T]{Structure: g.structure, A: make([]T, n*g.structure.Len(d))}
-	g.buf = &buffers[T]{a: l.A, f: make([]T, n*d), b: make([]T, n*d), prev: make([]T, n*d)}
+	g.buf = &buffers[T]{stretch: stretch[T]{l.A, make([]T, n*d), make([]T, n*d)}, prev: make([]T, n*d)}
 	scratch := g.arena()
 	defer g.putArena(scratch)
 	whole := g.wholeBlock(scratch)

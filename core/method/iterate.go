@@ -44,7 +44,7 @@ type group[T num.Float] struct {
 	fused     bool             // the next iterate is made in the pass that evaluates this one
 	affine    bool
 	rows      int // rows of a block
-	panel     int // blocks of a panel
+	slots     int // blocks held at a time
 	steps     int // of the window in hand
 	from      int // the step at which the first window begins
 	pace      pace
@@ -54,22 +54,31 @@ type group[T num.Float] struct {
 	remote    Remote[T]
 }
 
-// buffers hold one panel: the derivative, f, and the right-hand side of the scan where that is not f.
+// buffers hold blocks: the derivative, f, and the right-hand side of the scan where that is not f.
 type buffers[T num.Float] struct {
-	a, f, b, prev []T
-	next          []T
-	measures      []measure
+	stretch[T]
+	prev, next []T
+	measures   []measure
 }
 
-// Blocks are sized for a core's cache; panels are the unit in which a sequence is spread over workers, and only where the batch alone
-// would not fill them. Both depend on shapes alone.
+// stretch is A, f and right-hand sides of some steps.
+type stretch[T num.Float] struct{ a, f, b []T }
+
+// at returns it from a row on.
+func (r stretch[T]) at(g *group[T], row int) stretch[T] {
+	return stretch[T]{r.a[row*g.structure.Len(g.Dim):], r.f[row*g.Dim:], r.b[row*g.Dim:]}
+}
+
+// Blocks are sized for a core's cache, by shapes alone. A sequence is spread over workers where the batch alone would not fill them: then
+// some blocks for each are held, so that none waits for one that is held up.
 const (
 	blockNumbers = 1 << 14
 	blockLeast   = 8
 	blockMost    = 512
-	panelBlocks  = 32
-	panelBatch   = 16
-	panelNumbers = 1 << 22
+	slotsMost    = 64
+	slotsWorker  = 16
+	slotsBatch   = 16 // one from this batch size on
+	slotsNumbers = 1 << 22
 	openRows     = 1 << 14
 )
 
@@ -82,32 +91,32 @@ func (j *Job[T]) newGroup(w *par.Worker) *group[T] {
 	_, prepares := j.Method.(Preparer[T])
 	g.fused = !g.whole && !prepares && !j.AutoDamping
 	g.pace = newPace(j.Options)
-	g.rows, g.panel = layout(j.Problem, g.structure.Len(j.Dim), j.Window)
 	if _, ok := j.Method.(smoother[T]); ok {
-		g.affine, g.panel = false, panelOfWindow(g.rows, j.Window)
+		g.affine = false
 	}
+	g.rows, g.slots = layout(j.Problem, j.Method, g.structure.Len(j.Dim), w.Size(), j.Window)
 	return g
 }
 
-// layout returns the rows of a block and the blocks of a panel; length is Structure.Len.
-func layout[T num.Float](p *Problem[T], length, window int) (rows, panel int) {
+// layout returns the rows of a block and how many blocks are held at a time, all of a window where the method makes that of one piece.
+func layout[T num.Float](p *Problem[T], m Method[T], length, workers, window int) (rows, slots int) {
 	row := 8*p.Dim + 2*p.Inputs + length
-	rows = min(max(blockNumbers/row, min(blockLeast, panelNumbers/row), 1), blockMost, max(window, 1))
-	if p.Batch >= panelBatch {
+	rows = min(max(blockNumbers/row, min(blockLeast, slotsNumbers/row), 1), blockMost, max(window, 1))
+	if _, ok := m.(smoother[T]); ok {
+		return rows, (window + rows - 1) / rows
+	}
+	if p.Batch >= slotsBatch || workers == 1 {
 		return rows, 1
 	}
-	return rows, min(max(panelNumbers/(rows*row), 1), panelBlocks)
+	return rows, min(max(slotsNumbers/(rows*row), 1), slotsMost, slotsWorker*workers)
 }
-
-// panelOfWindow returns the blocks of a panel that holds a whole window.
-func panelOfWindow(rows, window int) int { return (window + rows - 1) / rows }
 
 // Need returns the bytes that solving a problem allocates beside the caller's arrays, by some workers at windows of w steps.
 //
-// A native cell needs for each sequence in work a second iterate and what the method keeps of the window, a panel, and scratch for its
-// blocks. A Caller needs, for the window of the whole batch, a second iterate, f, the states before each step, A, what the method keeps,
-// and on its own side a copy of the states and what it returns: f, or the Jacobian where that is asked for, which is held here too unless
-// it is A itself.
+// A native cell needs for each sequence in work a second iterate and what the method keeps of the window, A and f of some blocks, and
+// scratch for those. A Caller needs, for the window of the whole batch, a second iterate, f, the states before each step, A, what the
+// method keeps, and on its own side a copy of the states and what it returns: f, or the Jacobian where that is asked for, which is held
+// here too unless it is A itself.
 func Need[T num.Float](p *Problem[T], m Method[T], full bool, workers, w int) float64 {
 	d, size := float64(p.Dim), float64(num.Size[T]())
 	structure := m.Structure()
@@ -129,12 +138,9 @@ func Need[T num.Float](p *Problem[T], m Method[T], full bool, workers, w int) fl
 		}
 		return float64(p.Batch) * float64(w) * (4*d + length + keeps + held + max(d, jacobian)) * size
 	}
-	rows, panel := layout(p, structure.Len(p.Dim), w)
-	if _, ok := m.(smoother[T]); ok {
-		panel = panelOfWindow(rows, w)
-	}
-	evaluating := min(workers, max(p.Batch, panel))
-	return size * (float64(min(workers, p.Batch))*(float64(w)*(d+keeps)+float64(rows*panel)*(length+2*d)) +
+	rows, slots := layout(p, m, structure.Len(p.Dim), workers, w)
+	evaluating := min(workers, max(p.Batch, slots))
+	return size * (float64(min(workers, p.Batch))*(float64(w)*(d+keeps)+float64(rows*slots)*(length+2*d)) +
 		float64(evaluating*rows)*(12*d+jacobian))
 }
 
@@ -197,9 +203,9 @@ func (g *group[T]) through(seqs []*Sequence[T], first, to int) ([]*Sequence[T], 
 
 // take gets the group's buffers.
 func (g *group[T]) take(members int) {
-	rows := min(g.rows*g.panel, g.Window)
+	n := min(g.rows*g.slots, g.Window)
 	if g.whole {
-		rows = members * g.Window
+		n = members * g.Window
 	}
 	g.spare.Lock()
 	defer g.spare.Unlock()
@@ -208,9 +214,9 @@ func (g *group[T]) take(members int) {
 		return
 	}
 	d := g.Dim
-	g.buf = &buffers[T]{a: make([]T, rows*g.structure.Len(d)), f: make([]T, rows*d), b: make([]T, rows*d), next: make([]T, members*g.Window*d)}
+	g.buf = &buffers[T]{stretch: stretch[T]{make([]T, n*g.structure.Len(d)), make([]T, n*d), make([]T, n*d)}, next: make([]T, members*g.Window*d)}
 	if g.whole {
-		g.buf.prev = make([]T, rows*d)
+		g.buf.prev = make([]T, n*d)
 	}
 }
 
@@ -436,7 +442,7 @@ func (g *group[T]) sweep(evaluate, update bool) error {
 		return g.sweepWhole(evaluate, update)
 	}
 	for _, s := range g.active {
-		if err := g.sweepPanels(s, evaluate, update); err != nil {
+		if err := g.sweepBlocks(s, evaluate, update); err != nil {
 			return err
 		}
 	}
@@ -455,40 +461,48 @@ func (s *state[T]) begin(evaluate, update bool) {
 	}
 }
 
-// sweepPanels sweeps one sequence of a native cell. The blocks of a panel are evaluated by all workers, then scanned in order.
-func (g *group[T]) sweepPanels(s *Sequence[T], evaluate, update bool) error {
-	rows := g.rows * g.panel
-	measures := g.measures()
-	for from := 0; from < g.steps; from += rows {
-		to := min(from+rows, g.steps)
-		count := (to - from + g.rows - 1) / g.rows
-		g.w.For(count, 4, func(w *par.Worker, i int) {
-			scratch := g.arena()
-			defer g.putArena(scratch)
-			lo := from + i*g.rows
-			hi := min(lo+g.rows, to)
-			g.block(w, s, scratch, from, lo, hi, evaluate, update, &measures[i])
-		})
-		if g.interrupted() {
-			return nil
+// sweepBlocks sweeps one sequence of a native cell. All workers that are spare evaluate its blocks; each is scanned once those before it
+// are, while it is in a cache.
+func (g *group[T]) sweepBlocks(s *Sequence[T], evaluate, update bool) (err error) {
+	count, places, grain := (g.steps+g.rows-1)/g.rows, g.slots, 4
+	_, together := g.Method.(smoother[T])
+	if !together && (places == 1 || !g.w.Spare()) {
+		places, grain = 1, count
+	}
+	measures, q := g.measures(), newQueue(places)
+	take := func(i int) {
+		m, from := &measures[i%places], i*g.rows
+		if err == nil {
+			err = m.err
 		}
-		for i, m := range measures[:count] {
-			if m.err != nil {
-				return m.err
-			}
-			if evaluate {
-				s.sumSquares += m.squares
-				s.res.merge(m.res)
-				if s.exact == from+i*g.rows {
-					s.exact += m.exact
-				}
+		if err != nil {
+			return
+		}
+		if evaluate {
+			s.sumSquares += m.squares
+			s.res.merge(m.res)
+			if s.exact == from {
+				s.exact += m.exact
 			}
 		}
-		if update {
-			g.advance(s, g.buf.a, g.buf.f, g.buf.b, from, to)
+		if update && !together {
+			g.advance(s, g.buf.at(g, i%places*g.rows), from, min(from+g.rows, g.steps))
 		}
 	}
-	return nil
+	g.w.For(count, grain, func(w *par.Worker, i int) {
+		if !q.wait(w, i) {
+			return
+		}
+		scratch := g.arena()
+		defer g.putArena(scratch)
+		lo := i * g.rows
+		g.block(w, s, scratch, g.buf.at(g, i%places*g.rows), lo, min(lo+g.rows, g.steps), evaluate, update, &measures[i%places])
+		q.put(i, take)
+	})
+	if err == nil && !g.interrupted() && update && together {
+		g.advance(s, g.buf.at(g, 0), 0, g.steps)
+	}
+	return err
 }
 
 // measure is what the evaluation of one block leaves.
@@ -499,10 +513,10 @@ type measure struct {
 	err     error
 }
 
-// measures returns one for each block of a panel, made once for the whole solve.
+// measures returns one for each block that is held, made once for the whole solve.
 func (g *group[T]) measures() []measure {
 	if g.buf.measures == nil {
-		g.buf.measures = make([]measure, g.panel)
+		g.buf.measures = make([]measure, g.slots)
 		for i := range g.buf.measures {
 			g.buf.measures[i].res = make(extent, g.Dim)
 		}
@@ -510,21 +524,21 @@ func (g *group[T]) measures() []measure {
 	return g.buf.measures
 }
 
-// block evaluates steps [lo, hi) of a sequence into the panel that begins at step from.
-func (g *group[T]) block(w *par.Worker, s *Sequence[T], scratch *cell.Arena[T], from, lo, hi int, evaluate, update bool, m *measure) {
+// block evaluates steps [lo, hi) of a sequence.
+func (g *group[T]) block(w *par.Worker, s *Sequence[T], scratch *cell.Arena[T], to stretch[T], lo, hi int, evaluate, update bool, m *measure) {
 	d, n, length := g.Dim, hi-lo, g.structure.Len(g.Dim)
 	prev := scratch.Take(n * d)
 	s.before(prev, lo, hi)
-	f := g.buf.f[(lo-from)*d : (hi-from)*d]
+	f := to.f[:n*d]
 	one := [1]*Sequence[T]{s}
 	b := Block[T]{Block: cell.Block[T]{N: n, X: prev, U: g.inputs(s.Index, s.First+lo, s.First+hi), Y: f, Scratch: scratch},
 		Cell: g.Cell, Members: one[:], From: lo, Seed: g.Seed}
 	if !update {
 		m.err = g.Cell.Step(b.Block)
 	} else {
-		b.A = g.buf.a[(lo-from)*length : (hi-from)*length]
+		b.A = to.a[:n*length]
 		if m.err = g.linearise(w, &b); m.err == nil {
-			g.rightHandSide(s, &b, f, prev, g.buf.b[(lo-from)*d:(hi-from)*d])
+			g.rightHandSide(s, &b, f, prev, to.b[:n*d])
 		}
 	}
 	if evaluate {
@@ -613,10 +627,10 @@ func (g *group[T]) rightHandSide(s *Sequence[T], b *Block[T], f, prev, rhs []T) 
 	}
 }
 
-// advance scans steps [from, to), whose A, f and right-hand sides are the first rows of a, f and rhs, and measures what it wrote.
-func (g *group[T]) advance(s *Sequence[T], a, f, rhs []T, from, to int) {
+// advance scans steps [from, to), whose A, f and right-hand sides stand first in r, and measures what it wrote.
+func (g *group[T]) advance(s *Sequence[T], r stretch[T], from, to int) {
 	d, n := g.Dim, to-from
-	x, next := s.x[from*d:to*d], s.next[from*d:to*d]
+	a, f, rhs, x, next := r.a, r.f, r.b, s.x[from*d:to*d], s.next[from*d:to*d]
 	if m, ok := g.Method.(smoother[T]); ok {
 		m.smooth(g.w, s, a[:n*g.structure.Len(d)], f[:n*d])
 		measureUpdate(s, x, next, from)

@@ -42,7 +42,7 @@ func (g *group[T]) sweepWhole(evaluate, update bool) error {
 		rows.A, rows.Scratch = b.A[i*n*length:(i+1)*n*length], scratch
 		f, rhs := b.Y[i*n*d:(i+1)*n*d], g.buf.b[i*n*d:(i+1)*n*d]
 		g.rightHandSide(s, &rows, f, b.X[i*n*d:(i+1)*n*d], rhs)
-		g.advance(s, rows.A, f, rhs, 0, n)
+		g.advance(s, stretch[T]{rows.A, f, rhs}, 0, n)
 	})
 	g.interrupted()
 	return nil

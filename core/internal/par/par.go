@@ -17,6 +17,7 @@ const PollEvery = 20 * time.Millisecond
 
 // Team is the workers of one call: the calling goroutine and helpers that start where a loop is worth it.
 type Team struct {
+	size    int
 	spare   atomic.Int64 // helpers that may still be started
 	stopped atomic.Bool
 	fault   atomic.Pointer[Fault]
@@ -69,10 +70,16 @@ func New(n int, poll func() bool) *Worker {
 	if n <= 0 {
 		n = Default()
 	}
-	t := &Team{poll: poll, next: time.Now().Add(PollEvery)}
+	t := &Team{size: n, poll: poll, next: time.Now().Add(PollEvery)}
 	t.spare.Store(int64(n - 1))
 	return &Worker{team: t, caller: true}
 }
+
+// Size returns how many workers the team has.
+func (w *Worker) Size() int { return w.team.size }
+
+// Spare tells whether a loop begun now may find a helper.
+func (w *Worker) Spare() bool { return w.team.spare.Load() > 0 }
 
 // Stopped tells whether the work is to end; on the calling goroutine it polls when it is time to.
 func (w *Worker) Stopped() bool {

@@ -125,6 +125,42 @@ func Run[T num.Float](t *testing.T, solve Solver[T]) {
 	}
 }
 
+// Workers: no number of workers changes a bit, on sequences of several blocks.
+func Workers[T num.Float](t *testing.T, solve Solver[T]) {
+	for _, e := range celltest.Examples {
+		for _, m := range method.Entries() {
+			t.Run(fmt.Sprintf("%s/%s/%s", e.Cell, e.Name, m.Name), func(t *testing.T) {
+				for _, batch := range []int{1, 3} {
+					p := Problem[T](t, e, batch, 5003)
+					o := options[T](m.Name, variants[0])
+					o.MaxIterations, o.Nonfinite = 2, "continue"
+					var want []T
+					var results string // with what was measured
+					for _, workers := range []int{1, 2, 5} {
+						o.NumThreads = workers
+						got := make([]T, batch*p.Length*p.Cell.Dim())
+						sol, err := solve(p, &o, got)
+						if err != nil {
+							t.Fatal(err)
+						}
+						if want == nil {
+							want, results = got, fmt.Sprint(sol.Results)
+						}
+						for i, v := range want {
+							if got[i] != v && (got[i] == got[i] || v == v) { // NaN is its own equal here
+								t.Fatalf("batch %d: %d workers make %v at %d, one %v", batch, workers, got[i], i, v)
+							}
+						}
+						if found := fmt.Sprint(sol.Results); found != results {
+							t.Fatalf("batch %d: %d workers find %s, one %s", batch, workers, found, results)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
 // exact: after T updates iterate T is the trajectory, whatever A is (Propositions 1 and 2). Rounding: each
 // state is made once from states made before, so errors stay of the order of T eps of the iterates' size; iterates that outgrow
 // 1e6 times the trajectory before they come down, as some do on expanding models, are left out, and so is float32, where they overflow.
