@@ -298,10 +298,23 @@ def gpu_first() -> str:
     return markdown(["first solve of a GRU, D = 8", "nothing on disk", "kernel on disk"], rows)
 
 
-def peers(part: str) -> list[tuple[Case, ...]]:
-    """The cases of a part of cpu-peers, those that differ in their dtype alone together, float32 first."""
+def on_each(table: Callable[[str], str]) -> Callable[[], str]:
+    """A table of each machine that has told what its cores do beside their peers."""
+
+    def tables() -> str:
+        texts = []
+        for path in sorted(RESULTS.glob("cpu-peers*.json")):
+            machine = json.loads(path.read_text())["machine"]
+            texts.append(f"{machine['cores']} cores, {machine['processor']}:\n\n{table(path.stem)}")
+        return "\n\n".join(texts)
+
+    return tables
+
+
+def peers(file: str, part: str) -> list[tuple[Case, ...]]:
+    """The cases of a part, those that differ in their dtype alone together, float32 first."""
     found: dict[str, list[Case]] = {}
-    for case in cases("cpu-peers"):
+    for case in cases(file):
         first = next(iter(case.values()))
         if first["name"].startswith(part + " "):
             axes = {k: v for k, v in first["axes"].items() if k != "dtype"}
@@ -315,10 +328,10 @@ def reached(group: Iterable[Case], peer: str, aim: float, own: str = "") -> str:
     return f"{', '.join(ratios)} ({aim:g})" if ratios else ""
 
 
-def cpu_loops() -> str:
+def cpu_loops(file: str) -> str:
     """The loops of others over the plain loop of pards, and one worker over as many as there are cores."""
     rows = []
-    for group in peers("loop"):
+    for group in peers(file, "loop"):
         first = group[0]["pards sequential"]
         name, batch = first["name"].removeprefix("loop "), first["axes"]["B"]
         aim = {("GRU", 1): 6, ("GRU", 16): 15}.get((name[:3], batch), 3 if batch == 1 else 10)
@@ -331,10 +344,10 @@ def cpu_loops() -> str:
 ONE = "pards sequential, one worker"
 
 
-def cpu_scans() -> str:
+def cpu_scans(file: str) -> str:
     """The scans of others over pards, and the share of a copy's speed."""
     rows = []
-    for group in peers("scan"):
+    for group in peers(file, "scan"):
         first = group[0]["pards"]
         B, T, D = (first["axes"][axis] for axis in "BTD")
         diagonal = first["name"] == "scan diagonal"
@@ -347,10 +360,10 @@ def cpu_scans() -> str:
     return markdown(head, rows)
 
 
-def cpu_paper() -> str:
+def cpu_paper(file: str) -> str:
     """The paper's code over pards, a row a method."""
     found: dict[tuple[str, int, str], dict[int, str]] = {}
-    for (case,) in peers("paper"):
+    for (case,) in peers(file, "paper"):
         own, reference = case.values()
         axes = own["axes"]
         text = f"{times(reference['ratio'])} ({own['iterations']})"
@@ -362,9 +375,9 @@ def cpu_paper() -> str:
     return markdown(["problem", "D", "method", *(f"T = {T}" for T in lengths)], rows)
 
 
-def cpu_windows() -> str:
+def cpu_windows(file: str) -> str:
     """The plain loop over the rotated iteration, whole and in windows."""
-    (group,) = peers("windows")
+    (group,) = peers(file, "windows")
     rows = []
     for case in group:
         rotated = {name.partition("window=")[2]: row for name, row in case.items() if "window=" in name}
@@ -384,7 +397,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "globalised": globalised,
 }
 if (RESULTS / "cpu-peers.json").exists():
-    TABLES |= {"cpu_loops": cpu_loops, "cpu_scans": cpu_scans, "cpu_paper": cpu_paper, "cpu_windows": cpu_windows}
+    TABLES |= {table.__name__: on_each(table) for table in (cpu_loops, cpu_scans, cpu_paper, cpu_windows)}
 if (RESULTS / "gpu.json").exists():  # which a machine with a GPU has to make first
     TABLES |= {"gpu_solve": gpu_solve, "gpu_scan": gpu_scan, "gpu_first": gpu_first}
 
