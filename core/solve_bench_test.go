@@ -11,7 +11,7 @@ import (
 	"pards/core/param"
 )
 
-// BenchmarkSolve times a GRU and a Langevin chain: nanoseconds of a step of one sequence and one update.
+// BenchmarkSolve times a GRU, words of permutations and a Langevin chain: nanoseconds of a step of one sequence and one update.
 func BenchmarkSolve(b *testing.B) {
 	for _, batch := range []int{1, 16} {
 		for _, d := range []int{2, 8, 32} {
@@ -22,6 +22,7 @@ func BenchmarkSolve(b *testing.B) {
 				b.Run(fmt.Sprintf("gru/B%d/D%d/%s", batch, d, m), func(b *testing.B) { solve(b, gruProblem[float32](d, batch, 3000), m) })
 			}
 		}
+		b.Run(fmt.Sprintf("s5/B%d/D5/sequential", batch), func(b *testing.B) { solve(b, wordProblem[float32](5, batch, 3000), "sequential") })
 		for _, m := range []string{"sequential", "quasi_newton", "rotated_quasi_newton"} {
 			b.Run(fmt.Sprintf("langevin/B%d/D64/%s", batch, m), func(b *testing.B) { solve(b, langevinProblem[float32](64, batch, 1000), m) })
 		}
@@ -49,6 +50,28 @@ func gruProblem[T num.Float](d, batch, steps int) *core.Problem[T] {
 	u := draw(1, batch, steps, d)
 	return &core.Problem[T]{Cell: c, Name: "gru", Params: values, Batch: batch, Length: steps, X0: core.Host(make([]T, d), d),
 		Inputs: core.Host(u.Data, batch, steps, d)}
+}
+
+// wordProblem has words of eight permutations.
+func wordProblem[T num.Float](d, batch, steps int) *core.Problem[T] {
+	const g = 8
+	rng := rand.New(rand.NewPCG(5, 6))
+	index, u := []T{}, make([]T, batch*steps)
+	for range g {
+		for _, k := range rng.Perm(d) {
+			index = append(index, T(k))
+		}
+	}
+	for i := range u {
+		u[i] = T(rng.IntN(g))
+	}
+	values := param.Values[T]{"permutations": {Shape: []int{g, d}, Data: index}}
+	c, err := cell.New("group_word", values)
+	if err != nil {
+		panic(err)
+	}
+	return &core.Problem[T]{Cell: c, Name: "group_word", Params: values, Batch: batch, Length: steps, X0: core.Host(make([]T, d), d),
+		Inputs: core.Host(u, batch, steps, 1)}
 }
 
 // langevinProblem has two wells of one precision each, 2 Z'Z as the paper's.

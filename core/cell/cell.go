@@ -6,7 +6,6 @@ package cell
 
 import (
 	"pards/core/check"
-	"pards/core/internal/simd"
 	"pards/core/internal/vec"
 	"pards/core/num"
 	"pards/core/param"
@@ -85,14 +84,10 @@ type Rotator[T num.Float] interface {
 
 // Runner is a cell that steps one sequence through time at less cost than one call of Step a step, with the same bits.
 type Runner[T num.Float] interface {
-	// Run writes to b.Y the b.N states that follow b.X, which is one row.
+	// Run writes to b.Y the b.N states that follow b.X, which is one row and does not overlap b.Y.
 	Run(b Block[T])
-}
-
-// Runs returns the Runner of a cell where that serves so many sequences better than stepping them side by side.
-func Runs[T num.Float](c Cell[T], sequences int) (Runner[T], bool) {
-	r, ok := c.(Runner[T])
-	return r, ok && sequences*fewest <= max(simd.Lanes[T](), fewest)
+	// Alone tells whether so many sequences are better run one by one than stepped side by side.
+	Alone(sequences int) bool
 }
 
 // IsAffine tells whether f is affine in x.

@@ -112,3 +112,6 @@ func (c *gru[T]) Run(b Block[T]) {
 	simd.GRUSteps(y, a, c.state.padded, own, hidden, d, b.N, c.exchanged)
 	copy(b.Y, y[d:(b.N+1)*d])
 }
+
+// Alone tells whether side by side too few of a vector's lanes would be in use.
+func (c *gru[T]) Alone(sequences int) bool { return sequences*fewest <= max(simd.Lanes[T](), fewest) }

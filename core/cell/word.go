@@ -110,6 +110,21 @@ func (c *word[T]) Step(b Block[T]) error {
 	return nil
 }
 
+// Run permutes again and again.
+func (c *word[T]) Run(b Block[T]) {
+	x := b.X[:c.d]
+	for t := range b.N {
+		y := b.Y[t*c.d : (t+1)*c.d]
+		for i, k := range c.row(b, t) {
+			y[i] = x[k]
+		}
+		x = y
+	}
+}
+
+// Alone: nothing is shared.
+func (c *word[T]) Alone(int) bool { return true }
+
 // Jacobian writes permutation matrices.
 func (c *word[T]) Jacobian(b Block[T], j []T) error {
 	clear(j[:b.N*c.d*c.d])

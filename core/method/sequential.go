@@ -73,7 +73,7 @@ func (j *Job[T]) loop(w *par.Worker, members []int) error {
 		index[i] = int64(s)
 	}
 	every := min(max(1<<16/(n*d*(d+m)+1), 1), 64) // steps between two looks at whether to stop
-	if r, ok := cell.Runs(j.Cell, n); ok {
+	if r, ok := j.Cell.(cell.Runner[T]); ok && r.Alone(n) {
 		if !j.alone(w, r, scratch, members, x, first, until, every) {
 			return nil
 		}
