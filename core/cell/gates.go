@@ -15,6 +15,7 @@ import (
 type gates[T num.Float] struct {
 	d, g          int
 	state, inputs product[T]
+	diagonals     []T       // (D, G), of the weights of the state
 	zero          vector[T] // as many as a product may have rows
 	// local writes f, and returns the factors that are asked for: of state, of inputs.
 	local func(scratch *Arena[T], in columns[T], y []T, state, inputs bool) (ofState, ofInputs factors[T])
@@ -189,7 +190,18 @@ func at[T num.Float](w [][]T, slot int) []T {
 
 // newGates leaves local to the cell.
 func newGates[T num.Float](d, g int, state, inputs product[T]) gates[T] {
-	return gates[T]{d: d, g: g, state: state, inputs: inputs, zero: newVector(make([]T, (g+(inputs.width+d)/max(d, 1))*d), d)}
+	return gates[T]{d: d, g: g, state: state, inputs: inputs, diagonals: diagonals(state.weight, d, g),
+		zero: newVector(make([]T, (g+(inputs.width+d)/max(d, 1))*d), d)}
+}
+
+// diagonals returns those of g matrices, one under another, as d rows of g.
+func diagonals[T num.Float](w []T, d, g int) []T {
+	out := make([]T, d*g)
+	for k := range out {
+		i := k / g
+		out[k] = w[(k%g*d+i)*d+i]
+	}
+	return out
 }
 
 // Dim returns D.
@@ -238,18 +250,13 @@ func (c *gates[T]) Diagonal(b Block[T], dst []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
 	in, k, _ := c.evaluate(b, true, false)
 	out := in.rows(b.Scratch, c.d)
-	for i := range c.d {
-		row := in.row(out, i)
-		clear(row)
-		if k.self != nil {
-			copy(row, in.row(k.self, i))
-		}
-		for g := i; g < c.g*c.d; g += c.d {
-			w := c.state.weight[g*c.d+i]
-			for t, v := range in.row(k.coef, g) {
-				row[t] += w * v
-			}
-		}
+	if k.self != nil {
+		copy(out, k.self)
+	} else {
+		clear(out)
+	}
+	for i := range c.d { // rows of the coefficients that are a part apart
+		simd.Mix(out[i*in.pitch:], c.diagonals[i*c.g:], k.coef[i*in.pitch:], nil, 1, c.g, in.n, in.part)
 	}
 	in.back(dst, out, c.d)
 	return nil

@@ -24,6 +24,7 @@ func init() {
 type lstm[T num.Float] struct {
 	h             int
 	state, inputs product[T]
+	diagonals     []T       // of the weights, (H, 4)
 	b, zero       vector[T] // zero: as many as a product may have rows
 }
 
@@ -33,6 +34,7 @@ func newLSTM[T num.Float](r *param.Reader[T]) Cell[T] {
 	if r.Err() == nil {
 		c.h = r.Len("H")
 		c.state, c.inputs = newProduct(hh, c.h, 4, c.h, 1, 2), newProduct(ih, c.h, 4, r.Len("M"), 0, -1)
+		c.diagonals = diagonals(hh, c.h, 4)
 		c.b, c.zero = newVector(b, c.h), newVector(make([]T, (5+c.inputs.width/max(c.h, 1))*c.h), c.h)
 	}
 	return c
@@ -140,14 +142,8 @@ func (c *lstm[T]) Diagonal(b Block[T], dst []T) error {
 	h, out := c.h, in.rows(b.Scratch, 2*c.h)
 	clear(out[:h*in.pitch])
 	copy(out[h*in.pitch:], k.f)
-	for i := range h {
-		row := in.row(out, i)
-		for g := i; g < 4*h; g += h {
-			w := c.state.weight[g*h+i]
-			for t, v := range in.row(k.top, g) {
-				row[t] += w * v
-			}
-		}
+	for i := range h { // rows of the coefficients that are a part apart
+		simd.Mix(out[i*in.pitch:], c.diagonals[4*i:], k.top[i*in.pitch:], nil, 1, 4, in.n, h*in.pitch)
 	}
 	in.back(dst, out, 2*h)
 	return nil
