@@ -11,7 +11,7 @@ import (
 
 // BenchmarkDiagonal times a scan of diagonal matrices; MB/s count what is read and written once.
 func BenchmarkDiagonal(b *testing.B) {
-	for _, d := range []int{2, 8, 16, 32, 64, 256} {
+	for _, d := range []int{8, 32, 64, 256} {
 		b.Run(fmt.Sprintf("D%d", d), func(b *testing.B) {
 			steps := 1 << 20 / d
 			a, in, out := make([]float32, steps*d), make([]float32, steps*d), make([]float32, steps*d)
