@@ -266,11 +266,18 @@ def chromium() -> str:
 def test_a_browser_shows_it_whole(chromium: str, made: Path, tmp_path, width: int, height: int) -> None:
     looked = tmp_path / "looked.html"
     looked.write_text((made / _page.PAGE).read_text("utf-8").replace("</body>", _LOOK + "</body>"), "utf-8")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--enable-logging=stderr",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ]
     options += [f"--window-size={width},{height}", "--dump-dom", looked.as_uri()]
     done = subprocess.run([chromium, *options], capture_output=True, text=True, timeout=120)
     title = done.stdout.partition("<title>")[2].partition("</title>")[0]
     assert title.startswith("{"), done.stderr
+    assert ":CONSOLE" not in done.stderr  # what the page's own code or a browser that misses something writes
     seen = json.loads(title)
     assert (seen["images"], seen["bad"]) == (3, 0)
     assert seen["wide"] <= 0

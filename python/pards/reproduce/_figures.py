@@ -101,7 +101,7 @@ def _rank(line: str) -> tuple[int, str]:
 
 def _spread(rows: list[Row]) -> str:
     batch, seeds = max(row["batch"] for row in rows), len({row["seed"] for row in rows})
-    parts = [f"{batch} sequences"] * (batch > 1) + [f"median and range of {seeds} seeds"] * (seeds > 1)
+    parts = [f"{batch} sequences"] * (batch > 1) + [f"median and range of up to {seeds} seeds"] * (seeds > 1)
     return "\n" + ", ".join(parts) if parts else ""
 
 

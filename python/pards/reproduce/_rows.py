@@ -87,12 +87,13 @@ class Results:
         os.fsync(self._file)
 
 
-def read(path: Path, settings: Row | None = None) -> list[Row]:
+def read(path: Path | str, settings: Row | None = None) -> list[Row]:
     """The last row of each run in a file, without a last line that was torn; settings are those it must have.
 
     Raises:
         Wrong: it is not such a file, a line is damaged, or the settings differ.
     """
+    path = Path(path)
     *lines, _ = path.read_text(errors="replace").split("\n")
     head = _parsed(lines[0]) if lines else None
     if not head or head.get("format") != FORMAT:
