@@ -25,12 +25,15 @@ func (sequential[T]) Structure() lds.Structure[T] { return nil }
 
 func (sequential[T]) Linearise(*Block[T]) error { panic("pards: bug: sequential does not linearise") }
 
-// together is how many sequences of a native cell step side by side.
+// together is how many sequences of a native cell step side by side, where they are more than there are workers.
 const together = 16
 
 // Run steps through time from where another method came to, some sequences side by side; all of them for a Caller, whose every call is dear.
 func (sequential[T]) Run(j *Job[T], members []int) error {
-	size := together
+	size, little := together, float64(1<<14)
+	if workers := j.Worker.Size(); float64(j.Steps)*float64(j.Dim*len(members)) > little { // else helpers come too late
+		size = min(together, max((len(members)+workers-1)/workers, 1))
+	}
 	if cell.IsCaller(j.Cell) {
 		size = max(len(members), 1)
 	}
@@ -41,7 +44,7 @@ func (sequential[T]) Run(j *Job[T], members []int) error {
 	parts := j.level(members, size)
 	errs := make([]error, len(parts))
 	run := func(w *par.Worker, i int) { errs[i] = j.loop(w, parts[i]) }
-	j.Worker.For(len(parts), 1+int((1<<14)/(1+float64(j.Steps)*float64(j.Dim*size))), run)
+	j.Worker.For(len(parts), 1+int(little/(1+float64(j.Steps)*float64(j.Dim*size))), run)
 	for _, err := range errs {
 		if err != nil {
 			return err
