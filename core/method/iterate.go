@@ -108,7 +108,7 @@ func layout[T num.Float](p *Problem[T], m Method[T], length, workers, window int
 	if p.Batch >= slotsBatch || workers == 1 {
 		return rows, 1
 	}
-	return rows, min(max(slotsNumbers/(rows*row), 1), slotsMost, slotsWorker*workers)
+	return rows, min(max(slotsNumbers/(rows*row), 1), slotsMost, slotsWorker*min(workers, slotsMost))
 }
 
 // Need returns the bytes that solving a problem allocates beside the caller's arrays, by some workers at windows of w steps.

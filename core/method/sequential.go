@@ -32,7 +32,7 @@ const together = 16
 func (sequential[T]) Run(j *Job[T], members []int) error {
 	size, little := together, float64(1<<14)
 	if workers := j.Worker.Size(); float64(j.Steps)*float64(j.Dim*len(members)) > little { // else helpers come too late
-		size = min(together, max((len(members)+workers-1)/workers, 1))
+		size = min(together, 1+max(len(members)-1, 0)/workers)
 	}
 	if cell.IsCaller(j.Cell) {
 		size = max(len(members), 1)
