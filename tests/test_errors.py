@@ -42,6 +42,7 @@ def solve(x0=X0, u=U, cell=GRU, **options):
         (lambda: solve(window=-1), ValueError, r"solve: window is -1"),
         (lambda: solve(damping=1.5), ValueError, r'solve: damping is 1.5, want a number from 0 to 1, or "adaptive"; A is scaled by 1 - damping'),
         (lambda: solve(damping=-1), ValueError, r"solve: damping is -1\.0*"),
+        (lambda: solve(damping=-0.1), ValueError, r"solve: damping is -0\.1, want"),
         (lambda: solve(damping="auto"), ValueError, r"solve: damping is 'auto', want a number from 0 to 1, or \"adaptive\""),
         (lambda: solve(num_threads=0), ValueError, r"num_threads is 0"),
         (lambda: solve(dtype=np.float16), TypeError, r"float16"),

@@ -204,7 +204,7 @@ def arguments(problem: _Problem, name: str, settings: dict[str, Any], states: An
 
 @contextlib.contextmanager
 def handle_of(cell: Cell | None, dim: int, dtype: np.dtype[Any]) -> Generator[int, None, None]:
-    """The library's arguments for a problem, a method and its states; and what must live as long as they."""
+    """The library's handle of a cell, or of a function, whose handle is released at the end."""
     if cell is not None:
         yield handle(cell, dtype)
         return
@@ -374,7 +374,7 @@ def _damping(damping: float | str) -> float:
             raise ValueError(f'solve: damping is {damping!r}, want a number from 0 to 1, or "adaptive"')
         return -1
     number = _array.number("solve", "damping", damping)
-    return number if number >= 0 else math.nextafter(number, -math.inf)  # -1 is the library's word for "adaptive"
+    return number if number != -1 else math.nextafter(-1, -math.inf)  # -1 itself is the library's word for "adaptive"
 
 
 def _text(name: str, value: str) -> bytes:
