@@ -36,6 +36,27 @@ def cases(*files: str) -> list[Case]:
     return by_case(row for file in files for row in _harness.read(RESULTS / f"{file}.json"))
 
 
+def jax_solve() -> str:
+    """jax.lax.scan over pards.jax, and what is compiled in how much of its time."""
+    rows = []
+    for case in cases("in_jax-solve"):
+        scan = case["jax.lax.scan"]
+        axes = scan["axes"]
+        found = [case["pards.jax, cell"], case["pards.jax, function"]]
+        ratios = [times(scan["ratio"] / row["ratio"]) for row in found]
+        compiled = [times(row["compile_seconds"] / scan["compile_seconds"]) for row in found]
+        rows.append([scan["name"], f"{axes['B']} x {axes['T']} x {axes['D']}", *ratios, *compiled])
+    head = [
+        "",
+        "B x T x D",
+        "`lax.scan` / cell",
+        "`lax.scan` / function",
+        "compiling a cell / `lax.scan`",
+        "a function / `lax.scan`",
+    ]
+    return markdown(head, rows)
+
+
 def on_gpu(program: str) -> list[Case]:
     """The cases of a program in what benchmarks/gpu/run wrote."""
     programs = json.loads((RESULTS / "gpu.json").read_text())["programs"]
@@ -69,7 +90,7 @@ def scan() -> str:
 def jax_scan() -> str:
     """Peers over pards.jax, on the cores and on a GPU."""
     rows = []
-    for file in ("jax-scan", "jax-scan-cuda"):
+    for file in ("in_jax-scan", "in_jax-scan-cuda"):
         for case in cases(file):
             own = case["pards.jax"]
             axes = own["axes"]
@@ -389,6 +410,7 @@ def cpu_windows(file: str) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "scan": scan,
     "jax_scan": jax_scan,
+    "jax_solve": jax_solve,
     "solve": solve,
     "callables": callables,
     "overhead": overhead,

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+import types
 
 import numpy as np
 import pytest
@@ -55,6 +56,13 @@ def test_odd_arrays(odd) -> None:
     b = RNG.standard_normal((20, 3))
     a = RNG.uniform(-1, 1, (20, 3))
     assert np.array_equal(pards.lds.scan(pards.lds.Diagonal(odd(a)), odd(b)), pards.lds.scan(pards.lds.Diagonal(a), b))
+
+
+def test_a_folder_called_jax_is_not_jax(monkeypatch) -> None:
+    """What `import jax` finds where JAX is missing and a folder of that name is on the path: a module with nothing in it."""
+    monkeypatch.setitem(sys.modules, "jax", types.ModuleType("jax"))
+    a, b = RNG.uniform(-1, 1, (20, 3)), RNG.standard_normal((20, 3))
+    assert np.array_equal(pards.lds.scan(pards.lds.Diagonal(a), b)[0], b[0])
 
 
 def test_shared_axes_equal_repeated_ones() -> None:

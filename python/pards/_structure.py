@@ -45,5 +45,6 @@ class Structure:
 
 
 def _of_jax(value: Any) -> bool:
-    jax = sys.modules.get("jax")
-    return jax is not None and isinstance(value, jax.Array)
+    # A folder of that name has none, nor has JAX while it is being imported.
+    found = getattr(sys.modules.get("jax"), "Array", None)
+    return found is not None and isinstance(value, found)
