@@ -18,6 +18,8 @@ from pathlib import Path
 import _harness
 import numpy as np
 
+from pards import reproduce
+
 RESULTS = Path(__file__).resolve().parent / "results"
 README = _harness.ROOT / "README.md"
 Case = dict[str, _harness.Row]  # the rows of one case by flavour
@@ -407,6 +409,21 @@ def cpu_windows(file: str) -> str:
     return markdown(["loop / rotated, D = 64", *(f"`window={w}`" for w in rotated)], rows)
 
 
+def claims() -> str:
+    """The paper's statements on its three main figures beside what the rows say, and those figures where a GPU made them."""
+    gpu = (RESULTS / "reproduced").exists()
+    folder = RESULTS / ("reproduced" if gpu else "reproduce-cpu")
+    found = [
+        claim
+        for claim in reproduce.check(reproduce.read(folder / "rows.jsonl"))
+        if claim.figure in ("fig2", "fig3", "fig4") and (gpu or "faster" not in claim.text)
+        if not claim.text.startswith("(pards' own)") and claim.verdict != "not run"
+    ]
+    rows = [[claim.figure.removeprefix("fig"), claim.text, claim.verdict, claim.detail] for claim in found]
+    figures = [f"![figure {n}](benchmarks/results/reproduced/fig{n}.svg)" for n in (2, 3, 4)] if gpu else []
+    return "\n\n".join([markdown(["figure", "the paper", "verdict", "found"], rows), *figures])
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "scan": scan,
     "jax_scan": jax_scan,
@@ -417,6 +434,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "predicted": predicted,
     "auto": auto,
     "globalised": globalised,
+    "claims": claims,
 }
 if (RESULTS / "cpu-peers.json").exists():
     TABLES |= {table.__name__: on_each(table) for table in (cpu_loops, cpu_scans, cpu_paper, cpu_windows)}
