@@ -170,6 +170,7 @@ TESTS = {
     "continue": {"nonfinite": "continue"},
 }
 PAIRS = [(name, "rtol") for name in METHODS] + [("quasi_newton", test) for test in TESTS if test != "rtol"]
+PAIRS += [("hutchinson", "window")]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

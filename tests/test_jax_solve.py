@@ -6,6 +6,7 @@ import textwrap
 
 import numpy as np
 import pytest
+import spec
 
 pytestmark = pytest.mark.jax
 jax = pytest.importorskip("jax", minversion="0.6", reason="needs JAX 0.6 or newer: pip install '.[jax]'")
@@ -15,7 +16,7 @@ from jax import lax  # noqa: E402
 from jax.test_util import check_grads  # noqa: E402
 
 import pards.jax  # noqa: E402
-from pards.jax import _solve  # noqa: E402
+from pards.jax import _linearise, _solve  # noqa: E402
 
 D, M, T = 4, 3, 120
 RNG = np.random.default_rng(0)
@@ -64,7 +65,8 @@ TESTS = {
 
 
 PAIRS = [(name, "rtol") for name in METHODS] + [("quasi_newton", test) for test in TESTS if test != "rtol"]
-PAIRS += [("never", "window"), ("rotated_quasi_newton", "window"), ("chord", "window"), ("newton", "capped")]
+PAIRS += [(name, "window") for name in ("hutchinson", "never", "rotated_quasi_newton", "chord")]
+PAIRS += [("newton", "capped")]
 
 
 @pytest.mark.parametrize(("name", "test"), PAIRS)
@@ -79,6 +81,25 @@ def test_counts_and_iterates_are_those_of_pards_solve(name, test):
     np.testing.assert_allclose(found.states, want.states, rtol=0, atol=1e-11 * scale)
     np.testing.assert_allclose(found.residual, want.residual, rtol=1e-3, atol=1e-11 * scale)
     np.testing.assert_allclose(found.error, want.error, rtol=1e-2, atol=1e-11)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("window", [None, 50])
+def test_drawn_signs_belong_to_their_steps(window, fresh):
+    """The spec's counts and iterates with the same signs, whichever window a step is in."""
+    key, method = jax.random.key(3), pards.QuasiNewton("hutchinson", probes=2, fresh=fresh)
+    whole = _linearise.Trajectory(lambda x: x, jnp.zeros((T, D)), None)
+    draw = jax.jit(lambda k: _linearise.signs(method, whole, key, k))
+    assert np.abs(draw(0).mean()) < 0.13 and (jnp.abs(draw(0)) == 1).all()  # four standard deviations
+    assert (draw(0) != draw(1)).any() == fresh
+
+    def theirs(jac, memory):
+        return spec.hutchinson(np.asarray(draw(memory["k"])))(jac, memory)
+
+    found = jax.jit(lambda: pards.jax.solve(gru, X0, U, WEIGHTS, method=method, window=window, key=key))()
+    want = spec.solve(spec.GRU(**WEIGHTS), X0, U, theirs, window=window)[0]
+    assert int(found.iterations) == want.iterations and bool(found.success)
+    np.testing.assert_allclose(found.states, want.states, rtol=0, atol=1e-11)  # rounding of T sums of size 1
 
 
 def test_what_is_not_finite():
@@ -191,6 +212,9 @@ def test_f_is_traced_at_one_site():
     assert len(calls) <= 2
 
 
+SHORT = pards.QuasiNewton("hutchinson", signs=np.ones((1, 9, D)))
+
+
 @pytest.mark.parametrize(
     ("error", "text", "change"),
     [
@@ -211,6 +235,7 @@ def test_f_is_traced_at_one_site():
         (ValueError, "window is 0", {"window": 0}),
         (ValueError, "nonfinite is 'go'", {"nonfinite": "go"}),
         (ValueError, "key is None", {"method": pards.QuasiNewton("hutchinson")}),
+        (ValueError, r"signs have shape \(1, 9, 4\), want \(probes, time=120, dim=4\)", {"method": SHORT}),
         (ValueError, r"basis has shape \(3, 3\)", {"method": pards.RotatedQuasiNewton(basis=np.eye(3))}),
     ],
 )
@@ -239,17 +264,20 @@ SHARDED = """
     W, u, x0 = rng.standard_normal((4, 4)) / 3, rng.standard_normal((96, 4)), rng.standard_normal(4)
     f = lambda x, u, W: jnp.tanh(W @ x + u)
     mesh = Mesh(np.array(jax.devices()), ("time",))
-    for method in ("newton", "quasi_newton", "rotated_quasi_newton", "picard"):
+    given = rng.choice([-1.0, 1.0], (2, 96, 4))
+    probed = pards.QuasiNewton("hutchinson", probes=2), pards.QuasiNewton("hutchinson", probes=2, signs=given)
+    for method in ("newton", "quasi_newton", "rotated_quasi_newton", "picard", *probed):
+        given = {"method": method, "key": jax.random.key(0)}
         def cut(x0, u, W):
-            found = pards.jax.solve(f, x0, u, W, method=method, axis_name="time")
+            found = pards.jax.solve(f, x0, u, W, axis_name="time", **given)
             return found.states, found.iterations
         sharded = jax.jit(jax.shard_map(cut, mesh=mesh, in_specs=(P(), P("time"), P()), out_specs=(P("time"), P())))
         states, count = sharded(x0, u, W)
-        whole = pards.jax.solve(f, x0, u, W, method=method)
+        whole = pards.jax.solve(f, x0, u, W, **given)
         assert int(count) == int(whole.iterations), (method, count, whole.iterations)
         assert np.abs(states - whole.states).max() < 1e-10, method
         own = jax.grad(lambda W: jnp.sin(sharded(x0, u, W)[0]).sum())(W)
-        exact = jax.grad(lambda W: jnp.sin(pards.jax.solve(f, x0, u, W, method=method).states).sum())(W)
+        exact = jax.grad(lambda W: jnp.sin(pards.jax.solve(f, x0, u, W, **given).states).sum())(W)
         assert np.abs(own - exact).max() < 1e-6, method
     print(len(jax.devices()), "devices")
 """

@@ -85,22 +85,22 @@ def window(
     u: Any,
     guess: Array,
     kept: Kept,
-    first: Array,
+    first: Any,
     share: float,
     o: Options,
 ) -> tuple[Window, Kept]:
-    """Iterate on one window from a guess. share: of all of time, that it takes."""
+    """Iterate on one window from a guess. first: which step its first is; share: of all of time, that it takes."""
     guess = _mesh.vary(guess, o.axis, x0, *jax.tree.leaves(u))
     length, dtype = guess.shape[0] * _mesh.size(o.axis), guess.dtype
     cap, tol = o.cap(length), None if o.merit_tol is None else o.merit_tol * share
 
     def body(c: _Loop) -> _Loop:
         before = _mesh.before(c.x, x0, o.axis)
-        at = Trajectory(lambda p: steps(p, u), before, o.axis)
+        at = Trajectory(lambda p: steps(p, u), before, o.axis, first)
         F, linear = along(at)
         r = c.x - F
         seen, settled = test(c, r)
-        A, kept = linearise(o.method, linear, at, c.kept, c.k, first)
+        A, kept = linearise(o.method, linear, at, c.kept, c.k)
         new = lax.cond(seen.status < 0, lambda: update(c.x, F, A, kept, o), lambda: c.x)
         finite = _mesh.total(jnp.sum(~jnp.isfinite(new)), o.axis) == 0
         if o.nonfinite == "stop":
@@ -163,7 +163,7 @@ def solve(
     """The whole sequence, window after window from the converged end of the last."""
     if o.window is None or o.window >= T:
         own = jnp.broadcast_to(x0, (T, *x0.shape)) if guess is None else guess
-        return window(steps, x0, u, own, kept, jnp.asarray(True), 1.0, o)[0]
+        return window(steps, x0, u, own, kept, 0, 1.0, o)[0]
     W, dtype = o.window, x0.dtype
 
     def one(carry: Any, xs: Any, length: int) -> Any:
@@ -178,11 +178,11 @@ def solve(
             lambda: window(steps, start, u, begin, kept, first, length / T, o),
             lambda: (skipped, kept),
         )
-        return (done.states[-1], kept, jnp.maximum(worst, done.status), jnp.asarray(False)), done
+        return (done.states[-1], kept, jnp.maximum(worst, done.status), first + W), done
 
     cut = T // W * W
     whole = jax.tree.map(lambda a: a[:cut].reshape(T // W, W, *a.shape[1:]), (u, guess))
-    carry, done = lax.scan(lambda c, xs: one(c, xs, W), (x0, kept, jnp.int32(CONVERGED), jnp.asarray(True)), whole)
+    carry, done = lax.scan(lambda c, xs: one(c, xs, W), (x0, kept, jnp.int32(CONVERGED), jnp.int32(0)), whole)
     parts = [done._replace(states=done.states.reshape(cut, *x0.shape))]
     if cut < T:
         carry = (carry[0], _shortened(carry[1], T - cut), *carry[2:])

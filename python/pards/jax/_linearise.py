@@ -24,6 +24,7 @@ class Trajectory(NamedTuple):
     steps: Callable[[Array], Array]  # the states before each step (T, D) -> f
     before: Array
     axis: Any  # the mesh axes over which time is cut, or None
+    first: Any = 0  # which step is the first
 
     @property
     def dim(self) -> int:
@@ -79,16 +80,22 @@ def eigenbasis(linear: Linear, at: Trajectory) -> Array:
 
 
 def signs(method: Any, at: Trajectory, key: Array, k: Array) -> Array:
-    """Hutchinson's probes, (probes, T, D) of +-1, shared by the updates or drawn anew for each."""
-    shape = (method.probes, *at.before.shape)
+    """Hutchinson's probes, (probes, T, D) of +-1, shared by the updates or drawn anew for each. A step has its own,
+    however time is cut."""
+    steps, d = at.before.shape
+    first = at.first + _mesh.index(at.axis) * steps
     if method.signs is not None:
-        return jnp.broadcast_to(jnp.asarray(method.signs, at.before.dtype), shape)
-    drawn = _mesh.own_key(jax.random.fold_in(key, k) if method.fresh else key, at.axis)
-    return jax.random.rademacher(drawn, shape, at.before.dtype)
+        return lax.dynamic_slice_in_dim(jnp.asarray(method.signs, at.before.dtype), first, steps, 1)
+    drawn = jax.random.fold_in(key, k) if method.fresh else key
+
+    def of_step(t: Array) -> Array:
+        return jax.random.rademacher(jax.random.fold_in(drawn, t), (method.probes, d), at.before.dtype)
+
+    return jax.vmap(of_step, out_axes=1)(first + jnp.arange(steps))
 
 
-def linearise(method: Method, linear: Linear, at: Trajectory, kept: Kept, k: Array, first: Array) -> tuple[Any, Kept]:
-    """A[t] as the method declares it, in a structure of pards.lds, and what it keeps. first: of the first window."""
+def linearise(method: Method, linear: Linear, at: Trajectory, kept: Kept, k: Array) -> tuple[Any, Kept]:
+    """A[t] as the method declares it, in a structure of pards.lds, and what it keeps."""
     match method.derivative:
         case "none":
             return (lds.Identity() if method.structure == "identity" else lds.Zero()), kept
@@ -105,7 +112,7 @@ def linearise(method: Method, linear: Linear, at: Trajectory, kept: Kept, k: Arr
         case "block_diagonal":
             return _blocks(full(linear, at), getattr(method, "block")), kept  # noqa: B009
         case _:
-            kept = _turned(method, linear, at, kept, k, first)
+            kept = _turned(method, linear, at, kept, k)
             return lds.Diagonal(diagonal(linear, at, kept.basis)), kept
 
 
@@ -116,13 +123,13 @@ def _own_diagonal(method: Any, linear: Linear, at: Trajectory, kept: Kept, k: Ar
     return each(signs(method, at, kept.key, k), lambda z: z * linear(z)).mean(0)
 
 
-def _turned(method: Any, linear: Linear, at: Trajectory, kept: Kept, k: Array, first: Array) -> Kept:
+def _turned(method: Any, linear: Linear, at: Trajectory, kept: Kept, k: Array) -> Kept:
     """What a rotated method keeps: its basis, found anew when it is due."""
     if method.basis is not None:
         return kept
     due = jnp.asarray(True)
     if method.refresh != "iteration":
-        due = (k == 0) & (first if method.refresh == "never" else True)
+        due = (k == 0) & (at.first == 0 if method.refresh == "never" else True)
     return kept._replace(basis=lax.cond(due, lambda: eigenbasis(linear, at), lambda: kept.basis))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -35,9 +34,9 @@ def size(axis: Any) -> int:
     return 1 if axis is None else lax.axis_size(axis) if hasattr(lax, "axis_size") else lax.psum(1, axis)
 
 
-def own_key(key: Array, axis: Any) -> Array:
-    """A key of this device's own."""
-    return key if axis is None else jax.random.fold_in(key, lax.axis_index(axis))
+def index(axis: Any) -> Any:
+    """Which of the devices this is."""
+    return 0 if axis is None else lax.axis_index(axis)
 
 
 def before(x: Array, x0: Array, axis: Any) -> Array:
@@ -46,5 +45,5 @@ def before(x: Array, x0: Array, axis: Any) -> Array:
     if axis is not None:
         count = size(axis)
         came = lax.ppermute(x[-1], axis, [(i, i + 1) for i in range(count - 1)])
-        first = jnp.where(lax.axis_index(axis) == 0, x0, came)
+        first = jnp.where(index(axis) == 0, x0, came)
     return jnp.concatenate([first[None], x[:-1]])

@@ -128,7 +128,8 @@ def solve(
         damping: A is scaled by 1 - damping; "adaptive" for a cell alone.
         clip: diagonal entries of A are clipped to [-1, 1], a dense A by its largest singular value.
         nonfinite: what becomes of an update that is not finite: "stop", "continue" or "reset".
-        key: of `jax.random`, for the probes of Hutchinson's method if that is not given signs.
+        key: of `jax.random`, for the probes of Hutchinson's method if that is not given signs. A step's signs are those
+            of the key and its index, in whatever window and on whatever device it is; signs are for all of time.
         axis_name: the mesh axis over which time is cut, inside `jax.shard_map`: inputs and guess are this device's
             part, x0 and params the same on all. No windows then, and no derivative by what f closes over; a cell's
             steps are JAX's then, not the library's.
@@ -370,10 +371,9 @@ def _kept(o: Options, start: Array, T: int, key: Any) -> Kept:
         given = getattr(o.method, "signs", None)
         if given is None and key is None:
             raise ValueError("solve: key is None, want a key of jax.random, or signs of the method, for its probes")
-        if given is not None and (o.window is not None or np.shape(given)[1:] != (T, d)):
-            raise ValueError(
-                f"solve: signs have shape {np.shape(given)}, want (probes, time={T}, dim={d}), and no window"
-            )
+        steps = T * _mesh.size(o.axis)
+        if given is not None and np.shape(given)[1:] != (steps, d):
+            raise ValueError(f"solve: signs have shape {np.shape(given)}, want (probes, time={steps}, dim={d})")
         kept = kept._replace(key=jax.random.key(0) if key is None else key)
     return kept
 
