@@ -102,6 +102,42 @@ def test_drawn_signs_belong_to_their_steps(window, fresh):
     np.testing.assert_allclose(found.states, want.states, rtol=0, atol=1e-11)  # rounding of T sums of size 1
 
 
+@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("block", [1, 2, 3, 9])
+def test_blocks_the_last_of_which_is_smaller(block, clip):
+    """Iterates of the spec's dense scan of J with nothing between blocks, and of pards.solve where those are clipped."""
+    cell = pards.cells.Elman(RNG.standard_normal((D, M)), 3 * RNG.standard_normal((D, D)), np.zeros(D))
+    given = {"method": pards.BlockNewton(block=block), "clip": clip, "max_iterations": 5, "nonfinite": "continue"}
+    f = lambda x, u, w: jnp.tanh(w.weight_ih @ u + w.weight_hh @ x)  # noqa: E731
+    found = jax.jit(lambda: pards.jax.solve(f, X0, U, cell, **given))()
+    same = np.arange(D) // block == np.arange(D)[:, None] // block
+    elman = spec.SimpleNamespace(f=cell, jac=cell.jacobian)
+    keep = {"nonfinite": "continue", "max_iterations": 5}
+    want = spec.solve(elman, X0, U, lambda jac, memory: ("dense", np.where(same, jac(), 0), None), **keep)[0]
+    if clip:
+        want = pards.solve(cell, X0, U, raise_on_failure=False, device="cpu", **given)
+    assert int(found.iterations) == want.iterations == 5
+    assert np.abs(want.states).max() > 1  # what clipping changes
+    np.testing.assert_allclose(found.states, want.states, rtol=1e-9, atol=1e-9 * np.abs(want.states).max())
+
+
+def test_blocks_are_not_made_dense():
+    """No array of the program holds T D D numbers."""
+    f, d, steps = lambda x, u: jnp.tanh(jnp.roll(x, 1) * x + u), 40, 30
+    run = lambda u: pards.jax.solve(f, jnp.zeros(d), u, method=pards.BlockNewton(block=3)).states  # noqa: E731
+    sizes = [var.aval.size for var in variables(jax.make_jaxpr(run)(jnp.ones((steps, d))).jaxpr)]
+    assert steps * d * 3 <= max(sizes) < steps * d * d
+
+
+def variables(jaxpr):
+    """What its operations make, those of the programs in it too."""
+    for eqn in jaxpr.eqns:
+        yield from eqn.outvars
+        for held in jax.tree.leaves(list(eqn.params.values())):
+            inner = getattr(held, "jaxpr", held)
+            yield from variables(inner) if hasattr(inner, "eqns") else ()
+
+
 def test_what_is_not_finite():
     grows = lambda x, u: 30 * x + x**3 + u  # noqa: E731
     u = np.ones((60, 1))

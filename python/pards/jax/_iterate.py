@@ -153,7 +153,9 @@ def update(x: Array, F: Array, A: Any, kept: Kept, o: Options) -> Array:
     r, restrained = F - x, restrain(A, len(x), x.dtype, o.damping, o.clip)
     turned = o.method.derivative == "rotated_diagonal"
     b = r @ kept.basis if turned else r
-    moved = scan(restrained, b, axis_name=o.axis) - b
+    if A.name == "block_diagonal":  # whose last block may reach beyond the state
+        b = jnp.pad(b, ((0, 0), (0, A.array.shape[1] * A.array.shape[2] - b.shape[1])))
+    moved = (scan(restrained, b, axis_name=o.axis) - b)[:, : x.shape[1]]
     return F + (moved @ kept.basis.T if turned else moved)  # pyright: ignore[reportOptionalMemberAccess]
 
 

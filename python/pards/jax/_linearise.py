@@ -67,6 +67,20 @@ def diagonal(linear: Linear, at: Trajectory, basis: Array | None = None) -> Arra
     return each(axes, lambda q: linear(everywhere(q, at)) @ q).T
 
 
+def blocks(linear: Linear, at: Trajectory, size: int) -> Array:
+    """The blocks on the diagonal of J, (T, blocks, size, size), zeros making the last one as large as the others."""
+    (T, D), size = at.before.shape, min(size, at.dim)
+    count = -(-D // size)
+
+    def column(j: Array) -> Array:  # of its own block
+        direction = (jnp.arange(D) == j).astype(at.before.dtype)
+        moved = jnp.pad(linear(everywhere(direction, at)), ((0, 0), (0, count * size - D)))
+        return lax.dynamic_slice_in_dim(moved, j // size * size, size, 1)
+
+    columns = jnp.pad(each(jnp.arange(D), column), ((0, count * size - D), (0, 0), (0, 0)))
+    return columns.reshape(count, size, T, size).transpose(2, 0, 3, 1)
+
+
 def mean(linear: Linear, at: Trajectory) -> Array:
     """The mean of J over all of time, (D, D)."""
     columns = each(jnp.eye(at.dim, dtype=at.before.dtype), lambda e: linear(everywhere(e, at)).mean(0))
@@ -110,7 +124,7 @@ def linearise(method: Method, linear: Linear, at: Trajectory, kept: Kept, k: Arr
         case "mean_diagonal":
             return lds.ScaledIdentity(diagonal(linear, at).mean(-1)), kept
         case "block_diagonal":
-            return _blocks(full(linear, at), getattr(method, "block")), kept  # noqa: B009
+            return lds.BlockDiagonal(blocks(linear, at, getattr(method, "block"))), kept  # noqa: B009
         case _:
             kept = _turned(method, linear, at, kept, k)
             return lds.Diagonal(diagonal(linear, at, kept.basis)), kept
@@ -133,24 +147,14 @@ def _turned(method: Any, linear: Linear, at: Trajectory, kept: Kept, k: Array) -
     return kept._replace(basis=lax.cond(due, lambda: eigenbasis(linear, at), lambda: kept.basis))
 
 
-def _blocks(J: Array, size: int) -> Any:
-    """The blocks on the diagonal; a smaller last one makes J dense again, for no array holds both."""
-    T, D = J.shape[:2]
-    count = -(-D // size)
-    if D % size:
-        index = jnp.arange(D) // size
-        return lds.Dense(jnp.where(index[:, None] == index, J, 0))
-    blocks = J.reshape(T, count, size, count, size)
-    return lds.BlockDiagonal(jnp.moveaxis(jnp.diagonal(blocks, axis1=1, axis2=3), -1, 1))
-
-
 def restrain(A: Any, steps: int, dtype: Any, damping: float, clip: bool) -> Any:
-    """First clip, diagonal entries to [-1, 1], a dense A by its largest singular value; then scale by 1 - damping."""
+    """First clip, diagonal entries to [-1, 1], a dense A or block by its largest singular value; then scale by 1 -
+    damping."""
     held = A
     if clip and A.name in ("diagonal", "scaled_identity"):
         held = type(A)(jnp.clip(A.array, -1, 1))
-    if clip and A.name == "dense":
-        held = lds.Dense(A.array / jnp.maximum(1, jnp.linalg.norm(A.array, 2, (-2, -1)))[:, None, None])
+    if clip and A.name in ("dense", "block_diagonal"):
+        held = type(A)(A.array / jnp.maximum(1, jnp.linalg.norm(A.array, 2, (-2, -1)))[..., None, None])
     if damping and A.name == "identity":
         held = lds.ScaledIdentity(jnp.ones(steps, dtype))
     return held if not damping or held.array is None else type(held)(held.array * jnp.asarray(1 - damping, dtype))
