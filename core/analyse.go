@@ -7,6 +7,7 @@ import (
 	"pards/core/cell"
 	"pards/core/check"
 	"pards/core/internal/par"
+	"pards/core/internal/simd"
 	"pards/core/lds"
 	"pards/core/method"
 	"pards/core/num"
@@ -40,7 +41,7 @@ func Analyse[T num.Float](p *Problem[T], o *Options[T], states Array[T], updates
 	if updates < 0 {
 		return nil, check.Valuef(fn, "updates", fmt.Sprintf("is %d", updates), "at least 0", "")
 	}
-	if i := num.FirstNonFinite(states.Data); i >= 0 {
+	if i := simd.FirstNonFinite(states.Data); i >= 0 {
 		return nil, check.Valuef(fn, "states", fmt.Sprintf("holds %v", states.Data[i]), "finite numbers", "an iterate that overflowed has no linearisation")
 	}
 	if err := check.Choice(fn, "method", o.Method, method.Names()); err != nil {

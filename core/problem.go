@@ -6,6 +6,7 @@ import (
 
 	"pards/core/cell"
 	"pards/core/check"
+	"pards/core/internal/simd"
 	"pards/core/method"
 	"pards/core/num"
 	"pards/core/param"
@@ -134,7 +135,7 @@ func (a Array[T]) strided(dims *check.Dims, name, pattern string, size int) ([]T
 	if err := dims.Shape(name, a.Shape, pattern); err != nil {
 		return nil, 0, err
 	}
-	if i := num.FirstNonFinite(a.Data); i >= 0 { // numbers on a device are looked at there
+	if i := simd.FirstNonFinite(a.Data); i >= 0 { // numbers on a device are looked at there
 		return nil, 0, check.Valuef("solve", name, fmt.Sprintf("holds %v at %s", a.Data[i], check.ShapeText(param.Unravel(i, a.Shape))),
 			"finite numbers", "a solve starts from numbers; what overflows later is reported in status")
 	}

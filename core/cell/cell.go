@@ -90,6 +90,24 @@ type Runner[T num.Float] interface {
 	Alone(sequences int) bool
 }
 
+// Team is sequences that step through time side by side.
+type Team[T num.Float] struct {
+	N, Steps int
+	// X (N, D) is the states before, and in the end the last ones.
+	X []T
+	// U and Y are inputs and states of the first sequence; those of the next lie UPitch and YPitch further.
+	U, Y           []T
+	UPitch, YPitch int
+	Scratch        *Arena[T]
+}
+
+// Teamed is a cell that steps a team at less cost than a call of Step a step, with the same bits.
+type Teamed[T num.Float] interface {
+	Together(t Team[T])
+	// Least is how many sequences it steps at the cost of one.
+	Least() int
+}
+
 // IsAffine tells whether f is affine in x.
 func IsAffine[T num.Float](c Cell[T]) bool { _, ok := c.(Affine); return ok }
 

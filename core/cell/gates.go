@@ -83,8 +83,30 @@ func stepAcross[T num.Float](b Block[T], parts, d, m int, local func(in columns[
 	}
 }
 
+// together steps a team whose states have some parts of d numbers: they stay columns from step to step.
+func together[T num.Float](s Team[T], parts, d, m int, local func(in columns[T], y []T)) {
+	defer s.Scratch.Release(s.Scratch.Mark())
+	c := columns[T]{n: s.N, pitch: simd.Padded[T](s.N)}
+	c.part = d * c.pitch
+	x, y := c.parts(s.Scratch, parts), c.parts(s.Scratch, parts)
+	c.u = c.rows(s.Scratch, m)
+	clear(x) // also behind the sequences, where numbers might grow from step to step
+	clear(c.u)
+	simd.Transpose(x, s.X, s.N, parts*d, c.pitch, parts*d)
+	for t := range s.Steps {
+		mark := s.Scratch.Mark()
+		simd.Transpose(c.u, s.U[t*m:], s.N, m, c.pitch, s.UPitch)
+		c.x = x
+		local(c, y)
+		simd.Transpose(s.Y[t*parts*d:], y, parts*d, s.N, s.YPitch, c.pitch)
+		x, y = y, x
+		s.Scratch.Release(mark)
+	}
+	c.back(s.X, x, parts*d)
+}
+
 // few tells whether a block is better taken across.
-func few[T num.Float](b Block[T]) bool { return b.N*fewest <= simd.Lanes[T]() }
+func few[T num.Float](b Block[T]) bool { return b.N*fewest <= simd.Least[T]() }
 
 // addTimes adds x y to dst, element by element.
 func addTimes[T num.Float](dst, x, y []T) {
@@ -231,6 +253,14 @@ func (c *gates[T]) Step(b Block[T]) error {
 	c.evaluate(b, false, false)
 	return nil
 }
+
+// Together is Step for a team.
+func (c *gates[T]) Together(t Team[T]) {
+	together(t, 1, c.d, c.inputs.width, func(in columns[T], y []T) { c.local(t.Scratch, in, y, false, false) })
+}
+
+// Least fills a vector.
+func (c *gates[T]) Least() int { return simd.Least[T]() }
 
 // Jacobian scales the rows of the weights.
 func (c *gates[T]) Jacobian(b Block[T], j []T) error {

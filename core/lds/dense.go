@@ -207,7 +207,7 @@ func (Dense[T]) Clip(a []T, d int) {
 	full, svd := mat.NewDense(d, d, nil), mat.SVD{}
 	for m := 0; m < len(a); m += d * d {
 		one := a[m : m+d*d]
-		if num.FirstNonFinite(one) >= 0 {
+		if simd.FirstNonFinite(one) >= 0 {
 			continue
 		}
 		for i, v := range one {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"pards/core/internal/par"
+	"pards/core/internal/simd"
 	"pards/core/lds"
 	"pards/core/num"
 	"pards/core/param"
@@ -126,7 +127,7 @@ func (m elk[T]) smooth(w *par.Worker, s *Sequence[T], a, f []T) {
 	for try := 0; ; try++ {
 		p.Weight = T(1 / r.trust)
 		lds.Smooth(w, m.structure, p, lds.Chunk[T](m.structure, 1, len(f)/d, d))
-		if !m.adaptive || try == trustRetries || w.Stopped() || num.FirstNonFinite(p.X) < 0 {
+		if !m.adaptive || try == trustRetries || w.Stopped() || simd.FirstNonFinite(p.X) < 0 {
 			break
 		}
 		r.trust = lessTrust[T](r.trust)

@@ -9,6 +9,7 @@ import (
 
 	"pards/core/cell"
 	"pards/core/internal/par"
+	"pards/core/internal/simd"
 	"pards/core/internal/vec"
 	"pards/core/lds"
 	"pards/core/num"
@@ -126,7 +127,7 @@ func (m *rotated[T]) turn(p *Pass[T], s *Sequence[T], q []T) {
 
 // eigenvectors returns those of the symmetric part of a matrix, as columns; false where it is not finite.
 func eigenvectors[T num.Float](a []float64, d int) ([]T, bool) {
-	if num.FirstNonFinite(a) >= 0 {
+	if simd.FirstNonFinite(a) >= 0 {
 		return nil, false
 	}
 	sym := mat.NewSymDense(d, nil)

@@ -5,6 +5,7 @@ import (
 
 	"pards/core/cell"
 	"pards/core/internal/par"
+	"pards/core/internal/simd"
 	"pards/core/lds"
 	"pards/core/num"
 	"pards/core/param"
@@ -33,6 +34,9 @@ func (sequential[T]) Run(j *Job[T], members []int) error {
 	size, little := together, float64(1<<14)
 	if workers := j.Worker.Size(); float64(j.Steps)*float64(j.Dim*len(members)) > little { // else helpers come too late
 		size = min(together, 1+max(len(members)-1, 0)/workers)
+	}
+	if c, ok := j.Cell.(cell.Teamed[T]); ok {
+		size = max(size, c.Least())
 	}
 	if cell.IsCaller(j.Cell) {
 		size = max(len(members), 1)
@@ -76,9 +80,12 @@ func (j *Job[T]) loop(w *par.Worker, members []int) error {
 		index[i] = int64(s)
 	}
 	every := min(max(1<<16/(n*d*(d+m)+1), 1), 64) // steps between two looks at whether to stop
-	if r, ok := j.Cell.(cell.Runner[T]); ok && r.Alone(n) {
-		if !j.alone(w, r, scratch, members, x, first, until, every) {
-			return nil
+	if some := j.several(scratch, members, x); some != nil {
+		for t := first; t < until; t += every {
+			if j.progress(t, n); w.Stopped() {
+				return nil
+			}
+			some(t, min(t+every, until))
 		}
 		first = until
 	}
@@ -105,27 +112,35 @@ func (j *Job[T]) loop(w *par.Worker, members []int) error {
 	for _, s := range members {
 		r := &j.Results[s]
 		r.Status, r.BadStep, r.Done, r.Looped = Converged, -1, until, r.Looped+until-r.Done
-		if bad := num.FirstNonFinite(j.States[s*j.Steps*d : (s*j.Steps+until)*d]); bad >= 0 {
+		if bad := simd.FirstNonFinite(j.States[s*j.Steps*d : (s*j.Steps+until)*d]); bad >= 0 {
 			r.Status, r.BadStep, r.Error, r.Merit, r.Residual = Nonfinite, bad/d, math.NaN(), math.Inf(1), math.Inf(1)
 		}
 	}
 	return nil
 }
 
-// alone steps sequences from their states x before step first, each by itself, some steps at a time; false: the work was stopped.
-func (j *Job[T]) alone(w *par.Worker, r cell.Runner[T], scratch *cell.Arena[T], members []int, x []T, first, until, every int) bool {
-	d := j.Dim
-	for t := first; t < until; t += every {
-		if j.progress(t, len(members)); w.Stopped() {
-			return false
-		}
-		n := min(every, until-t)
-		for i, s := range members {
-			scratch.Release(0)
-			state, y := x[i*d:(i+1)*d], j.States[(s*j.Steps+t)*d:][:n*d]
-			r.Run(cell.Block[T]{N: n, X: state, U: j.inputs(s, t, t+n), Y: y, Scratch: scratch})
-			copy(state, y[(n-1)*d:])
+// several returns what takes sequences from their states x through steps [from, to), if the cell has a way of its own.
+func (j *Job[T]) several(scratch *cell.Arena[T], members []int, x []T) func(from, to int) {
+	d, n, m := j.Dim, len(members), members[0]
+	if r, ok := j.Cell.(cell.Runner[T]); ok && r.Alone(n) {
+		return func(from, to int) {
+			for i, s := range members {
+				scratch.Release(0)
+				state, y := x[i*d:(i+1)*d], j.States[(s*j.Steps+from)*d:(s*j.Steps+to)*d]
+				r.Run(cell.Block[T]{N: to - from, X: state, U: j.inputs(s, from, to), Y: y, Scratch: scratch})
+				copy(state, y[(to-from-1)*d:])
+			}
 		}
 	}
-	return true
+	if c, ok := j.Cell.(cell.Teamed[T]); ok && members[n-1]-m == n-1 { // members ascend
+		return func(from, to int) {
+			scratch.Release(0)
+			team := cell.Team[T]{N: n, Steps: to - from, X: x, Y: j.States[(m*j.Steps+from)*d:], UPitch: j.UStride, YPitch: j.Steps * d, Scratch: scratch}
+			if j.U != nil {
+				team.U = j.U[m*j.UStride+from*j.Inputs:]
+			}
+			c.Together(team)
+		}
+	}
+	return nil
 }

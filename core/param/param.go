@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"pards/core/check"
+	"pards/core/internal/simd"
 	"pards/core/num"
 )
 
@@ -106,7 +107,7 @@ func (r *Reader[T]) ArrayOf(name, pattern string) ([]T, []int) {
 		r.fail(err)
 		return nil, nil
 	}
-	if i := num.FirstNonFinite(v.Data); i >= 0 {
+	if i := simd.FirstNonFinite(v.Data); i >= 0 {
 		r.Fail(name, fmt.Sprintf("holds %v at %s", v.Data[i], check.ShapeText(Unravel(i, v.Shape))), "finite numbers", "")
 	}
 	return v.Data, v.Shape

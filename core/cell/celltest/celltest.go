@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -167,6 +168,7 @@ func Run[T num.Float](t *testing.T) {
 			}
 			alone(t, c, b)
 			runs(t, c, b)
+			teams(t, c, b)
 			differentiable(t, e, c, b)
 		})
 	}
@@ -336,6 +338,33 @@ func runs[T num.Float](t *testing.T, c cell.Cell[T], b cell.Block[T]) {
 	for i, v := range want {
 		if got[i] != v {
 			t.Fatalf("step %d: %v in a run, %v by itself", i/d, got[i], v)
+		}
+	}
+}
+
+// teams: the states of sequences side by side are those of Step, to the bit; sequence i begins with inputs i, so that they share memory.
+func teams[T num.Float](t *testing.T, c cell.Cell[T], b cell.Block[T]) {
+	team, ok := c.(cell.Teamed[T])
+	if !ok {
+		return
+	}
+	const steps = 4
+	d, m := c.Dim(), c.Inputs()
+	for n := 1; n+steps <= b.N; n = 2*n + 1 {
+		x, y := append([]T(nil), b.X[:n*d]...), make([]T, n*(steps+1)*d)
+		team.Together(cell.Team[T]{N: n, Steps: steps, X: x, U: b.U, Y: y, UPitch: m, YPitch: (steps + 1) * d, Scratch: b.Scratch})
+		for i := range n {
+			state := b.X[i*d : (i+1)*d]
+			for s := range steps {
+				one := cell.Block[T]{N: 1, X: state, U: b.U[(i+s)*m : (i+s+1)*m], Y: make([]T, d), Scratch: b.Scratch}
+				must(t, c.Step(one))
+				if state = one.Y; !slices.Equal(state, y[(i*(steps+1)+s)*d:][:d]) {
+					t.Fatalf("%d sequences, step %d of number %d: %v side by side, %v by itself", n, s, i, y[(i*(steps+1)+s)*d:][:d], state)
+				}
+			}
+			if behind := y[(i*(steps+1)+steps)*d:][:d]; !slices.Equal(state, x[i*d:(i+1)*d]) || !slices.Equal(behind, make([]T, d)) {
+				t.Fatalf("%d sequences, number %d: the last state is %v, want %v; behind it stands %v", n, i, x[i*d:(i+1)*d], state, behind)
+			}
 		}
 	}
 }

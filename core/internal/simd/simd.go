@@ -28,8 +28,10 @@ type kernels[T num.Float] struct {
 	sum                func(x, b, ref, carry *T, d, n, step int)
 	dense              func(x, a, b, ref, carry *T, d, n, step int) // nil: there is none
 	extents            func(top, x, f *T, d, n int) float64         // nil: there is none
-	square             int                                          // the side of a block below; 0: there is none
+	finite             func(x *T, n int) bool
+	square             int // the side of a block below; 0: there is none
 	block              func(dst, src *T, count, to, from, step int)
+	half               *kernels[T] // those for vectors of half the length, with the same bits; nil: there are none
 }
 
 // leveled is a level's kernels and name.
@@ -68,12 +70,32 @@ func of[T num.Float]() *kernels[T] {
 	return any(&use.double).(*kernels[T])
 }
 
-// Lanes returns of how many numbers lengths must be multiples where that is asked for: a power of two.
+// fit returns the kernels for n numbers, the result of Padded or a multiple of it.
+func fit[T num.Float](n int) *kernels[T] {
+	k := of[T]()
+	if n%k.lanes != 0 {
+		return k.half
+	}
+	return k
+}
+
+// Lanes returns of how many numbers a vector is: a power of two.
 func Lanes[T num.Float]() int { return of[T]().lanes }
 
-// Padded returns n rounded up to a multiple of Lanes.
+// Least returns the least that Padded returns: up to so many numbers cost the same.
+func Least[T num.Float]() int {
+	if k := of[T](); k.half != nil {
+		return k.half.lanes
+	}
+	return Lanes[T]()
+}
+
+// Padded returns n rounded up to whole vectors, or to half of one: the lengths that are asked for below.
 func Padded[T num.Float](n int) int {
 	l := Lanes[T]()
+	if half := Least[T](); n <= half {
+		l = half
+	}
 	return (n + l - 1) &^ (l - 1)
 }
 
@@ -99,13 +121,14 @@ func Tanh[T num.Float](x []T) {
 }
 
 // Mix writes c[r] = bias[r] + sum_k w[r, k] x[k], or with nil bias adds the sum to c[r]: w is rows by width, rows of x and c have n
-// numbers and lie pitch apart, pitch a multiple of Lanes; numbers up to the next multiple of Lanes after n are read and written too.
+// numbers and lie pitch apart, pitch a length of Padded or a multiple; numbers behind the n, up to the next vector's end, are read and
+// written too.
 // Sums run in the order of k.
 func Mix[T num.Float](c, w, x, bias []T, rows, width, n, pitch int) {
 	if rows == 0 || n == 0 {
 		return
 	}
-	last := Padded[T](n)
+	last := min(Padded[T](n), pitch)
 	_ = c[:(rows-1)*pitch+last]
 	var wAt, xAt, biasAt *T
 	if width > 0 {
@@ -114,11 +137,11 @@ func Mix[T num.Float](c, w, x, bias []T, rows, width, n, pitch int) {
 	if bias != nil {
 		biasAt = &bias[:rows][0]
 	}
-	of[T]().mix(&c[0], wAt, xAt, biasAt, rows, width, n, pitch)
+	fit[T](last).mix(&c[0], wAt, xAt, biasAt, rows, width, n, pitch)
 }
 
 // GRU writes y = m + z (x - m) for r, z = sigmoid(a[0]), sigmoid(a[1]), m = tanh(a[2] + r h). Each of y, a's three, h and x has n numbers, a
-// multiple of Lanes. With coef, of four such parts, it also writes there the derivatives of y with respect to a[0], a[1], h and a[2], and
+// length of Padded or a multiple. With coef, of four such parts, it also writes there the derivatives of y with respect to a[0], a[1], h and a[2], and
 // z to a[1].
 func GRU[T num.Float](y, a, h, x, coef []T, n int) {
 	if n == 0 {
@@ -129,7 +152,7 @@ func GRU[T num.Float](y, a, h, x, coef []T, n int) {
 	if coef != nil {
 		coefAt = &coef[:4*n][0]
 	}
-	of[T]().gru(&y[0], &a[0], &h[0], &x[0], coefAt, n)
+	fit[T](n).gru(&y[0], &a[0], &h[0], &x[0], coefAt, n)
 }
 
 // GRUSteps runs a GRU of d components through n steps: y has room for n+1 rows of them, the first of which is given. Of each step, with x the
@@ -238,6 +261,21 @@ func ExtentRoom[T num.Float](d int) int {
 		room += d
 	}
 	return room
+}
+
+// finiteRun is the length of what the kernels look through for numbers that are not finite, of which they take a multiple.
+const finiteRun = 32
+
+// FirstNonFinite is num.FirstNonFinite.
+func FirstNonFinite[T num.Float](x []T) int {
+	whole := len(x) / finiteRun * finiteRun
+	if whole > 0 && !of[T]().finite(&x[0], whole) {
+		whole = 0
+	}
+	if i := num.FirstNonFinite(x[whole:]); i >= 0 {
+		return whole + i
+	}
+	return -1
 }
 
 // Extents returns the sum of squares of x - f, or of x for nil f, in double precision, and widens top by the largest magnitude of each of

@@ -1631,6 +1631,47 @@ extents32AVX2Next:
 	VZEROUPPER
 	RET
 
+// func finite32AVX2(x *float32, n int) bool
+// Requires: AVX
+TEXT ·finite32AVX2(SB), NOSPLIT, $0-17
+	MOVQ   x+0(FP), AX
+	MOVQ   n+8(FP), CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+finite32AVX2Loop:
+	CMPQ    CX, $0x00
+	JLE     finite32AVX2Done
+	VMOVUPS (AX), Y4
+	VSUBPS  Y4, Y4, Y4
+	VADDPS  Y4, Y0, Y0
+	VMOVUPS 32(AX), Y4
+	VSUBPS  Y4, Y4, Y4
+	VADDPS  Y4, Y1, Y1
+	VMOVUPS 64(AX), Y4
+	VSUBPS  Y4, Y4, Y4
+	VADDPS  Y4, Y2, Y2
+	VMOVUPS 96(AX), Y4
+	VSUBPS  Y4, Y4, Y4
+	VADDPS  Y4, Y3, Y3
+	ADDQ    $0x80, AX
+	SUBQ    $0x20, CX
+	JMP     finite32AVX2Loop
+
+finite32AVX2Done:
+	VADDPS    Y1, Y0, Y0
+	VADDPS    Y2, Y0, Y0
+	VADDPS    Y3, Y0, Y0
+	VCMPPS    $0x03, Y0, Y0, Y0
+	VMOVMSKPS Y0, AX
+	TESTL     AX, AX
+	SETEQ     AL
+	MOVB      AL, ret+16(FP)
+	VZEROUPPER
+	RET
+
 // func gruSteps32AVX2(y *float32, a *float32, w *float32, own *float32, hidden *float32, d int, part int, n int, swap int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·gruSteps32AVX2(SB), NOSPLIT, $0-72
@@ -3319,6 +3360,47 @@ extents64AVX2Next:
 	VADDPD       X0, X1, X0
 	VHADDPD      X0, X0, X0
 	MOVSD        X0, ret+40(FP)
+	VZEROUPPER
+	RET
+
+// func finite64AVX2(x *float64, n int) bool
+// Requires: AVX
+TEXT ·finite64AVX2(SB), NOSPLIT, $0-17
+	MOVQ   x+0(FP), AX
+	MOVQ   n+8(FP), CX
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+
+finite64AVX2Loop:
+	CMPQ    CX, $0x00
+	JLE     finite64AVX2Done
+	VMOVUPD (AX), Y4
+	VSUBPD  Y4, Y4, Y4
+	VADDPD  Y4, Y0, Y0
+	VMOVUPD 32(AX), Y4
+	VSUBPD  Y4, Y4, Y4
+	VADDPD  Y4, Y1, Y1
+	VMOVUPD 64(AX), Y4
+	VSUBPD  Y4, Y4, Y4
+	VADDPD  Y4, Y2, Y2
+	VMOVUPD 96(AX), Y4
+	VSUBPD  Y4, Y4, Y4
+	VADDPD  Y4, Y3, Y3
+	ADDQ    $0x80, AX
+	SUBQ    $0x10, CX
+	JMP     finite64AVX2Loop
+
+finite64AVX2Done:
+	VADDPD    Y1, Y0, Y0
+	VADDPD    Y2, Y0, Y0
+	VADDPD    Y3, Y0, Y0
+	VCMPPD    $0x03, Y0, Y0, Y0
+	VMOVMSKPD Y0, AX
+	TESTL     AX, AX
+	SETEQ     AL
+	MOVB      AL, ret+16(FP)
 	VZEROUPPER
 	RET
 

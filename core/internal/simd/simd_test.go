@@ -453,3 +453,85 @@ func extentsOf[T num.Float](t *testing.T) {
 		}
 	}
 }
+
+// FirstNonFinite finds the first of one or two, wherever they are, and passes the largest and the smallest numbers.
+func TestFirstNonFinite(t *testing.T) {
+	at(t, func(t *testing.T) {
+		t.Run("float32", nonFiniteOf[float32])
+		t.Run("float64", nonFiniteOf[float64])
+	})
+}
+
+func nonFiniteOf[T num.Float](t *testing.T) {
+	limit := math.MaxFloat64
+	if num.Size[T]() == 4 {
+		limit = math.MaxFloat32
+	}
+	top := T(limit)
+	for _, n := range []int{0, 1, finiteRun - 1, finiteRun, finiteRun + 1, 5*finiteRun + 7} {
+		x := make([]T, n)
+		for i := range x {
+			x[i] = []T{top, -top, 1e-45, 0}[i%4]
+		}
+		if i := FirstNonFinite(x); i >= 0 {
+			t.Fatalf("n %d: %v at %d is not finite", n, x[i], i)
+		}
+		for i := range x {
+			was := x[i]
+			x[i], x[n-1] = T([]float64{math.NaN(), math.Inf(1), math.Inf(-1)}[i%3]), T(math.Inf(1))
+			if got := FirstNonFinite(x); got != i {
+				t.Fatalf("n %d: %v at %d, found %d", n, x[i], i, got)
+			}
+			x[i], x[n-1] = was, 0
+		}
+	}
+}
+
+// Half vectors give the bits of whole ones, whatever the numbers.
+func TestHalf(t *testing.T) {
+	at(t, func(t *testing.T) {
+		if Least[float32]() == Lanes[float32]() {
+			t.Skip("this level has no vectors of half the length")
+		}
+		t.Run("float32", halves[float32])
+		t.Run("float64", halves[float64])
+	})
+}
+
+func halves[T num.Float](t *testing.T) {
+	rng := rand.New(rand.NewPCG(6, 6))
+	half, whole := Least[T](), Lanes[T]()
+	for round := range 2000 {
+		const rows, width = 3, 5
+		scale := math.Exp2(float64(round%12) - 3) // up to where a sigmoid is subnormal
+		draw := func(n int) []T {
+			x := make([]T, n)
+			for i := range x {
+				x[i] = T(scale * rng.NormFloat64())
+			}
+			return x
+		}
+		spread := func(x []T, rows int) []T { // rows as long as a whole vector
+			out := make([]T, rows*whole)
+			for r := range rows {
+				copy(out[r*whole:], x[r*half:(r+1)*half])
+			}
+			return out
+		}
+		w, x, a, h := draw(rows*width), draw(width*half), draw(rows*half), draw(half)
+		c, wide := append([]T(nil), a...), spread(a, rows)
+		Mix(c, w, x, nil, rows, width, half, half)
+		Mix(wide, w, spread(x, width), nil, rows, width, whole, whole)
+		y, yWide, coef, coefWide := make([]T, half), make([]T, whole), make([]T, 4*half), make([]T, 4*whole)
+		z, zWide := append([]T(nil), c...), append([]T(nil), wide...) // which z replaces a part of
+		GRU(y, z, h, x[:half], coef, half)
+		GRU(yWide, zWide, spread(h, 1), spread(x, 1), coefWide, whole)
+		for what, pair := range map[string][2][]T{"mix": {spread(c, rows), wide}, "y": {spread(y, 1), yWide}, "z": {spread(z, rows), zWide}, "coef": {spread(coef, 4), coefWide}} {
+			for i, v := range pair[0] {
+				if i%whole < half && v != pair[1][i] {
+					t.Fatalf("%s: %v of half a vector, %v of a whole one", what, v, pair[1][i])
+				}
+			}
+		}
+	}
+}

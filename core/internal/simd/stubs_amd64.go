@@ -39,6 +39,9 @@ func dense32AVX2(x *float32, a *float32, b *float32, ref *float32, carry *float3
 // Where a number is NaN the sum is, and top is not to be used.
 func extents32AVX2(top *float32, x *float32, f *float32, d int, n int) float64
 
+// tells whether n numbers are finite, a multiple of finiteRun.
+func finite32AVX2(x *float32, n int) bool
+
 // writes rows 1 to n of y (n+1, d), each from x, the row before: r, z, s = a[0], a[1], own + x w, q = a[2], a (n, 3, part), w (d, 3, part);
 // then as gru from r, z, q, h = s, or where swap is 1 from r, z, s, h = q; its x is a row of hidden (n, d). Whole vectors are touched.
 func gruSteps32AVX2(y *float32, a *float32, w *float32, own *float32, hidden *float32, d int, part int, n int, swap int)
@@ -77,6 +80,9 @@ func dense64AVX2(x *float64, a *float64, b *float64, ref *float64, carry *float6
 // writes top = max |x - f|, or |x| for nil f, of n rows of d numbers, a multiple of the lanes, and returns the sum of all squares.
 // Where a number is NaN the sum is, and top is not to be used.
 func extents64AVX2(top *float64, x *float64, f *float64, d int, n int) float64
+
+// tells whether n numbers are finite, a multiple of finiteRun.
+func finite64AVX2(x *float64, n int) bool
 
 // writes rows 1 to n of y (n+1, d), each from x, the row before: r, z, s = a[0], a[1], own + x w, q = a[2], a (n, 3, part), w (d, 3, part);
 // then as gru from r, z, q, h = s, or where swap is 1 from r, z, s, h = q; its x is a row of hidden (n, d). Whole vectors are touched.

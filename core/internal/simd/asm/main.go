@@ -18,6 +18,7 @@ func main() {
 			l.transpose()
 			l.dense()
 			l.extents()
+			l.finite()
 			l.gruSteps()
 		}
 	}
