@@ -1,7 +1,10 @@
 // Package num holds what every numerical package of pards shares: the element types and their limits.
 package num
 
-import "math"
+import (
+	"math"
+	"unsafe"
+)
 
 // Float is the constraint of every element type: computation is in float32 or float64 throughout, never mixed.
 type Float interface{ float32 | float64 }
@@ -17,10 +20,7 @@ func Eps[T Float]() float64 {
 // Size returns the bytes of one T.
 func Size[T Float]() int {
 	var z T
-	if _, ok := any(z).(float32); ok {
-		return 4
-	}
-	return 8
+	return int(unsafe.Sizeof(z))
 }
 
 // Name returns NumPy's name of T.

@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"strings"
+	"unsafe"
 
 	"pards/core/num"
 )
@@ -62,12 +63,12 @@ func chosen(name string) (leveled, error) {
 // Level names the level that runs: "generic", "avx2", "avx512". An error says that PARDS_SIMD names none.
 func Level() (string, error) { return use.name, wrong }
 
-// of returns the kernels of a type.
+// of returns the kernels of a type. A type assertion would cost more than some of them.
 func of[T num.Float]() *kernels[T] {
-	if k, ok := any(&use.single).(*kernels[T]); ok {
-		return k
+	if num.Size[T]() == 4 {
+		return (*kernels[T])(unsafe.Pointer(&use.single))
 	}
-	return any(&use.double).(*kernels[T])
+	return (*kernels[T])(unsafe.Pointer(&use.double))
 }
 
 // fit returns the kernels for n numbers, the result of Padded or a multiple of it.
