@@ -3,6 +3,7 @@ package cell
 import (
 	"fmt"
 
+	"pards/core/internal/simd"
 	"pards/core/num"
 	"pards/core/param"
 )
@@ -17,7 +18,8 @@ func init() {
 
 type word[T num.Float] struct {
 	g, d  int
-	index []int // (G, D)
+	index []int   // (G, D)
+	short []int32 // the same in rows of simd.PermuteWidth, for D up to that; further elements stay where they are
 }
 
 func newWord[T num.Float](r *param.Reader[T]) Cell[T] {
@@ -66,6 +68,14 @@ func newWord[T num.Float](r *param.Reader[T]) Cell[T] {
 			seen[k] = true
 		}
 	}
+	for i := 0; c.d <= simd.PermuteWidth && i < c.g; i++ {
+		for k := range simd.PermuteWidth {
+			if k < c.d {
+				k = c.index[i*c.d+k]
+			}
+			c.short = append(c.short, int32(k))
+		}
+	}
 	return c
 }
 
@@ -81,7 +91,7 @@ func (c *word[T]) Affine() {}
 // CheckInputs wants whole numbers below G.
 func (c *word[T]) CheckInputs(u []T) (int, string) {
 	for i, v := range u {
-		if !(v >= 0 && v < T(c.g)) || v != T(int(v)) {
+		if w := int(v); uint(w) >= uint(c.g) || T(w) != v {
 			return i, fmt.Sprintf("words: whole numbers from 0 to %d (GroupWord.permutations holds %d)", c.g-1, c.g)
 		}
 	}
@@ -112,8 +122,15 @@ func (c *word[T]) Step(b Block[T]) error {
 
 // Run permutes again and again.
 func (c *word[T]) Run(b Block[T]) {
-	x := b.X[:c.d]
-	for t := range b.N {
+	x, first := b.X[:c.d], 0
+	if c.short != nil {
+		var state [simd.PermuteWidth]T
+		copy(state[:], x)
+		if first = simd.Permute(b.Y, &state, b.U, c.short, c.d); first > 0 {
+			x = b.Y[(first-1)*c.d : first*c.d]
+		}
+	}
+	for t := first; t < b.N; t++ {
 		y := b.Y[t*c.d : (t+1)*c.d]
 		for i, k := range c.row(b, t) {
 			y[i] = x[k]

@@ -30,7 +30,8 @@ type kernels[T num.Float] struct {
 	dense              func(x, a, b, ref, carry *T, d, n, step int) // nil: there is none
 	extents            func(top, x, f *T, d, n int) float64         // nil: there is none
 	finite             func(x *T, n int) bool
-	square             int // the side of a block below; 0: there is none
+	permute            func(y, x, u *T, index *int32, d, n int) // nil: there is none
+	square             int                                      // the side of a block below; 0: there is none
 	block              func(dst, src *T, count, to, from, step int)
 	half               *kernels[T] // those for vectors of half the length, with the same bits; nil: there are none
 }
@@ -262,6 +263,21 @@ func ExtentRoom[T num.Float](d int) int {
 		room += d
 	}
 	return room
+}
+
+// PermuteWidth is how many numbers Permute moves at a time, and so the most that its rows may have.
+const PermuteWidth = 8
+
+// Permute writes rows of d numbers, y (n, d), for as many of the words u as there is room for PermuteWidth numbers from the row's start on, and
+// returns how many, 0 where there is no vector code for it: y[t, i] = y[t-1, index[u[t], i]], the row before the first being x. index has
+// rows of PermuteWidth, and u lies within them.
+func Permute[T num.Float](y []T, x *[PermuteWidth]T, u []T, index []int32, d int) int {
+	n := min(len(u), (len(y)-PermuteWidth)/d+1)
+	if k := of[T](); k.permute != nil && len(y) >= PermuteWidth && n > 0 {
+		k.permute(&y[0], &x[0], &u[0], &index[0], d, n)
+		return n
+	}
+	return 0
 }
 
 // finiteRun is the length of what the kernels look through for numbers that are not finite, of which they take a multiple.

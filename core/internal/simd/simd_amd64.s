@@ -1833,6 +1833,35 @@ gruSteps32AVX2Done:
 	VZEROUPPER
 	RET
 
+// func permute32AVX2(y *float32, x *float32, u *float32, index *int32, d int, n int)
+// Requires: AVX, AVX2
+TEXT ·permute32AVX2(SB), NOSPLIT, $0-48
+	MOVQ    y+0(FP), AX
+	MOVQ    u+16(FP), CX
+	MOVQ    index+24(FP), DX
+	MOVQ    d+32(FP), BX
+	MOVQ    n+40(FP), SI
+	IMUL3Q  $0x04, BX, BX
+	MOVQ    x+8(FP), DI
+	VMOVUPS (DI), Y0
+
+permute32AVX2Steps:
+	CMPQ        SI, $0x00
+	JLE         permute32AVX2Done
+	VCVTTSS2SIQ (CX), DI
+	IMUL3Q      $0x20, DI, DI
+	VMOVDQU     (DX)(DI*1), Y1
+	VPERMPS     Y0, Y1, Y0
+	VMOVUPS     Y0, (AX)
+	ADDQ        BX, AX
+	ADDQ        $0x04, CX
+	DECQ        SI
+	JMP         permute32AVX2Steps
+
+permute32AVX2Done:
+	VZEROUPPER
+	RET
+
 // func exp64AVX2(x *float64, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·exp64AVX2(SB), NOSPLIT, $0-16
@@ -5474,5 +5503,34 @@ sum64AVX512TailOver:
 	VMOVUPD Z0, K1, (SI)
 
 sum64AVX512Done:
+	VZEROUPPER
+	RET
+
+// func permute64AVX512(y *float64, x *float64, u *float64, index *int32, d int, n int)
+// Requires: AVX, AVX512F
+TEXT ·permute64AVX512(SB), NOSPLIT, $0-48
+	MOVQ    y+0(FP), AX
+	MOVQ    u+16(FP), CX
+	MOVQ    index+24(FP), DX
+	MOVQ    d+32(FP), BX
+	MOVQ    n+40(FP), SI
+	IMUL3Q  $0x08, BX, BX
+	MOVQ    x+8(FP), DI
+	VMOVUPD (DI), Z0
+
+permute64AVX512Steps:
+	CMPQ        SI, $0x00
+	JLE         permute64AVX512Done
+	VCVTTSD2SIQ (CX), DI
+	IMUL3Q      $0x20, DI, DI
+	VPMOVSXDQ   (DX)(DI*1), Z1
+	VPERMPD     Z0, Z1, Z0
+	VMOVUPD     Z0, (AX)
+	ADDQ        BX, AX
+	ADDQ        $0x08, CX
+	DECQ        SI
+	JMP         permute64AVX512Steps
+
+permute64AVX512Done:
 	VZEROUPPER
 	RET

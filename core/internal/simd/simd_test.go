@@ -535,3 +535,43 @@ func halves[T num.Float](t *testing.T) {
 		}
 	}
 }
+
+// Permute is the loop of its comment for every width, and leaves alone what stands before and behind.
+func TestPermute(t *testing.T) {
+	at(t, func(t *testing.T) {
+		t.Run("float32", permuted[float32])
+		t.Run("float64", permuted[float64])
+	})
+}
+
+func permuted[T num.Float](t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 7))
+	for d := 1; d <= PermuteWidth; d++ {
+		const words, n = 3, 20
+		index, u, y := make([]int32, words*PermuteWidth), make([]T, n), make([]T, n*d+1)
+		for w := range words {
+			for i, k := range rng.Perm(d) {
+				index[w*PermuteWidth+i] = int32(k)
+			}
+		}
+		for i := range u {
+			u[i] = T(rng.IntN(words))
+		}
+		x, before := [PermuteWidth]T{1, 2, 3, 4, 5, 6, 7, 8}, []T{1, 2, 3, 4, 5, 6, 7, 8}
+		steps := Permute(y[:n*d:n*d], &x, u, index, d)
+		if room := (n*d - PermuteWidth) / d; of[T]().permute != nil && steps != min(max(room+1, 0), n) {
+			t.Fatalf("d %d: %d steps", d, steps)
+		}
+		for s := range steps {
+			for i, got := range y[s*d : (s+1)*d] {
+				if want := before[index[int(u[s])*PermuteWidth+i]]; got != want {
+					t.Fatalf("d %d, step %d, %d: %v, want %v", d, s, i, got, want)
+				}
+			}
+			before = y[s*d:]
+		}
+		if y[n*d] != 0 {
+			t.Fatalf("d %d: %v behind", d, y[n*d])
+		}
+	}
+}

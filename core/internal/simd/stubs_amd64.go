@@ -46,6 +46,9 @@ func finite32AVX2(x *float32, n int) bool
 // then as gru from r, z, q, h = s, or where swap is 1 from r, z, s, h = q; its x is a row of hidden (n, d). Whole vectors are touched.
 func gruSteps32AVX2(y *float32, a *float32, w *float32, own *float32, hidden *float32, d int, part int, n int, swap int)
 
+// writes n rows y, d apart and 8 long, each the row before, x at first, by the row u[t] of index (…, 8): y[i] = x[index[u[t], i]].
+func permute32AVX2(y *float32, x *float32, u *float32, index *int32, d int, n int)
+
 // replaces n numbers by their exponentials.
 func exp64AVX2(x *float64, n int)
 
@@ -137,3 +140,6 @@ func diagonal64AVX512(x *float64, a *float64, b *float64, ref *float64, carry *f
 
 // writes x = carry + b for n rows of d numbers that lie step bytes apart, and carry = x - ref of each, or x for nil ref.
 func sum64AVX512(x *float64, b *float64, ref *float64, carry *float64, d int, n int, step int)
+
+// writes n rows y, d apart and 8 long, each the row before, x at first, by the row u[t] of index (…, 8): y[i] = x[index[u[t], i]].
+func permute64AVX512(y *float64, x *float64, u *float64, index *int32, d int, n int)

@@ -21,6 +21,9 @@ func main() {
 			l.finite()
 			l.gruSteps()
 		}
+		if l.vector == permuteWidth*l.size {
+			l.permute()
+		}
 	}
 	Generate()
 }
