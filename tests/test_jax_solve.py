@@ -102,6 +102,33 @@ def test_drawn_signs_belong_to_their_steps(window, fresh):
     np.testing.assert_allclose(found.states, want.states, rtol=0, atol=1e-11)  # rounding of T sums of size 1
 
 
+@pytest.mark.parametrize("size", [1, 1e-25])
+@pytest.mark.parametrize("name", ["newton", "quasi_newton", "jacobi"])
+def test_merit_is_summed_wider(name, size):
+    """Counts of the spec in float32, also where squares are less than the smallest number of that."""
+    f = lambda x, u: 0.5 * jnp.flip(x) + jnp.tanh(x / size) * size / 4 + u  # noqa: E731
+    u = (size * U[:, :2]).astype(np.float32)
+    given = {"method": name, "merit_tol": 1e-6 * size**2}
+    found = jax.jit(lambda: pards.jax.solve(f, jnp.zeros(2, jnp.float32), u, **given))()
+    J = jax.vmap(jax.jacfwd(f))
+    cell = spec.SimpleNamespace(f=lambda x, u: np.asarray(jax.vmap(f)(x, u)), jac=lambda x, u: np.asarray(J(x, u)))
+    method = {"quasi_newton": spec.quasi_newton, "newton": spec.newton, "jacobi": spec.jacobi}[name]
+    want = spec.solve(cell, np.zeros(2, np.float32), u, method, merit_tol=given["merit_tol"])[0]
+    assert int(found.iterations) == want.iterations > 2 and bool(found.success)
+    np.testing.assert_allclose(found.states, want.states, rtol=0, atol=1e-5 * size)  # some eps of T sums
+
+
+def test_merit_without_double_precision():
+    """Pairwise: a sum of 4e6 squares to a few eps, one after another they are off by 2e-5."""
+    guess = np.random.default_rng(1).uniform(0.5, 1.5, (1_000_000, 4)).astype(np.float32)
+    off = jax.enable_x64(False) if hasattr(jax, "enable_x64") else jax.experimental.disable_x64()
+    with off:
+        run = jax.jit(lambda g: pards.jax.solve(lambda x, u: 0 * x, g[0], length=len(g), guess=g, max_iterations=0))
+        found = run(guess)
+    assert found.merit.dtype == np.float32
+    np.testing.assert_allclose(found.merit, 0.5 * np.square(guess, dtype=np.float64).sum(), rtol=1e-6)
+
+
 @pytest.mark.parametrize("clip", [False, True])
 @pytest.mark.parametrize("block", [1, 2, 3, 9])
 def test_blocks_the_last_of_which_is_smaller(block, clip):

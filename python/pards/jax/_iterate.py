@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from .. import _catalog
@@ -114,8 +115,9 @@ def window(
         return _Loop(x, c.k + going, sizes, settled, seen._replace(states=c.x, iterations=c.k), kept)
 
     def test(c: _Loop, r: Array) -> tuple[Window, Array]:
-        merit = 0.5 * _mesh.total(jnp.sum(jnp.square(r)), o.axis)
-        merit = jnp.where(jnp.isnan(merit), jnp.inf, merit).astype(dtype)
+        wide = r.astype(jax.dtypes.canonicalize_dtype(np.float64))  # where JAX has it; XLA's sums are pairwise else
+        merit = 0.5 * _mesh.total(jnp.sum(jnp.square(wide)), o.axis)
+        merit = jnp.where(jnp.isnan(merit), jnp.inf, merit)
         residual, error = _mesh.largest(jnp.abs(r).max(), o.axis), estimate(c.sizes, c.k)
         settled = size(r, c.x, o) <= ROUNDING * jnp.finfo(dtype).eps
         floor = jnp.isposinf(error) & c.settled & settled
@@ -127,7 +129,7 @@ def window(
         capped = jnp.where(c.k >= cap, jnp.where(ok, CAPPED, NONFINITE), -1)
         status = jnp.where(converged, CONVERGED, jnp.where(floor, FLOOR, capped)).astype(jnp.int32)
         error = jnp.where(floor & ~converged, c.sizes[0], error).astype(dtype)
-        return Window(c.x, c.k, merit, residual, error, status), settled
+        return Window(c.x, c.k, merit.astype(dtype), residual, error, status), settled
 
     nothing = jnp.zeros((), dtype)
     none = Window(guess, jnp.int32(0), nothing, nothing, nothing, jnp.int32(-1))

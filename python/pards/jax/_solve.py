@@ -38,7 +38,8 @@ class Solution(NamedTuple):
     Attributes:
         states: x[1..T] in the form of x0, each array with an axis of time before its own.
         iterations: updates applied.
-        merit: half the sum of squares of the residual x[t] - f(x[t-1], u[t]).
+        merit: half the sum of squares of the residual x[t] - f(x[t-1], u[t]), summed in float64; in float32, pairwise,
+            with JAX's 64-bit types off.
         residual: the largest element of that.
         error: the estimated distance to the sequential trajectory, in the measure of rtol; NaN before two updates.
         success: whether the status is "converged" or "floor".
