@@ -364,6 +364,80 @@ def test_a_cell_that_jax_returned_is_a_cell(name):
     jax.tree.map(np.testing.assert_array_equal, got, want)
 
 
+def remade(cell, params):
+    """A cell by its constructor, of parameters that may be traced."""
+    if isinstance(cell, cells.Langevin):
+        parts = [params.pop(name) for name in ("means", "precisions", "log_weights")]
+        return cells.Langevin(cells.GaussianMixture(*parts), **params)
+    return type(cell)(**{name: getattr(cell, name) for name in cell.fields} | params)  # None and settings stay
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_a_cell_is_constructed_in_a_program(name):
+    """What is traced is held: the gradient of a tree of arrays, from which the cell is made, is that of the cell."""
+    cell = CELLS[name]
+    x0, u = drive(cell, np.random.default_rng(19), T)
+    tree = {key: getattr(cell, key) for key in _cells.leaves(type(cell)) if getattr(cell, key) is not None}
+
+    def loss(cell):
+        assert (cell.dim, cell.inputs) == (CELLS[name].dim, CELLS[name].inputs)
+        return jnp.sin(solved(cell, x0, u).states).sum()
+
+    got = jax.jit(jax.grad(lambda tree: loss(remade(cell, dict(tree)))))(jax.tree.map(jnp.asarray, tree))
+    want = jax.grad(loss)(cell)
+    assert set(got) == set(tree)
+    for key, gradient in got.items():
+        np.testing.assert_allclose(gradient, getattr(want, key), rtol=0, atol=1e-10 * np.abs(gradient).max())
+
+
+def test_words_are_constructed_in_a_program():
+    cell = CELLS["word"]
+    x0, u = drive(cell, np.random.default_rng(20), T)
+    got = jax.jit(lambda p: solved(cells.GroupWord(p), x0, u).states)(cell.permutations)
+    np.testing.assert_array_equal(got, solved(cell, x0, u).states)
+
+
+@pytest.mark.parametrize(
+    ("error", "text", "use"),
+    [
+        (ValueError, r"Elman: weight_hh has shape \(4, 3\), want \(D, D\)", lambda w: cells.Elman(w, w, w[:, 0])),
+        (
+            TypeError,
+            "Elman: bias is traced by JAX, want an array of numbers",
+            lambda w: square(w)(np.ones(3), np.ones(3)),
+        ),
+        (TypeError, "solve: x0 is traced by JAX, want an array of numbers", lambda w: pards.solve(GRU, w[:, 0], U)),
+        (TypeError, "GRU: exchanged is traced by JAX", lambda w: cells.GRU(*[w] * 4, exchanged=w[0, 0] > 0)),
+        (TypeError, "Lorenz96: dim is", lambda w: cells.Lorenz96(w.sum().astype(int))),
+        (TypeError, "QuasiNewton: signs is traced", lambda w: pards.QuasiNewton("hutchinson", signs=w)),
+    ],
+)
+def test_what_is_traced_has_no_numbers(error, text, use):
+    with pytest.raises(error, match=text):
+        jax.jit(use)(np.ones((4, 3)))
+
+
+def square(w):
+    return cells.Elman(np.ones((3, 3)), np.ones((3, 3)), w[0])
+
+
+def test_an_equinox_module_becomes_a_cell_in_a_program():
+    eqx = pytest.importorskip("equinox", reason="equinox is not installed: pip install 'pards[exchange]'")
+    module = eqx.nn.GRUCell(M, D, key=jax.random.key(0), dtype=np.float64)
+    cell = eqx.nn.LSTMCell(M, D, key=jax.random.key(0), dtype=np.float64, use_bias=False)
+
+    def total(run):
+        return lambda module: jnp.square(run(module)).sum()
+
+    def steps(module):
+        return lax.scan(lambda x, u: (module(u, x),) * 2, jnp.zeros(D), U)[1]
+
+    own = eqx.filter_grad(total(lambda m: solved(cells.GRU.from_equinox(m), np.zeros(D), U, rtol=1e-12).states))(module)
+    exact = eqx.filter_grad(total(steps))(module)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-9), own, exact)
+    assert eqx.filter_jit(lambda m: cells.LSTM.from_equinox(m).dim)(cell) == 2 * D
+
+
 def test_what_is_not_finite():
     """Concerns its own sequence; of parameters, all."""
     x0, u = drive(GRU, np.random.default_rng(14), 3, T)

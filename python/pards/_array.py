@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import operator
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -25,8 +26,12 @@ def take(function: str, name: str, value: ArrayLike, chars: str = FLOATS + INTEG
 
     Raises:
         ValueError: for a ragged list.
-        TypeError: for another dtype.
+        TypeError: for another dtype, or what JAX traces.
     """
+    if traced(value):
+        raise TypeError(
+            f"{function}: {name} is traced by JAX, want an array of numbers; pards.jax has what JAX can trace"
+        )
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -35,6 +40,13 @@ def take(function: str, name: str, value: ArrayLike, chars: str = FLOATS + INTEG
         wanted = "integers" if chars == INTEGERS else "float32, float64 or integers"
         raise TypeError(f"{function}: {name} has dtype {array.dtype}, want {wanted}")
     return array
+
+
+def traced(value: Any) -> bool:
+    """Whether it stands for an array in a program that JAX traces, and has no numbers yet."""
+    # A folder called jax has no core, nor has JAX while it is being imported.
+    tracer = getattr(getattr(sys.modules.get("jax"), "core", None), "Tracer", None)
+    return tracer is not None and isinstance(value, tracer)
 
 
 def forced(function: str, dtype: DTypeLike) -> np.dtype[Any]:

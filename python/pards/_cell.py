@@ -23,6 +23,7 @@ _PRODUCTS, _LEAST = (
     1 << 28,
     1 << 13,
 )  # of steps and parameters, for the gradient of these; and the least number of steps
+STATIC = ("int", "bool", "str")  # the kinds of parameters that are settings
 _making = threading.RLock()
 
 
@@ -30,6 +31,7 @@ class Cell:
     """A model x[t] = f(x[t-1], u[t]) that the library knows, with its parameters.
 
     A cell is frozen: its parameters are read-only copies of what the constructor was given, under the same names.
+    What JAX traces is held as it is: such a cell has shapes, and is for `pards.jax.solve` alone.
     Calling it, and its derivatives, take states (..., D) and inputs (..., M) of any leading axes, which broadcast. A
     model driven by words takes integers (...) for inputs, an autonomous one None. Cells can be pickled and used by
     several threads at once.
@@ -44,7 +46,14 @@ class Cell:
         cell = type(self).__name__
         kept = {name: _kept(cell, name, value, self.fields[name]) for name, value in values.items()}
         self.__dict__.update(kept, _handles={})
-        handle(self, _array.promoted(self.dtype))
+        if self._traced():
+            _ = self._shape
+        else:
+            handle(self, _array.promoted(self.dtype))
+
+    def _traced(self) -> bool:
+        """Whether JAX traces a parameter, so that the library cannot have it."""
+        return any(map(_array.traced, vars(self).values()))
 
     @property
     def dim(self) -> int:
@@ -58,6 +67,11 @@ class Cell:
 
     @functools.cached_property
     def _shape(self) -> tuple[int, int]:
+        if self._traced():
+            held = vars(self)
+            static = [name for name, kind in self.fields.items() if kind in STATIC or held[name] is None]
+            shapes = tuple((name, np.shape(held[name])) for name in self.fields if name not in static)
+            return sizes(type(self), shapes, tuple((name, held[name]) for name in static))
         dim, inputs = ctypes.c_int64(), ctypes.c_int64()
         _lib.call("pards_cell_shape", handle(self, _array.promoted(self.dtype)), dim, inputs)
         return dim.value, inputs.value
@@ -178,7 +192,7 @@ class Cell:
 
     def _continuous(self) -> dict[str, Any]:
         """The parameters that there are derivatives with respect to."""
-        every = {name: vars(self)[name] for name, kind in self.fields.items() if kind not in ("int", "bool", "str")}
+        every = {name: vars(self)[name] for name, kind in self.fields.items() if kind not in STATIC}
         return {name: value for name, value in every.items() if value is not None}
 
     def _evaluate(self, kind: int, x: ArrayLike, u: ArrayLike | None, v: ArrayLike | None = None) -> Array:
@@ -244,6 +258,23 @@ class Cell:
         self.__dict__.update(state, _handles={})
 
 
+@functools.lru_cache(256)
+def sizes(
+    cell: type[Cell], shapes: tuple[tuple[str, tuple[int, ...]], ...], static: tuple[tuple[str, Any], ...]
+) -> tuple[int, int]:
+    """D and M of a cell with parameters of these shapes, as the library sees it: it is what checks them."""
+    blank: dict[str, Any] = dict.fromkeys(cell.fields) | dict(static)
+    for name, shape in shapes:
+        number = cell.fields[name] == "float"
+        blank[name] = 1.0 if number and shape == () else np.zeros(shape, np.float32)
+        if cell.words and shape:  # zeros are no permutation
+            one = np.eye(shape[-1]) if len(shape) == 3 else np.arange(shape[-1])
+            blank[name] = np.broadcast_to(one, shape) if shape[-2:] == one.shape or len(shape) == 2 else blank[name]
+    made = object.__new__(cell)
+    made._set(**blank)  # pyright: ignore[reportPrivateUsage]
+    return made.dim, made.inputs
+
+
 def _pieces(rows: int, *arrays: Array | None) -> Iterator[tuple[Any, ...]]:
     """Descriptions of so many rows of some arrays at a time; None stays None. There is one piece at least."""
     total = max(len(array) for array in arrays if array is not None)
@@ -269,29 +300,37 @@ def handle(cell: Cell, dtype: np.dtype[Any]) -> int:
 
 
 def _make(cell: Cell, dtype: np.dtype[Any]) -> int:
-    params, count, _alive = _array.parameters({name: _on_host(vars(cell)[name]) for name in cell.fields}, dtype)
+    given = {name: _on_host(type(cell).__name__, name, vars(cell)[name]) for name in cell.fields}
+    params, count, _alive = _array.parameters(given, dtype)
     made = ctypes.c_int64()
     _lib.call("pards_cell", cell.name.encode(), _array.code(dtype), params, count, made)
     weakref.finalize(cell, _lib.release, made.value).atexit = False
     return made.value
 
 
-def _on_host(value: Any) -> Any:
+def _on_host(cell: str, name: str, value: Any) -> Any:
     """A parameter for the library; as a pytree of JAX a cell may hold arrays of JAX's."""
-    return np.asarray(value) if getattr(value, "ndim", 0) else value
+    return _array.take(cell, name, value) if getattr(value, "ndim", 0) or _array.traced(value) else value
 
 
 def _kept(cell: str, name: str, value: Any, kind: str) -> Any:
     """A parameter as a cell keeps it."""
+    if kind in STATIC and _array.traced(value):
+        raise TypeError(f"{cell}: {name} is traced by JAX, want a value that is known then: a static argument of jit")
     if kind == "bool":
         return bool(value)
     if kind == "int":
         return _array.whole(cell, name, value, -(1 << 62), "a whole number")
-    if kind == "float":
+    if kind == "float" and not _array.traced(value):
         return _array.number(cell, name, value)
     if kind == "str" or value is None:
         return value
-    return frozen(cell, name, value)
+    return held(cell, name, value)
+
+
+def held(function: str, name: str, value: ArrayLike) -> Any:
+    """An array as a cell holds it: a read-only copy, or what JAX traces."""
+    return value if _array.traced(value) else frozen(function, name, value)
 
 
 def frozen(function: str, name: str, value: ArrayLike) -> Array:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._array import Array
+from ._array import Array, traced
 
 
 def torch_parameters(function: str, module: Any) -> dict[str, Array]:
@@ -83,5 +83,7 @@ def _same_shape(function: str, name: str, place: Any, value: ArrayLike) -> None:
 
 
 def _array(value: Any) -> Array:
-    """A tensor or array of any library in NumPy."""
+    """A tensor or array of any library in NumPy; what JAX traces stays."""
+    if traced(value):
+        return value
     return np.array(value.detach().cpu().numpy() if hasattr(value, "detach") else value)

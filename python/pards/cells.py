@@ -120,9 +120,9 @@ class GaussianMixture:
     """
 
     def __init__(self, means: ArrayLike, precisions: ArrayLike, log_weights: ArrayLike) -> None:
-        self.means = _cell.frozen("GaussianMixture", "means", means)
-        self.precisions = _cell.frozen("GaussianMixture", "precisions", precisions)
-        self.log_weights = _cell.frozen("GaussianMixture", "log_weights", log_weights)
+        self.means = _cell.held("GaussianMixture", "means", means)
+        self.precisions = _cell.held("GaussianMixture", "precisions", precisions)
+        self.log_weights = _cell.held("GaussianMixture", "log_weights", log_weights)
 
     def log_prob(self, x: ArrayLike) -> Array:
         """log p at x (..., D), shape (...)."""

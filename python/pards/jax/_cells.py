@@ -11,11 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import _catalog_cells, cells
-from .._cell import Cell
+from .._cell import STATIC, Cell, sizes
 from ._structure import Array
 
 _EXACT = jax.lax.Precision.HIGHEST  # else float32 products on a GPU are rounded to fewer bits
-_STATIC = ("int", "bool", "str")  # the kinds of parameters that are no leaves
 
 
 def _mul(a: Array, x: Array) -> Array:
@@ -99,7 +98,7 @@ class Native(NamedTuple):
 
 def leaves(cell: type[Cell]) -> list[str]:
     """The names of the parameters that are leaves: arrays and numbers."""
-    return [name for name, kind in cell.fields.items() if kind not in _STATIC]
+    return [name for name, kind in cell.fields.items() if kind not in STATIC]
 
 
 def _register() -> None:
@@ -138,8 +137,8 @@ def take(cell: Cell, x0: Any, inputs: Any) -> tuple[Native, dict[str, Array], Ar
     }
     if cell.words:
         params = {name: _discrete(value) for name, value in params.items()}
-    static = tuple((name, held[name]) for name in cell.fields if cell.fields[name] in _STATIC)
-    dim, width = _sizes(type(cell), tuple((name, value.shape) for name, value in params.items()), static)
+    static = tuple((name, held[name]) for name in cell.fields if cell.fields[name] in STATIC)
+    dim, width = sizes(type(cell), tuple((name, value.shape) for name, value in params.items()), static)
     if x0.shape != (dim,):
         raise ValueError(f"solve: x0 has shape {x0.shape}, want (dim={dim},), the state of this {kind}; {_BATCH}")
     drive = _inputs(kind, cell.words, inputs, width, x0.dtype)
@@ -198,20 +197,3 @@ def _leaf(name: str, value: Any, dtype: Any, cast: bool) -> Array:
             f"jax.tree.map(lambda a: a.astype({dtype.name!r}), cell)"
         )
     return jnp.asarray(value)
-
-
-@functools.lru_cache(256)
-def _sizes(
-    cell: type[Cell], shapes: tuple[tuple[str, tuple[int, ...]], ...], static: tuple[tuple[str, Any], ...]
-) -> tuple[int, int]:
-    """D and M of a cell with parameters of these shapes, as the library sees it: it is what checks them."""
-    blank: dict[str, Any] = dict.fromkeys(cell.fields) | dict(static)
-    for name, shape in shapes:
-        number = cell.fields[name] == "float"
-        blank[name] = 1.0 if number and shape == () else np.zeros(shape, np.float32)
-        if cell.words and shape:  # zeros are no permutation
-            one = np.eye(shape[-1]) if len(shape) == 3 else np.arange(shape[-1])
-            blank[name] = np.broadcast_to(one, shape) if shape[-2:] == one.shape or len(shape) == 2 else blank[name]
-    made = object.__new__(cell)
-    made._set(**blank)  # pyright: ignore[reportPrivateUsage]
-    return made.dim, made.inputs
