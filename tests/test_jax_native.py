@@ -565,6 +565,10 @@ def test_double_precision_is_not_cut():
 MESH = """
     import numpy as np, jax, jax.numpy as jnp, pards, pards.jax
     from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+    try:
+        shard_map = jax.shard_map
+    except AttributeError:  # JAX 0.6
+        from jax.experimental.shard_map import shard_map
     jax.config.update("jax_enable_x64", True)
     cell, rng = pards.cells.GRU.init(4, 3, seed=0), np.random.default_rng(0)
     u, x0 = rng.standard_normal((96, 3)), rng.standard_normal(4)
@@ -574,7 +578,7 @@ MESH = """
     def cut(cell, x0, u):
         found = pards.jax.solve(cell, x0, u, axis_name="time")
         return found.states, found.iterations
-    sharded = jax.jit(jax.shard_map(cut, mesh=mesh, in_specs=(P(), P(), P("time")), out_specs=(P("time"), P())))
+    sharded = jax.jit(shard_map(cut, mesh=mesh, in_specs=(P(), P(), P("time")), out_specs=(P("time"), P())))
     whole = pards.jax.solve(cell, x0, u)
     states, count = sharded(cell, x0, u)
     assert int(count) == int(whole.iterations) and np.abs(states - whole.states).max() < 1e-10
@@ -586,7 +590,7 @@ MESH = """
     u = rng.standard_normal((8, 50, 3))
     run = lambda cell, u: jax.vmap(lambda u: pards.jax.solve(cell, x0, u).states)(u)
     want, slope = run(cell, u), jax.grad(lambda cell: jnp.sin(run(cell, u)).sum())(cell)
-    apart = jax.shard_map(run, mesh=mesh, in_specs=(P(), P("time")), out_specs=P("time"))
+    apart = shard_map(run, mesh=mesh, in_specs=(P(), P("time")), out_specs=P("time"))
     np.testing.assert_array_equal(jax.jit(apart)(cell, u), want)
     got = jax.grad(lambda cell: jnp.sin(apart(cell, u)).sum())(cell)
     np.testing.assert_allclose(got.weight_hh, slope.weight_hh, rtol=0, atol=1e-10)

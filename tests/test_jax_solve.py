@@ -1,5 +1,7 @@
 """pards.jax.solve against pards.solve, the plain loop of JAX, its derivatives, and errors while JAX traces."""
 
+import doctest
+import inspect
 import subprocess
 import sys
 import textwrap
@@ -263,6 +265,43 @@ def test_equinox_modules_are_params():
     np.testing.assert_allclose(own.weight_hh, exact.weight_hh, rtol=0, atol=1e-9)
 
 
+def nnx_module():
+    """Itself a pytree."""
+    nnx = pytest.importorskip("flax.nnx", reason=NO_FLAX)
+    return lambda x, u, p: p(x, u)[0], nnx.GRUCell(M, D, param_dtype=np.float64, rngs=nnx.Rngs(0)), nnx.grad
+
+
+def linen_module():
+    linen = pytest.importorskip("flax.linen", reason=NO_FLAX)
+    cell = linen.GRUCell(D, param_dtype=np.float64)
+    return lambda x, u, p: cell.apply(p, x, u)[0], cell.init(jax.random.key(0), X0, U[0]), jax.grad
+
+
+NO_FLAX = "flax is not installed; CONTRIBUTING.md has the command that tests it"
+
+
+@pytest.mark.parametrize("module", [nnx_module, linen_module])
+def test_flax_modules_are_params(module):
+    f, params, grad = module()
+    own = grad(lambda p: jnp.square(pards.jax.solve(f, X0, U, p, rtol=1e-12).states).sum())(params)
+    exact = grad(lambda p: jnp.square(lax.scan(lambda x, u: (f(x, u, p),) * 2, X0, U)[1]).sum())(params)
+    assert jax.tree.structure(own) == jax.tree.structure(exact)
+    for a, b in zip(jax.tree.leaves(own), jax.tree.leaves(exact), strict=True):
+        assert np.abs(b).max() > 0.1
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-9)
+
+
+def test_examples():
+    """Of every public function; they are in float32."""
+    public = [name for name in dir(pards.jax) if inspect.isfunction(getattr(pards.jax, name)) and name != "check"]
+    assert public == ["scan", "solve"]
+    with jax.enable_x64(False) if hasattr(jax, "enable_x64") else jax.experimental.disable_x64():
+        for name in public:
+            (found,) = doctest.DocTestFinder().find(getattr(pards.jax, name), name, globs={})
+            assert found.examples, name
+            assert not doctest.DocTestRunner().run(found).failed, name
+
+
 def test_f_is_traced_at_one_site():
     """While the loop is traced; shapes are looked at once before."""
     calls = []
@@ -322,6 +361,10 @@ def test_double_precision_is_not_cut():
 SHARDED = """
     import numpy as np, jax, jax.numpy as jnp, pards, pards.jax
     from jax.sharding import Mesh, PartitionSpec as P
+    try:
+        shard_map = jax.shard_map
+    except AttributeError:  # JAX 0.6
+        from jax.experimental.shard_map import shard_map
     jax.config.update("jax_enable_x64", True)
     rng = np.random.default_rng(0)
     W, u, x0 = rng.standard_normal((4, 4)) / 3, rng.standard_normal((96, 4)), rng.standard_normal(4)
@@ -334,7 +377,7 @@ SHARDED = """
         def cut(x0, u, W):
             found = pards.jax.solve(f, x0, u, W, axis_name="time", **given)
             return found.states, found.iterations
-        sharded = jax.jit(jax.shard_map(cut, mesh=mesh, in_specs=(P(), P("time"), P()), out_specs=(P("time"), P())))
+        sharded = jax.jit(shard_map(cut, mesh=mesh, in_specs=(P(), P("time"), P()), out_specs=(P("time"), P())))
         states, count = sharded(x0, u, W)
         whole = pards.jax.solve(f, x0, u, W, **given)
         assert int(count) == int(whole.iterations), (method, count, whole.iterations)

@@ -54,8 +54,8 @@ def scan(
         >>> total = lambda a: pards.jax.scan(pards.lds.Diagonal(a), jnp.ones((3, 1)))[-1, 0]
         >>> total(jnp.full((3, 1), 0.5))
         Array(1.75, dtype=float32)
-        >>> jax.grad(total)(jnp.full((3, 1), 0.5))[:, 0]
-        Array([0. , 0.5, 1.5], dtype=float32)
+        >>> jax.grad(total)(jnp.full((3, 1), 0.5))[:, 0].tolist()
+        [0.0, 0.5, 1.5]
     """
     flag: Any = reverse
     if isinstance(flag, Tracer):
