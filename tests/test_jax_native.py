@@ -598,8 +598,10 @@ MESH = """
     # spread arrays under plain jit
     spread = jax.device_put(u, NamedSharding(mesh, P("time")))
     np.testing.assert_array_equal(jax.jit(run)(cell, spread), want)
-    got = jax.jit(jax.grad(lambda cell, u: jnp.sin(run(cell, u)).sum()))(cell, spread)
-    np.testing.assert_allclose(got.weight_hh, slope.weight_hh, rtol=0, atol=1e-10)
+    # Until 0.7.2 JAX refuses a tangent whose type names the mesh of the inputs beside a primal whose type does not.
+    if jax.__version_info__ >= (0, 7, 2):
+        got = jax.jit(jax.grad(lambda cell, u: jnp.sin(run(cell, u)).sum()))(cell, spread)
+        np.testing.assert_allclose(got.weight_hh, slope.weight_hh, rtol=0, atol=1e-10)
     print(len(jax.devices()), "devices")
 """
 

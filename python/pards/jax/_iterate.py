@@ -147,7 +147,7 @@ def _alike(body: Callable[[_Loop], _Loop], start: _Loop) -> _Loop:
 
 
 def _like(value: Array, shape: Any) -> Array:
-    return vary_over(value, getattr(shape, "vma", frozenset[Any]()))
+    return vary_over(value, getattr(shape, "vma", None) or frozenset[Any]())
 
 
 def update(x: Array, F: Array, A: Any, kept: Kept, o: Options) -> Array:

@@ -12,6 +12,7 @@ from jax import lax
 from .. import lds
 from .._method import Method
 from . import _mesh
+from ._primitive import varying
 from ._structure import Array
 
 AT_ONCE = 16  # directions in which a trajectory is differentiated together: memory against passes
@@ -52,7 +53,7 @@ def each(directions: Array, f: Callable[[Array], Array]) -> Array:
 
 def everywhere(row: Array, at: Trajectory) -> Array:
     """The row at every step, varying over a mesh as those do."""
-    return jnp.zeros_like(at.before) + row
+    return varying(jnp.zeros_like(at.before) + row, at.before)[0]
 
 
 def full(linear: Linear, at: Trajectory) -> Array:
