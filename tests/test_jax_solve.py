@@ -178,6 +178,24 @@ def test_what_is_not_finite():
         assert not pards.jax.solve(grows, np.zeros(1), u, nonfinite=policy, max_iterations=3).success
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("method", ["newton", "quasi_newton", "jacobi"])
+def test_what_is_not_a_number_is_never_passed_over(method, dtype):
+    """One step of many that has no value: outcomes of pards.solve, whatever is done with it. (jaxlib 0.10 has a
+    maximum for long arrays which does not see it.)"""
+    u = np.abs(np.random.default_rng(4).standard_normal((20_000, 2))).astype(dtype)
+    u[777, 0] = -1
+    f = lambda x, u: jnp.stack([jnp.sqrt(u[0]), 0.5 * x[1] + u[1]])  # noqa: E731
+    own = lambda x, u: np.stack([np.sqrt(u[..., 0]), 0.5 * x[..., 1] + u[..., 1]], -1).astype(dtype)  # noqa: E731
+    for policy in ("stop", "continue"):
+        given = {"method": method, "nonfinite": policy, "max_iterations": 40}
+        found = pards.jax.solve(f, np.zeros(2, dtype), u, **given)
+        with np.errstate(invalid="ignore"):
+            want = pards.solve(own, np.zeros(2, dtype), u, raise_on_failure=False, device="cpu", **given)
+        assert (pards.jax.STATUSES[int(found.status)], int(found.iterations)) == (want.status, want.iterations)
+        assert want.status == "nonfinite" and not found.success and np.isnan(found.residual)
+
+
 def test_empty():
     found = pards.jax.solve(gru, X0, U[:0], WEIGHTS)
     assert found.states.shape == (0, D) and found.success and int(found.iterations) == 0

@@ -59,6 +59,7 @@ class Window(NamedTuple):
 
 class _Loop(NamedTuple):
     x: Array
+    top: Array  # the largest |x| of each component
     k: Array  # updates
     sizes: Array  # of the last three updates, the last one first
     settled: Array  # the iterate before satisfied the model to rounding
@@ -67,9 +68,8 @@ class _Loop(NamedTuple):
 
 
 def size(v: Array, x: Array, o: Options) -> Array:
-    """|v| = max over t and d of |v| / (atol/rtol + max_t |x[., d]|); 0/0 counts as 0."""
-    v, x = (_mesh.largest(jnp.abs(a).max(0), o.axis) for a in (v, x))
-    return jnp.max(jnp.where(v == 0, 0, v / (o.atol / o.rtol + x)))
+    """|v| = max over t and d of |v| / (atol/rtol + max_t |x[., d]|), of the largest of each component; 0/0 is 0."""
+    return _mesh.largest(jnp.where(v == 0, 0, v / (o.atol / o.rtol + x)))
 
 
 def estimate(sizes: Array, k: Array) -> Array:
@@ -103,29 +103,34 @@ def window(
         seen, settled = test(c, r)
         A, kept = linearise(o.method, linear, at, c.kept, c.k)
         new = lax.cond(seen.status < 0, lambda: update(c.x, F, A, kept, o), lambda: c.x)
-        finite = _mesh.total(jnp.sum(~jnp.isfinite(new)), o.axis) == 0
-        if o.nonfinite == "stop":
-            refused = (seen.status < 0) & ~finite
-            seen = seen._replace(status=jnp.where(refused, NONFINITE, seen.status).astype(jnp.int32))
-        elif o.nonfinite == "reset":
+        if o.nonfinite == "reset":
             new = jnp.where(jnp.isnan(new), guess, new)
-        x = jnp.where(seen.status < 0, new, c.x)
-        sizes = jnp.stack([size(x - c.x, x, o), c.sizes[0], c.sizes[1]])
-        going = (seen.status < 0).astype(jnp.int32)
-        return _Loop(x, c.k + going, sizes, settled, seen._replace(states=c.x, iterations=c.k), kept)
+        top = largest(new)
+        if o.nonfinite == "stop":
+            refused = (seen.status < 0) & ~jnp.isfinite(top).all()
+            seen = seen._replace(status=jnp.where(refused, NONFINITE, seen.status).astype(jnp.int32))
+        going = seen.status < 0
+        x, top = jnp.where(going, new, c.x), jnp.where(going, top, c.top)
+        sizes = jnp.stack([size(largest(x - c.x), top, o), c.sizes[0], c.sizes[1]])
+        seen = seen._replace(states=c.x, iterations=c.k)
+        return _Loop(x, top, c.k + going.astype(jnp.int32), sizes, settled, seen, kept)
+
+    def largest(v: Array) -> Array:
+        return _mesh.largest(jnp.abs(v), o.axis)
 
     def test(c: _Loop, r: Array) -> tuple[Window, Array]:
         wide = r.astype(jax.dtypes.canonicalize_dtype(np.float64))  # where JAX has it; XLA's sums are pairwise else
         merit = 0.5 * _mesh.total(jnp.sum(jnp.square(wide)), o.axis)
         merit = jnp.where(jnp.isnan(merit), jnp.inf, merit)
-        residual, error = _mesh.largest(jnp.abs(r).max(), o.axis), estimate(c.sizes, c.k)
-        settled = size(r, c.x, o) <= ROUNDING * jnp.finfo(dtype).eps
+        left, error = largest(r), estimate(c.sizes, c.k)
+        residual = _mesh.largest(left)
+        settled = size(left, c.top, o) <= ROUNDING * jnp.finfo(dtype).eps
         floor = jnp.isposinf(error) & c.settled & settled
         exact = residual == 0
         converged = merit <= tol if tol is not None else exact | (error <= o.rtol)
         if tol is None:
             error = jnp.where(exact, 0, error)
-        ok = _mesh.total(jnp.sum(~jnp.isfinite(c.x)), o.axis) == 0
+        ok = jnp.isfinite(c.top).all()
         capped = jnp.where(c.k >= cap, jnp.where(ok, CAPPED, NONFINITE), -1)
         status = jnp.where(converged, CONVERGED, jnp.where(floor, FLOOR, capped)).astype(jnp.int32)
         error = jnp.where(floor & ~converged, c.sizes[0], error).astype(dtype)
@@ -133,7 +138,7 @@ def window(
 
     nothing = jnp.zeros((), dtype)
     none = Window(guess, jnp.int32(0), nothing, nothing, nothing, jnp.int32(-1))
-    start = _Loop(guess, jnp.int32(0), jnp.zeros(3, dtype), jnp.asarray(False), none, kept)
+    start = _Loop(guess, largest(guess), jnp.int32(0), jnp.zeros(3, dtype), jnp.asarray(False), none, kept)
     start = _alike(body, start)
     end = lax.while_loop(lambda c: c.seen.status < 0, body, start)
     return end.seen, end.kept
