@@ -71,15 +71,25 @@ def test_scan_is_the_loop(name, T, D, start, reverse, dtype, seed) -> None:
     )  # a rounding a product, none amplified
 
 
+def goes_on(A, b, x0, got, whole) -> bool:
+    """Whether a scan went on as it would have: diagonals of 16 bytes or less are composed vector by vector, which a part cuts elsewhere,
+    with up to 6 ulp a step of the sum of |x0| and all |b|, as no |a| here is more than 1."""
+    T, D = b.shape
+    if not isinstance(A, lds.Diagonal) or D not in (1, 2):
+        return np.array_equal(got, whole)
+    bound = 2 * 6 * np.finfo(float).eps * T * (np.abs(x0) + np.abs(b).sum(0))
+    return bool((np.abs(got - whole) <= bound).all())
+
+
 @given(T=st.integers(1, 60), split=st.integers(0, 60), D=st.integers(1, 6), seed=st.integers(0, 1000))
 def test_scan_in_two_parts_is_the_scan(T, split, D, seed) -> None:
-    """From the last state of a first part the second goes on: to the bit, since neither is cut."""
+    """From the last state of a first part the second goes on: to the bit, or where rows share a vector to its bound, since neither is cut."""
     rng, split = np.random.default_rng(seed), min(split, T)
     a, b = rng.uniform(-1, 1, (T, D)), rng.standard_normal((T, D))
     whole = lds.scan(lds.Diagonal(a), b)
     first = lds.scan(lds.Diagonal(a[:split]), b[:split])
     second = lds.scan(lds.Diagonal(a[split:]), b[split:], first[-1] if split else None)
-    assert np.array_equal(np.concatenate([first, second]), whole)
+    assert goes_on(lds.Diagonal(a), b, np.zeros(D), np.concatenate([first, second]), whole)
 
 
 @given(
@@ -104,7 +114,7 @@ def test_a_piece_goes_on_from_the_state_beside_it(name, T, D, first, last, strid
     start = whole[beside] if 0 <= beside < T else np.ones(D)
     part = A if A.array is None else type(A)(A.array[lo:hi])
     got = lds.scan(part, b[lo:hi], start, reverse=reverse)
-    assert np.array_equal(got, whole[lo:hi])  # so short a scan is not cut, whichever part of it is asked for
+    assert goes_on(A, b, np.ones(D), got, whole[lo:hi])  # so short a scan is not cut, whichever part of it is asked for
 
 
 @pytest.mark.parametrize("more", [-1, 0, 1])
@@ -113,7 +123,7 @@ def test_a_scan_cut_over_time_is_the_loop(name: str, more: int) -> None:
     """Of one long sequence: chunks of 2**14 steps, each begun from what the ones before it come to, which nothing damps."""
     rng, T, D = np.random.default_rng(5), 4 * 2**14 + more, 17
     D = 3 if name == "dense" else D
-    T = T if D * T >= 2**20 else 2**20 // D // 2**14 * 2**14 + 2**14 + more
+    T = T if D * T >= 2**21 else 2**21 // D // 2**14 * 2**14 + 2**14 + more
     A, b = (
         {
             "diagonal": lambda: lds.Diagonal(rng.choice([-1.0, 1.0], (T, D))),

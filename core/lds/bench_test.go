@@ -11,9 +11,9 @@ import (
 
 // BenchmarkDiagonal times a scan of diagonal matrices; MB/s count what is read and written once.
 func BenchmarkDiagonal(b *testing.B) {
-	for _, d := range []int{8, 32, 64, 256} {
+	for _, d := range []int{1, 2, 4, 8, 16, 32, 64, 256} {
 		b.Run(fmt.Sprintf("D%d", d), func(b *testing.B) {
-			steps := 1 << 20 / d
+			steps := 1 << 20 / d // below what is cut into chunks
 			a, in, out := make([]float32, steps*d), make([]float32, steps*d), make([]float32, steps*d)
 			for i := range a {
 				a[i], in[i] = 0.5, 1
@@ -22,6 +22,22 @@ func BenchmarkDiagonal(b *testing.B) {
 			b.SetBytes(int64(12 * steps * d))
 			for range b.N {
 				lds.Scan[float32](w, lds.Diagonal[float32]{}, a, in, nil, out, 1, steps, d, false)
+			}
+		})
+	}
+}
+
+// BenchmarkReduce times the products of diagonals.
+func BenchmarkReduce(b *testing.B) {
+	for _, d := range []int{1, 2, 8, 32} {
+		b.Run(fmt.Sprintf("D%d", d), func(b *testing.B) {
+			a, p := make([]float32, 1<<14*d), make([]float32, d)
+			for i := range a {
+				a[i] = 1
+			}
+			b.SetBytes(int64(4 * len(a)))
+			for range b.N {
+				lds.Diagonal[float32]{}.Reduce(p, lds.Span[float32]{D: d, A: a, B: a, X: a})
 			}
 		})
 	}

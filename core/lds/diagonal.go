@@ -41,8 +41,14 @@ func (Diagonal[T]) Apply(s Span[T], carry []T) {
 	d := s.D
 	t, step := s.order()
 	if d <= narrow && s.Ref == nil {
-		if s.Steps() > 0 {
-			strips(s.A, s.B, s.X, carry, t*d, step*d, s.Steps())
+		n := s.Steps()
+		for done := -1; done != 0; {
+			p := s.part(s.Steps()-n, s.Steps(), d)
+			done = simd.Prefix(p.X, p.A, p.B, carry, n, s.Reverse)
+			n -= done
+		}
+		if n > 0 {
+			strips(s.A, s.B, s.X, carry, (t+step*(s.Steps()-n))*d, step*d, n)
 		}
 		return
 	}
@@ -97,14 +103,30 @@ func strip8[T num.Float](a, b, x []T, carry *[8]T, at, step, n int) {
 	*carry = [8]T{c0, c1, c2, c3, c4, c5, c6, c7}
 }
 
-// Reduce multiplies the diagonals.
+// Reduce multiplies the diagonals; where these are narrow, several products of each component, which do not wait for each other.
 func (Diagonal[T]) Reduce(p []T, s Span[T]) {
-	d := s.D
-	t, step := s.order()
-	copy(p, s.A[t*d:(t+1)*d])
-	for range s.Steps() - 1 {
-		t += step
-		for i, v := range s.A[t*d : (t+1)*d] {
+	const side = 8
+	d, a := s.D, s.A
+	if side%d != 0 || len(a) < 2*side {
+		copy(p, a)
+		gather(p, a[d:])
+		return
+	}
+	c := *(*[side]T)(a)
+	for a = a[side:]; len(a) >= side; a = a[side:] {
+		v := (*[side]T)(a)
+		c[0], c[1], c[2], c[3] = c[0]*v[0], c[1]*v[1], c[2]*v[2], c[3]*v[3]
+		c[4], c[5], c[6], c[7] = c[4]*v[4], c[5]*v[5], c[6]*v[6], c[7]*v[7]
+	}
+	copy(p, c[:])
+	gather(p, c[d:])
+	gather(p, a)
+}
+
+// gather multiplies p by each row of a.
+func gather[T num.Float](p, a []T) {
+	for ; len(a) > 0; a = a[len(p):] {
+		for i, v := range a[:len(p)] {
 			p[i] *= v
 		}
 	}

@@ -167,7 +167,7 @@ func ByName[T num.Float](fn, name string) (Structure[T], error) {
 // Chunks are worth their second pass over the data only where a sequence is long and the batch leaves workers idle.
 const (
 	chunkBatch  = 4       // no chunks over time from this batch size on
-	chunkLeast  = 1 << 20 // nor below this many numbers in the batch
+	chunkLeast  = 1 << 21 // nor below this many numbers in the batch
 	chunkSteps  = 1 << 14
 	chunkGrowth = 5 // nor where they multiply the work by this much: few cores would lose
 

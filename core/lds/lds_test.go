@@ -83,7 +83,7 @@ func TestPermutationProductsAreExact(t *testing.T) {
 // The bits do not depend on the number of workers, also where time is cut.
 func TestWorkersChangeNoBit(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
-	const steps, d = 1 << 18, 5
+	const steps, d = 1 << 19, 5
 	s := lds.Diagonal[float32]{}
 	if lds.Chunk[float32](s, 1, steps, d) >= steps {
 		t.Fatal("this size is not cut: the test shows nothing")

@@ -10,6 +10,7 @@ package simd
 import (
 	"fmt"
 	"math"
+	"math/bits"
 	"os"
 	"strings"
 	"unsafe"
@@ -30,8 +31,9 @@ type kernels[T num.Float] struct {
 	dense              func(x, a, b, ref, carry *T, d, n, step int) // nil: there is none
 	extents            func(top, x, f *T, d, n int) float64         // nil: there is none
 	finite             func(x *T, n int) bool
-	permute            func(y, x, u *T, index *int32, d, n int) // nil: there is none
-	square             int                                      // the side of a block below; 0: there is none
+	prefix             func(x, a, b, carry *T, lanes *int32, count, n, step int) bool // nil: there is none
+	permute            func(y, x, u *T, index *int32, d, n int)                       // nil: there is none
+	square             int                                                            // the side of a block below; 0: there is none
 	block              func(dst, src *T, count, to, from, step int)
 	half               *kernels[T] // those for vectors of half the length, with the same bits; nil: there are none
 }
@@ -227,6 +229,67 @@ func Diagonal[T num.Float](x, a, b, ref, carry []T, n int, back bool) {
 		return
 	}
 	of[T]().diagonal(&x[first], &a[:n*d][first], &b[first], refAt, &carry[0], d, n, step)
+}
+
+// shifts are where lanes of a vector of 32 bytes come from, in parts of 4 bytes: those of the row that is last in time, for every row, and
+// for each composition those of an earlier row, with bits where there is one.
+type shifts struct {
+	last     [8]int32
+	composed [3]struct{ from, keep [8]int32 }
+}
+
+// shiftsOf are for rows of 4, 8 and 16 bytes, forward and backward.
+var shiftsOf = func() (all [3][2]shifts) {
+	for i := range all {
+		row := 1 << i
+		for j := range 8 {
+			all[i][0].last[j], all[i][1].last[j] = int32(8-row+j%row), int32(j%row)
+			for k, by := 0, row; by < 8; k, by = k+1, 2*by {
+				for back, from := range []int{j - by, j + by} {
+					if c := &all[i][back].composed[k]; from >= 0 && from < 8 {
+						c.from[j], c.keep[j] = int32(from), -1
+					}
+				}
+			}
+		}
+	}
+	return all
+}()
+
+// prefixNumbers is up to how many numbers Prefix writes, so that little is done again where they are not finite.
+const prefixNumbers = 1 << 12
+
+// Prefix does what Diagonal does with nil ref for the first rows, in its order, and returns how many: 0 where there is no vector code for
+// len(carry), less than a vector of rows, or where x is not finite; x holds anything then, and carry is as it was. Products of the a of a
+// vector are formed on the way. Where these are normal numbers or 0, a row adds at most 6 ulp of s, s = |a| s + |b|, to what the error of
+// the row before becomes.
+func Prefix[T num.Float](x, a, b, carry []T, n int, back bool) int {
+	const vector = 32
+	d, size := len(carry), num.Size[T]()
+	k, lanes := of[T](), vector/size
+	count := min(n*d, prefixNumbers) / lanes
+	if k.prefix == nil || count == 0 || d != 1 && d != 2 && d*size != 16 {
+		return 0
+	}
+	rows := count * lanes / d
+	first, step := 0, vector
+	if back {
+		first, step = n*d-lanes, -step
+	}
+	_, _, _ = x[:n*d], a[:n*d], b[:n*d]
+	var state [8]T
+	for i := range lanes {
+		state[i] = carry[i%d]
+	}
+	way, kind := 0, bits.TrailingZeros(uint(d*size/4))
+	if back {
+		way = 1
+	}
+	if !k.prefix(&x[first], &a[first], &b[first], &state[0], &shiftsOf[kind][way].last[0], 3-kind, count, step) {
+		return 0
+	}
+	copy(carry, state[:d])
+	return rows
 }
 
 // Dense does for n rows of matrices, a (n, d, d), what Diagonal does, where HasDense says so of d.

@@ -1672,6 +1672,133 @@ finite32AVX2Done:
 	VZEROUPPER
 	RET
 
+// func prefix32AVX2(x *float32, a *float32, b *float32, carry *float32, lanes *int32, count int, n int, step int) bool
+// Requires: AVX, AVX2, FMA3
+TEXT ·prefix32AVX2(SB), NOSPLIT, $0-65
+	MOVQ    x+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    b+16(FP), DX
+	MOVQ    carry+24(FP), BX
+	MOVQ    lanes+32(FP), SI
+	MOVQ    count+40(FP), DI
+	MOVQ    n+48(FP), R8
+	MOVQ    step+56(FP), R9
+	VMOVUPS all32_3f800000<>+0(SB), Y3
+	VMOVUPS (BX), Y0
+	VXORPS  Y1, Y1, Y1
+	VMOVUPS (SI), Y2
+	VMOVUPS 32(SI), Y4
+	VMOVUPS 64(SI), Y5
+	VMOVUPS 96(SI), Y6
+	VMOVUPS 128(SI), Y7
+	VMOVUPS 160(SI), Y8
+	VMOVUPS 192(SI), Y9
+	CMPQ    DI, $0x03
+	JNE     prefix32AVX2End3
+
+prefix32AVX2Time3:
+	CMPQ        R8, $0x00
+	JLE         prefix32AVX2Done0
+	VMOVUPS     (CX), Y10
+	VMOVUPS     (DX), Y11
+	VPERMPS     Y11, Y4, Y12
+	VANDPS      Y5, Y12, Y12
+	VFMADD231PS Y12, Y10, Y11
+	VPERMPS     Y10, Y4, Y12
+	VBLENDVPS   Y5, Y12, Y3, Y12
+	VMULPS      Y12, Y10, Y10
+	VPERMPS     Y11, Y6, Y12
+	VANDPS      Y7, Y12, Y12
+	VFMADD231PS Y12, Y10, Y11
+	VPERMPS     Y10, Y6, Y12
+	VBLENDVPS   Y7, Y12, Y3, Y12
+	VMULPS      Y12, Y10, Y10
+	VPERMPS     Y11, Y8, Y12
+	VANDPS      Y9, Y12, Y12
+	VFMADD231PS Y12, Y10, Y11
+	VPERMPS     Y10, Y8, Y12
+	VBLENDVPS   Y9, Y12, Y3, Y12
+	VMULPS      Y12, Y10, Y10
+	VFMADD231PS Y0, Y10, Y11
+	VMOVUPS     Y11, (AX)
+	VPERMPS     Y11, Y2, Y0
+	VSUBPS      Y11, Y11, Y11
+	VADDPS      Y11, Y1, Y1
+	ADDQ        R9, AX
+	ADDQ        R9, CX
+	ADDQ        R9, DX
+	DECQ        R8
+	JMP         prefix32AVX2Time3
+
+prefix32AVX2End3:
+	CMPQ DI, $0x02
+	JNE  prefix32AVX2End2
+
+prefix32AVX2Time2:
+	CMPQ        R8, $0x00
+	JLE         prefix32AVX2Done0
+	VMOVUPS     (CX), Y8
+	VMOVUPS     (DX), Y9
+	VPERMPS     Y9, Y4, Y10
+	VANDPS      Y5, Y10, Y10
+	VFMADD231PS Y10, Y8, Y9
+	VPERMPS     Y8, Y4, Y10
+	VBLENDVPS   Y5, Y10, Y3, Y10
+	VMULPS      Y10, Y8, Y8
+	VPERMPS     Y9, Y6, Y10
+	VANDPS      Y7, Y10, Y10
+	VFMADD231PS Y10, Y8, Y9
+	VPERMPS     Y8, Y6, Y10
+	VBLENDVPS   Y7, Y10, Y3, Y10
+	VMULPS      Y10, Y8, Y8
+	VFMADD231PS Y0, Y8, Y9
+	VMOVUPS     Y9, (AX)
+	VPERMPS     Y9, Y2, Y0
+	VSUBPS      Y9, Y9, Y9
+	VADDPS      Y9, Y1, Y1
+	ADDQ        R9, AX
+	ADDQ        R9, CX
+	ADDQ        R9, DX
+	DECQ        R8
+	JMP         prefix32AVX2Time2
+
+prefix32AVX2End2:
+	CMPQ DI, $0x01
+	JNE  prefix32AVX2End1
+
+prefix32AVX2Time1:
+	CMPQ        R8, $0x00
+	JLE         prefix32AVX2Done0
+	VMOVUPS     (CX), Y6
+	VMOVUPS     (DX), Y7
+	VPERMPS     Y7, Y4, Y8
+	VANDPS      Y5, Y8, Y8
+	VFMADD231PS Y8, Y6, Y7
+	VPERMPS     Y6, Y4, Y8
+	VBLENDVPS   Y5, Y8, Y3, Y8
+	VMULPS      Y8, Y6, Y6
+	VFMADD231PS Y0, Y6, Y7
+	VMOVUPS     Y7, (AX)
+	VPERMPS     Y7, Y2, Y0
+	VSUBPS      Y7, Y7, Y7
+	VADDPS      Y7, Y1, Y1
+	ADDQ        R9, AX
+	ADDQ        R9, CX
+	ADDQ        R9, DX
+	DECQ        R8
+	JMP         prefix32AVX2Time1
+
+prefix32AVX2End1:
+prefix32AVX2Done0:
+	VMOVUPS   Y0, (BX)
+	VCMPPS    $0x03, Y1, Y1, Y1
+	VMOVMSKPS Y1, AX
+	TESTL     AX, AX
+	SETEQ     AL
+	MOVB      AL, ret+64(FP)
+	VZEROUPPER
+	RET
+
 // func gruSteps32AVX2(y *float32, a *float32, w *float32, own *float32, hidden *float32, d int, part int, n int, swap int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·gruSteps32AVX2(SB), NOSPLIT, $0-72
@@ -3430,6 +3557,93 @@ finite64AVX2Done:
 	TESTL     AX, AX
 	SETEQ     AL
 	MOVB      AL, ret+16(FP)
+	VZEROUPPER
+	RET
+
+// func prefix64AVX2(x *float64, a *float64, b *float64, carry *float64, lanes *int32, count int, n int, step int) bool
+// Requires: AVX, AVX2, FMA3
+TEXT ·prefix64AVX2(SB), NOSPLIT, $0-65
+	MOVQ    x+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    b+16(FP), DX
+	MOVQ    carry+24(FP), BX
+	MOVQ    lanes+32(FP), SI
+	MOVQ    count+40(FP), DI
+	MOVQ    n+48(FP), R8
+	MOVQ    step+56(FP), R9
+	VMOVUPD all64_3ff0000000000000<>+0(SB), Y3
+	VMOVUPD (BX), Y0
+	VXORPD  Y1, Y1, Y1
+	VMOVUPS (SI), Y2
+	VMOVUPS 32(SI), Y4
+	VMOVUPS 64(SI), Y5
+	VMOVUPS 96(SI), Y6
+	VMOVUPS 128(SI), Y7
+	CMPQ    DI, $0x02
+	JNE     prefix64AVX2End2
+
+prefix64AVX2Time2:
+	CMPQ        R8, $0x00
+	JLE         prefix64AVX2Done0
+	VMOVUPD     (CX), Y8
+	VMOVUPD     (DX), Y9
+	VPERMPS     Y9, Y4, Y10
+	VANDPS      Y5, Y10, Y10
+	VFMADD231PD Y10, Y8, Y9
+	VPERMPS     Y8, Y4, Y10
+	VBLENDVPS   Y5, Y10, Y3, Y10
+	VMULPD      Y10, Y8, Y8
+	VPERMPS     Y9, Y6, Y10
+	VANDPS      Y7, Y10, Y10
+	VFMADD231PD Y10, Y8, Y9
+	VPERMPS     Y8, Y6, Y10
+	VBLENDVPS   Y7, Y10, Y3, Y10
+	VMULPD      Y10, Y8, Y8
+	VFMADD231PD Y0, Y8, Y9
+	VMOVUPD     Y9, (AX)
+	VPERMPS     Y9, Y2, Y0
+	VSUBPD      Y9, Y9, Y9
+	VADDPD      Y9, Y1, Y1
+	ADDQ        R9, AX
+	ADDQ        R9, CX
+	ADDQ        R9, DX
+	DECQ        R8
+	JMP         prefix64AVX2Time2
+
+prefix64AVX2End2:
+	CMPQ DI, $0x01
+	JNE  prefix64AVX2End1
+
+prefix64AVX2Time1:
+	CMPQ        R8, $0x00
+	JLE         prefix64AVX2Done0
+	VMOVUPD     (CX), Y6
+	VMOVUPD     (DX), Y7
+	VPERMPS     Y7, Y4, Y8
+	VANDPS      Y5, Y8, Y8
+	VFMADD231PD Y8, Y6, Y7
+	VPERMPS     Y6, Y4, Y8
+	VBLENDVPS   Y5, Y8, Y3, Y8
+	VMULPD      Y8, Y6, Y6
+	VFMADD231PD Y0, Y6, Y7
+	VMOVUPD     Y7, (AX)
+	VPERMPS     Y7, Y2, Y0
+	VSUBPD      Y7, Y7, Y7
+	VADDPD      Y7, Y1, Y1
+	ADDQ        R9, AX
+	ADDQ        R9, CX
+	ADDQ        R9, DX
+	DECQ        R8
+	JMP         prefix64AVX2Time1
+
+prefix64AVX2End1:
+prefix64AVX2Done0:
+	VMOVUPD   Y0, (BX)
+	VCMPPD    $0x03, Y1, Y1, Y1
+	VMOVMSKPD Y1, AX
+	TESTL     AX, AX
+	SETEQ     AL
+	MOVB      AL, ret+64(FP)
 	VZEROUPPER
 	RET
 

@@ -315,6 +315,78 @@ func TestDiagonal(t *testing.T) {
 	})
 }
 
+// Prefix is Diagonal to the bound that it states, both ways, for every width that it serves, leaves the rest alone, and steps back where a
+// product of a overflows though no state does.
+func TestPrefix(t *testing.T) {
+	at(t, func(t *testing.T) {
+		if of[float32]().prefix == nil {
+			t.Skip("the plain level has none: package lds does it")
+		}
+		t.Run("float32", func(t *testing.T) { prefixes[float32](t, 1e38) })
+		t.Run("float64", func(t *testing.T) { prefixes[float64](t, 1e300) })
+	})
+}
+
+func prefixes[T num.Float](t *testing.T, huge T) {
+	rng, lanes := rand.New(rand.NewPCG(9, 9)), 32/num.Size[T]()
+	for _, d := range []int{1, 2, 3, 4, 5} {
+		for _, n := range []int{0, 1, lanes - 1, lanes, 3*lanes + 1, 2 * prefixNumbers} {
+			for kind := range 4 {
+				back, over := kind&1 > 0, kind&2 > 0
+				a, b, x, carry := make([]T, n*d), make([]T, n*d), make([]T, n*d), make([]T, d)
+				for i := range a {
+					a[i], b[i], x[i] = T(1.1*rng.NormFloat64()), T(rng.NormFloat64()), huge
+				}
+				if !over {
+					for i := range carry {
+						carry[i] = T(rng.NormFloat64())
+					}
+				} else if n > 2 { // 0 times these is 0, and of their product NaN
+					clear(b)
+					for i := range a {
+						a[i] = huge
+					}
+				}
+				was := append([]T(nil), carry...)
+				rows, want := Prefix(x, a, b, carry, n, back), 0
+				if d*num.Size[T]() <= 16 && d != 3 && !over {
+					want = min(n, prefixNumbers/d) * d / lanes * lanes / d
+				}
+				if rows != want && !(over && n <= 2) {
+					t.Fatalf("d %d n %d back %v over %v: %d rows, want %d", d, n, back, over, rows, want)
+				}
+				for i := range d {
+					state, size, bound := float64(was[i]), math.Abs(float64(was[i])), 0.0
+					for k := range n {
+						j := k*d + i
+						if back {
+							j = (n-1-k)*d + i
+						}
+						if k >= rows {
+							if rows > 0 && x[j] != huge {
+								t.Fatalf("d %d n %d back %v: row %d is written", d, n, back, k)
+							}
+							continue
+						}
+						p := float64(a[j])
+						state, size = p*state+float64(b[j]), math.Abs(p)*size+math.Abs(float64(b[j]))
+						bound = math.Abs(p)*bound + 6*num.Eps[T]()*size
+						if off := math.Abs(float64(x[j]) - state); !(off <= bound) {
+							t.Fatalf("d %d n %d back %v: row %d, %d is %v, want %v within %v", d, n, back, k, i, x[j], state, bound)
+						}
+						if k == rows-1 && carry[i] != x[j] {
+							t.Fatalf("d %d n %d back %v: carry %v after %v", d, n, back, carry[i], x[j])
+						}
+					}
+				}
+				if rows == 0 && !slices.Equal(was, carry) {
+					t.Fatalf("d %d n %d back %v: carry changed", d, n, back)
+				}
+			}
+		}
+	}
+}
+
 // Dense likewise, where a level has it.
 func TestDense(t *testing.T) {
 	at(t, func(t *testing.T) {

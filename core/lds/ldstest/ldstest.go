@@ -77,7 +77,7 @@ func Run[T num.Float](t *testing.T, scan Scanner[T]) {
 			t.Fatal(err)
 		}
 		for _, steps := range Sizes {
-			for _, d := range []int{1, 2, 3, 8, 11} {
+			for _, d := range []int{1, 2, 3, 4, 8, 11} {
 				for _, batch := range []int{0, 1, 3} {
 					for bits := range 4 {
 						c := testCase[T]{s, steps, d, batch, bits&1 > 0, bits&2 > 0}

@@ -32,10 +32,15 @@ func (l *level) finite() {
 	for _, s := range sums[1:] {
 		l.add(sums[0], sums[0], s)
 	}
+	l.noneUnordered(sums[0])
+}
+
+// noneUnordered returns whether no lane is NaN.
+func (l *level) noneUnordered(v reg.VecVirtual) {
 	const unordered = 3
-	l.pick(VCMPPS, VCMPPD, Imm(unordered), sums[0], sums[0], sums[0])
+	l.pick(VCMPPS, VCMPPD, Imm(unordered), v, v, v)
 	bad, good := GP32(), GP8()
-	l.pick(VMOVMSKPS, VMOVMSKPD, sums[0], bad)
+	l.pick(VMOVMSKPS, VMOVMSKPD, v, bad)
 	TESTL(bad, bad)
 	SETEQ(good)
 	Store(good, ReturnIndex(0))

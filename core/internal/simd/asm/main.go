@@ -19,6 +19,7 @@ func main() {
 			l.dense()
 			l.extents()
 			l.finite()
+			l.prefix()
 			l.gruSteps()
 		}
 		if l.vector == permuteWidth*l.size {
