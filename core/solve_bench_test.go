@@ -30,6 +30,11 @@ func BenchmarkSolve(b *testing.B) {
 }
 
 func gruProblem[T num.Float](d, batch, steps int) *core.Problem[T] {
+	return gruScaled[T](d, batch, steps, 0.2)
+}
+
+// gruScaled has weights of the state of some size.
+func gruScaled[T num.Float](d, batch, steps int, size float64) *core.Problem[T] {
 	rng := rand.New(rand.NewPCG(1, 2))
 	draw := func(scale float64, shape ...int) param.Value[T] {
 		n := 1
@@ -42,7 +47,7 @@ func gruProblem[T num.Float](d, batch, steps int) *core.Problem[T] {
 		}
 		return v
 	}
-	values := param.Values[T]{"weight_ih": draw(0.5, 3*d, d), "weight_hh": draw(0.2, 3*d, d), "bias": draw(0.3, 3*d), "bias_n": draw(0.3, d)}
+	values := param.Values[T]{"weight_ih": draw(0.5, 3*d, d), "weight_hh": draw(size, 3*d, d), "bias": draw(0.3, 3*d), "bias_n": draw(0.3, d)}
 	c, err := cell.New("gru", values)
 	if err != nil {
 		panic(err)

@@ -136,7 +136,7 @@ func (c *langevin[T]) local(b Block[T]) (w, h, g []T) {
 func (c *langevin[T]) multiply(dst, y []T, k, n int) {
 	d := c.d
 	if !c.diagonal {
-		vec.MatMul(dst, y, c.transposed[k*d*d:(k+1)*d*d], n, d, d)
+		vec.MatMul(dst, y, c.transposed[k*d*d:(k+1)*d*d], c.precision[k*d*d:(k+1)*d*d], n, d, d)
 		return
 	}
 	p := c.precision[k*d : (k+1)*d]
@@ -213,8 +213,8 @@ func (c *langevin[T]) Rotate(q []T) func(b Block[T], dst []T) error {
 		w, h, g := c.local(b)
 		n := b.N
 		hq, gq := b.Scratch.Take(c.k*n*d), b.Scratch.Take(n*d)
-		vec.MatMul(hq, h, q, c.k*n, d, d)
-		vec.MatMul(gq, g, q, n, d, d)
+		vec.MatMul(hq, h, q, qT, c.k*n, d, d)
+		vec.MatMul(gq, g, q, qT, n, d, d)
 		c.diagonalOf(dst, w, hq, gq, diagonals, n)
 		return nil
 	}

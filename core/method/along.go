@@ -49,7 +49,7 @@ func Along[T num.Float](w *par.Worker, p *Problem[T], o Options, m Method[T], me
 	case elk[T]:
 		l.Trust, l.Filter = m.trust, m.filter
 	case Preparer[T]:
-		if err := m.Prepare(&Pass[T]{g: g}); err != nil {
+		if err := m.Prepare(&g.asks); err != nil {
 			return nil, err
 		}
 	}

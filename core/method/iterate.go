@@ -26,7 +26,9 @@ type state[T num.Float] struct {
 	sizes        updates
 	settled      bool    // the last iterate satisfied the model to rounding
 	merit, error float64 // of the iterate; the error is an estimate
+	turned       []T     // the transpose of Basis
 	carry        []T
+	carried      []T // carry as the scan in hand began with it
 	done         bool
 	status       Status
 	result       *Result
@@ -49,6 +51,7 @@ type group[T num.Float] struct {
 	from      int // the step at which the first window begins
 	pace      pace
 	active    []*Sequence[T]
+	asks      Pass[T]
 	buf       *buffers[T]
 	kept      []T // see Block.Kept
 	remote    Remote[T]
@@ -58,7 +61,7 @@ type group[T num.Float] struct {
 type buffers[T num.Float] struct {
 	stretch[T]
 	prev, next []T
-	measures   []measure
+	pass       *pass[T]
 }
 
 // stretch is A, f and right-hand sides of some steps.
@@ -90,7 +93,7 @@ func (j *Job[T]) newGroup(w *par.Worker) *group[T] {
 	}
 	_, prepares := j.Method.(Preparer[T])
 	g.fused = !g.whole && !prepares && !j.AutoDamping
-	g.pace = newPace(j.Options)
+	g.pace, g.asks.g = newPace(j.Options), g
 	if _, ok := j.Method.(smoother[T]); ok {
 		g.affine = false
 	}
@@ -234,10 +237,15 @@ func (g *group[T]) begin(s *Sequence[T], first int) {
 	if g.AutoWindow {
 		s.Window = len(s.result.Windows)
 	}
-	s.scale, s.res, s.move = make(extent, d), make(extent, d), make(extent, d)
-	s.nextScale, s.nextMove = make(extent, d), make(extent, d)
-	s.room = make([]T, simd.ExtentRoom[T](d))
-	s.carry = make([]T, d)
+	if s.carry == nil {
+		all := make(extent, 5*d)
+		s.scale, s.res, s.move, s.nextScale, s.nextMove = all[:d], all[d:2*d], all[2*d:3*d], all[3*d:4*d], all[4*d:]
+		s.room = make([]T, simd.ExtentRoom[T](d))
+		s.carry, s.carried = make([]T, d), make([]T, d)
+	}
+	clear(s.scale)
+	clear(s.move)
+	clear(s.carry)
 	s.finite, s.done, s.settled, s.short, s.sizes, s.damping = true, false, false, false, updates{}, 0
 	s.windowUpdate = math.NaN()
 }
@@ -336,7 +344,7 @@ func (g *group[T]) file(s *Sequence[T]) {
 
 // window iterates until every sequence is done: evaluate, test, update. It is the only fixed-point loop on the CPU.
 func (g *group[T]) window(seqs []*Sequence[T]) error {
-	g.active = append([]*Sequence[T](nil), seqs...)
+	g.active = append(g.active[:0], seqs...)
 	for {
 		if err := g.sweep(true, g.fused); err != nil {
 			return err
@@ -395,7 +403,7 @@ func (g *group[T]) update(back bool) error {
 		}
 	}
 	if p, ok := g.Method.(Preparer[T]); ok && g.remote == nil {
-		if err := p.Prepare(&Pass[T]{g: g}); err != nil || g.interrupted() {
+		if err := p.Prepare(&g.asks); err != nil || g.interrupted() {
 			return err
 		}
 	}
@@ -461,91 +469,127 @@ func (s *state[T]) begin(evaluate, update bool) {
 	}
 }
 
-// sweepBlocks sweeps one sequence of a native cell. All workers that are spare evaluate its blocks; each is scanned once those before it
-// are, while it is in a cache.
-func (g *group[T]) sweepBlocks(s *Sequence[T], evaluate, update bool) (err error) {
-	count, places, grain := (g.steps+g.rows-1)/g.rows, g.slots, 4
-	_, together := g.Method.(smoother[T])
-	if !together && (places == 1 || !g.w.Spare()) {
-		places, grain = 1, count
-	}
-	measures, q := g.measures(), newQueue(places)
-	take := func(i int) {
-		m, from := &measures[i%places], i*g.rows
-		if err == nil {
-			err = m.err
-		}
-		if err != nil {
-			return
-		}
-		if evaluate {
-			s.sumSquares += m.squares
-			s.res.merge(m.res)
-			if s.exact == from {
-				s.exact += m.exact
-			}
-		}
-		if update && !together {
-			g.advance(s, g.buf.at(g, i%places*g.rows), from, min(from+g.rows, g.steps))
-		}
-	}
-	g.w.For(count, grain, func(w *par.Worker, i int) {
-		if !q.wait(w, i) {
-			return
-		}
-		scratch := g.arena()
-		defer g.putArena(scratch)
-		lo := i * g.rows
-		g.block(w, s, scratch, g.buf.at(g, i%places*g.rows), lo, min(lo+g.rows, g.steps), evaluate, update, &measures[i%places])
-		q.put(i, take)
-	})
-	if err == nil && !g.interrupted() && update && together {
-		g.advance(s, g.buf.at(g, 0), 0, g.steps)
-	}
-	return err
+// pass is a sweep of one sequence of a native cell through its blocks; a group, or one after it, makes one and goes on with that.
+type pass[T num.Float] struct {
+	g                *group[T]
+	s                *Sequence[T]
+	evaluate, update bool
+	together         bool // all blocks are advanced at once
+	queue            queue
+	places           []place[T]
+	count            int // places in use
+	err              error
+	each             func(w *par.Worker, i int)
+	take             func(i int)
 }
 
-// measure is what the evaluation of one block leaves.
-type measure struct {
+// place is where one block at a time is evaluated, and what that leaves.
+type place[T num.Float] struct {
+	block   Block[T]
+	member  [1]*Sequence[T]
 	squares float64
 	res     extent
 	exact   int // rows at its beginning that satisfy the model to rounding
 	err     error
 }
 
-// measures returns one for each block that is held, made once for the whole solve.
-func (g *group[T]) measures() []measure {
-	if g.buf.measures == nil {
-		g.buf.measures = make([]measure, g.slots)
-		for i := range g.buf.measures {
-			g.buf.measures[i].res = make(extent, g.Dim)
+// pass returns that of the group's buffers.
+func (g *group[T]) pass() *pass[T] {
+	p := g.buf.pass
+	if p == nil {
+		p = &pass[T]{places: make([]place[T], g.slots)}
+		all := make(extent, g.slots*g.Dim)
+		for i := range p.places {
+			p.places[i].res = all[i*g.Dim : (i+1)*g.Dim]
+		}
+		p.each, p.take = p.evaluateBlock, p.takeBlock
+		g.buf.pass = p
+	}
+	p.g = g
+	return p
+}
+
+// sweepBlocks sweeps one sequence of a native cell. All workers that are spare evaluate its blocks; each is scanned once those before it
+// are, while it is in a cache.
+func (g *group[T]) sweepBlocks(s *Sequence[T], evaluate, update bool) error {
+	count, places, grain := (g.steps+g.rows-1)/g.rows, g.slots, 4
+	_, together := g.Method.(smoother[T])
+	if !together && (places == 1 || !g.w.Spare()) {
+		places, grain = 1, count
+	}
+	p := g.pass()
+	p.s, p.evaluate, p.update, p.together, p.count, p.err = s, evaluate, update, together, places, nil
+	p.queue.reset(places)
+	g.w.For(count, grain, p.each)
+	if p.err == nil && !g.interrupted() && update && together {
+		g.advance(s, g.buf.at(g, 0), 0, g.steps)
+	}
+	return p.err
+}
+
+// rows returns the steps of a block, and where its A and f stand.
+func (p *pass[T]) rows(i int) (to stretch[T], lo, hi int) {
+	g := p.g
+	return g.buf.at(g, i%p.count*g.rows), i * g.rows, min((i+1)*g.rows, g.steps)
+}
+
+// evaluateBlock evaluates a block once its place is free.
+func (p *pass[T]) evaluateBlock(w *par.Worker, i int) {
+	if !p.queue.wait(w, i) {
+		return
+	}
+	scratch := p.g.arena()
+	defer p.g.putArena(scratch)
+	to, lo, hi := p.rows(i)
+	p.g.block(w, p.s, scratch, to, lo, hi, p.evaluate, p.update, &p.places[i%p.count])
+	p.queue.put(i, p.take)
+}
+
+// takeBlock adds up what a block left, and advances it; in the order of the blocks.
+func (p *pass[T]) takeBlock(i int) {
+	at, s := &p.places[i%p.count], p.s
+	if p.err == nil {
+		p.err = at.err
+	}
+	if p.err != nil {
+		return
+	}
+	to, lo, hi := p.rows(i)
+	if p.evaluate {
+		s.sumSquares += at.squares
+		s.res.merge(at.res)
+		if s.exact == lo {
+			s.exact += at.exact
 		}
 	}
-	return g.buf.measures
+	if p.update && !p.together {
+		p.g.advance(s, to, lo, hi)
+	}
 }
 
 // block evaluates steps [lo, hi) of a sequence.
-func (g *group[T]) block(w *par.Worker, s *Sequence[T], scratch *cell.Arena[T], to stretch[T], lo, hi int, evaluate, update bool, m *measure) {
+func (g *group[T]) block(w *par.Worker, s *Sequence[T], scratch *cell.Arena[T], to stretch[T], lo, hi int, evaluate, update bool, at *place[T]) {
 	d, n, length := g.Dim, hi-lo, g.structure.Len(g.Dim)
 	prev := scratch.Take(n * d)
 	s.before(prev, lo, hi)
 	f := to.f[:n*d]
-	one := [1]*Sequence[T]{s}
-	b := Block[T]{Block: cell.Block[T]{N: n, X: prev, U: g.inputs(s.Index, s.First+lo, s.First+hi), Y: f, Scratch: scratch},
-		Cell: g.Cell, Members: one[:], From: lo, Seed: g.Seed}
+	at.member[0] = s
+	b := &at.block
+	*b = Block[T]{Block: cell.Block[T]{N: n, X: prev, U: g.inputs(s.Index, s.First+lo, s.First+hi), Y: f, Scratch: scratch},
+		Cell: g.Cell, Members: at.member[:], From: lo, Seed: g.Seed}
 	if !update {
-		m.err = g.Cell.Step(b.Block)
+		at.err = g.Cell.Step(b.Block)
 	} else {
 		b.A = to.a[:n*length]
-		if m.err = g.linearise(w, &b); m.err == nil {
-			g.rightHandSide(s, &b, f, prev, to.b[:n*d])
+		if at.err = g.linearise(w, b); at.err == nil {
+			g.rightHandSide(s, b, f, prev, to.b[:n*d])
 		}
 	}
 	if evaluate {
-		clear(m.res)
-		m.squares, m.exact = residual(m.res, s.x[lo*d:hi*d], f, scratch.Take(simd.ExtentRoom[T](d))), 0
+		clear(at.res)
+		at.squares, at.exact = residual(at.res, s.x[lo*d:hi*d], f, scratch.Take(simd.ExtentRoom[T](d))), 0
 		if g.AutoWindow || g.AutoDamping {
-			m.exact = exact(s.x[lo*d:hi*d], f, d, g.Atol/g.Rtol)
+			at.exact = exact(s.x[lo*d:hi*d], f, d, g.Atol/g.Rtol)
 		}
 	}
 }
@@ -615,7 +659,7 @@ func (g *group[T]) rightHandSide(s *Sequence[T], b *Block[T], f, prev, rhs []T) 
 		for i, v := range s.x[b.From*g.Dim:][:len(f)] {
 			r[i] = f[i] - v
 		}
-		into(rhs, r, s.Basis, g.Dim)
+		s.into(rhs, r, g.Dim)
 	case g.affine:
 		g.structure.Mul(rhs, b.A, prev, g.Dim)
 		for i, v := range f {
@@ -640,13 +684,10 @@ func (g *group[T]) advance(s *Sequence[T], r stretch[T], from, to int) {
 	if s.Basis != nil || g.affine {
 		span.B, span.Ref = rhs[:n*d], nil
 	}
-	var before []T // what the scan began with
-	if s.Basis != nil {
-		before = append(before, s.carry...)
-	}
+	copy(s.carried, s.carry)
 	g.scan(s, span, from == 0)
 	if s.Basis != nil {
-		g.outOfBasis(s, span, f[:n*d], before, from == 0)
+		g.outOfBasis(s, span, f[:n*d], from == 0)
 	}
 	measureUpdate(s, x, next, from)
 }
@@ -672,16 +713,16 @@ func (g *group[T]) scan(s *Sequence[T], span lds.Span[T], first bool) {
 }
 
 // outOfBasis turns increments w in coordinates Q'x, which the scan left in span.X, into the iterate x'[t] = f[t] + Q a[t] w[t-1].
-func (g *group[T]) outOfBasis(s *Sequence[T], span lds.Span[T], f, before []T, first bool) {
+func (g *group[T]) outOfBasis(s *Sequence[T], span lds.Span[T], f []T, first bool) {
 	d, n := g.Dim, span.Steps()
 	scratch := g.arena()
 	defer g.putArena(scratch)
 	w := scratch.Take(n * d)
 	g.structure.Mul(w[d:], span.A[g.structure.Len(d):], span.X[:(n-1)*d], d)
-	if g.structure.Mul(w[:d], span.A[:g.structure.Len(d)], before, d); first {
+	if g.structure.Mul(w[:d], span.A[:g.structure.Len(d)], s.carried, d); first {
 		clear(w[:d])
 	}
-	outOf(span.X, w, s.Basis, d)
+	s.outOf(span.X, w, d)
 	for i, v := range f {
 		span.X[i] += v
 	}

@@ -16,7 +16,15 @@ type queue struct {
 	passed atomic.Int64
 }
 
-func newQueue(places int) *queue { return &queue{ready: make([]bool, places)} }
+// reset begins anew with some places.
+func (q *queue) reset(places int) {
+	if cap(q.ready) < places {
+		q.ready = make([]bool, places)
+	}
+	q.ready = q.ready[:places]
+	clear(q.ready)
+	q.passed.Store(0)
+}
 
 // nap is how long a worker sleeps that finds no place, which happens where one is held up.
 const nap = 20 * time.Microsecond

@@ -14,7 +14,8 @@ func TestQueueKeepsOrder(t *testing.T) {
 	for _, places := range []int{1, 2, 7} {
 		for _, workers := range []int{1, 4} {
 			const n = 300
-			q, held := newQueue(places), make([]atomic.Int64, places)
+			q, held := &queue{}, make([]atomic.Int64, places)
+			q.reset(places)
 			var busy atomic.Int64
 			next := 0
 			par.New(workers, nil).For(n, 1, func(w *par.Worker, i int) {
@@ -47,7 +48,9 @@ func TestQueueKeepsOrder(t *testing.T) {
 func TestQueueStops(t *testing.T) {
 	w := par.New(1, nil)
 	go func() { time.Sleep(5 * time.Millisecond); w.Stop() }()
-	if newQueue(2).wait(w, 2) {
+	var q queue
+	q.reset(2)
+	if q.wait(w, 2) {
 		t.Error("the place of 2 is free before 0 was passed on")
 	}
 }

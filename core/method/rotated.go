@@ -119,7 +119,7 @@ func (s *Sequence[T]) Due(refresh string) bool {
 type diagonals[T num.Float] func(b cell.Block[T], d []T) error
 
 func (m *rotated[T]) turn(p *Pass[T], s *Sequence[T], q []T) {
-	s.Basis = q
+	s.Basis, s.turned = q, vec.Transpose(q, p.Dim(), p.Dim())
 	if r, ok := p.g.Cell.(cell.Rotator[T]); ok {
 		s.Memory = diagonals[T](r.Rotate(q))
 	}
@@ -171,7 +171,7 @@ func (m *rotated[T]) Linearise(b *Block[T]) error {
 	}
 	jq := b.Scratch.Take(d * d)
 	b.Each(func(s *Sequence[T], from, to int) {
-		qT := vec.Transpose(s.Basis, d, d)
+		qT := s.turned
 		for t := from; t < to; t++ {
 			vec.MatMulT(jq, qT, j[t*d*d:(t+1)*d*d], nil, d, d, d) // row i: J q_i
 			for i := range d {
@@ -183,13 +183,13 @@ func (m *rotated[T]) Linearise(b *Block[T]) error {
 }
 
 // into writes rows in coordinates: dst = x Q.
-func into[T num.Float](dst, x, q []T, d int) {
-	vec.MatMul(dst, x, q, len(x)/d, d, d)
+func (s *Sequence[T]) into(dst, x []T, d int) {
+	vec.MatMul(dst, x, s.Basis, s.turned, len(x)/d, d, d)
 }
 
 // outOf writes rows back from coordinates: dst = z Q'.
-func outOf[T num.Float](dst, z, q []T, d int) {
-	vec.MatMul(dst, z, vec.Transpose(q, d, d), len(z)/d, d, d)
+func (s *Sequence[T]) outOf(dst, z []T, d int) {
+	vec.MatMul(dst, z, s.turned, s.Basis, len(z)/d, d, d)
 }
 
 // Pass is what a Preparer may ask about the iterates before an update.

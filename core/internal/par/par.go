@@ -23,6 +23,20 @@ type Team struct {
 	fault   atomic.Pointer[Fault]
 	poll    func() bool
 	next    time.Time
+	tick    *time.Ticker // of the calling goroutine, while it waits
+
+	mu    sync.Mutex
+	loops []*loop // that are done, for the next ones
+}
+
+// loop is what the workers of one loop share.
+type loop struct {
+	n    int
+	f    func(w *Worker, i int)
+	next atomic.Int64
+	busy atomic.Int64  // helpers at work
+	done chan struct{} // holds one once the last of them has ended
+	help func()        // what a helper does, made once
 }
 
 // Fault is a panic of a helper, carried to the caller.
@@ -111,38 +125,68 @@ func (w *Worker) For(n, grain int, f func(w *Worker, i int)) {
 		}
 		return
 	}
-	var next atomic.Int64
-	run := func(w *Worker) {
-		for i := int(next.Add(1)) - 1; i < n && !w.Stopped(); i = int(next.Add(1)) - 1 {
-			f(w, i)
-		}
-	}
-	done := make(chan struct{})
-	var group sync.WaitGroup
-	group.Add(helpers)
+	l := w.team.take()
+	l.n, l.f = n, f
+	l.next.Store(0)
+	l.busy.Store(int64(helpers))
 	for range helpers {
-		go func() {
-			defer group.Done()
-			defer w.team.spare.Add(1)
-			defer w.team.catch()
-			run(&Worker{team: w.team})
-		}()
+		go l.help()
 	}
-	go func() { group.Wait(); close(done) }()
-	func() {
-		defer func() { // a panic here waits for the helpers too: they write into the same buffers
-			if v := recover(); v != nil {
-				w.Stop()
-				<-done
-				panic(v)
-			}
-		}()
-		run(w)
-	}()
-	w.wait(done)
+	l.own(w)
+	w.wait(l.done)
+	w.team.put(l)
 	if f := w.team.fault.Load(); f != nil {
 		panic(f)
 	}
+}
+
+// take returns a loop whose helpers have ended.
+func (t *Team) take() *loop {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if last := len(t.loops) - 1; last >= 0 {
+		l := t.loops[last]
+		t.loops = t.loops[:last]
+		return l
+	}
+	l := &loop{done: make(chan struct{}, 1)}
+	helper := &Worker{team: t}
+	l.help = func() {
+		defer func() {
+			t.spare.Add(1)
+			if l.busy.Add(-1) == 0 {
+				l.done <- struct{}{}
+			}
+		}()
+		defer t.catch()
+		l.run(helper)
+	}
+	return l
+}
+
+func (t *Team) put(l *loop) {
+	l.f = nil
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.loops = append(t.loops, l)
+}
+
+func (l *loop) run(w *Worker) {
+	for i := int(l.next.Add(1)) - 1; i < l.n && !w.Stopped(); i = int(l.next.Add(1)) - 1 {
+		l.f(w, i)
+	}
+}
+
+// own is run for who began the loop. A panic waits for the helpers too: they write into the same buffers.
+func (l *loop) own(w *Worker) {
+	defer func() {
+		if v := recover(); v != nil {
+			w.Stop()
+			<-l.done
+			panic(v)
+		}
+	}()
+	l.run(w)
 }
 
 // wait blocks until done, polling meanwhile.
@@ -151,13 +195,18 @@ func (w *Worker) wait(done chan struct{}) {
 		<-done
 		return
 	}
-	tick := time.NewTicker(PollEvery)
-	defer tick.Stop()
+	t := w.team
+	if t.tick == nil {
+		t.tick = time.NewTicker(PollEvery)
+	} else {
+		t.tick.Reset(PollEvery)
+	}
+	defer t.tick.Stop()
 	for {
 		select {
 		case <-done:
 			return
-		case <-tick.C:
+		case <-t.tick.C:
 			w.Stopped()
 		}
 	}

@@ -69,10 +69,11 @@ func MatMulT[T num.Float](c, x, w, bias []T, n, m, p int) {
 	}
 }
 
-// MatMul writes c = x b: x is n by m, b m by p, c n by p. Each sum runs in the order of its index.
-func MatMul[T num.Float](c, x, b []T, n, m, p int) {
+// MatMul writes c = x b: x is n by m, b m by p, c n by p, and bT b's transpose, which is read where no vectors fit. Each sum runs in the order
+// of its index.
+func MatMul[T num.Float](c, x, b, bT []T, n, m, p int) {
 	if lanes := simd.Lanes[T](); lanes == 1 || p%lanes != 0 || n*m == 0 {
-		MatMulT(c, x, Transpose(b, m, p), nil, n, m, p)
+		MatMulT(c, x, bT, nil, n, m, p)
 		return
 	}
 	clear(c[:n*p])

@@ -14,7 +14,7 @@ func TestMatMulT(t *testing.T) {
 				x, w, bias, c := draw(rng, n*m), draw(rng, p*m), draw(rng, p), make([]float64, n*p)
 				MatMulT(c, x, w, bias, n, m, p)
 				again := make([]float64, n*p)
-				MatMul(again, x, Transpose(w, p, m), n, m, p)
+				MatMul(again, x, Transpose(w, p, m), w, n, m, p)
 				for i := range n {
 					for j := range p {
 						want := bias[j]
