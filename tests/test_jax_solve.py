@@ -211,6 +211,7 @@ WAYS = {
     "newton": {},
     "diagonal": {"method": "quasi_newton"},
     "windows": {"window": 50},
+    "pieces": {},  # of time, one after another
     "beyond": {},  # the dimensions whose Jacobians are formed
 }
 
@@ -220,13 +221,16 @@ def test_gradients_are_those_of_the_loop(way, monkeypatch):
     """With respect to all arguments, to rounding where Jacobians are formed and to what the solve leaves undone."""
     if way == "beyond":
         monkeypatch.setattr(_solve, "DENSE_MOST", D - 1)
+    if way == "pieces":
+        monkeypatch.setattr(_solve, "PIECE", 0)
+        assert "scan" in str(jax.make_jaxpr(lambda p: _solve._in_pieces(lambda p, u: p, p, None))(np.zeros((T, D))))
     own = loss(lambda x0, u, w: pards.jax.solve(gru, x0, u, w, rtol=1e-12, **WAYS[way]).states)
     exact = loss(loop)
     got, want = (jax.jit(jax.grad(f, argnums=(0, 1, 2)))(*GIVEN) for f in (own, exact))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-9), got, want)
-    if way == "newton":
+    if way in ("newton", "pieces"):
         np.testing.assert_allclose(jax.jit(jax.jacfwd(own))(*GIVEN), want[0], rtol=0, atol=1e-9)
-    if way in ("newton", "beyond"):
+    if way in ("newton", "pieces", "beyond"):
         got, want = (jax.jit(jax.hessian(f))(*GIVEN) for f in (own, exact))
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-8)
 

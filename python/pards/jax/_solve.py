@@ -28,6 +28,10 @@ from ._scan import scan
 from ._structure import Array
 
 DENSE_MOST = 64  # dimensions up to which derivatives are scanned with the full Jacobian
+PIECE, LEAST = (
+    1024,
+    32,
+)  # numbers of a state's trajectory, but so many steps, that are differentiated at a time on a CPU
 METHODS = {m.name: m for m in (getattr(_catalog, name) for name in _catalog.__all__) if issubclass(m, Method)}
 LEFT_OUT = ("elk", "quasi_elk")  # whose updates are no scan of pards.jax
 
@@ -439,7 +443,8 @@ def _derivative(model: _Model, primals: Any, tangents: Any) -> tuple[Window, Win
         now = dict(enumerate(leaves)) | dict(zip(moved, given, strict=True))
         x0, inputs, params, hoisted = jax.tree.unflatten(form, now.values())
         stepped = operands._replace(x0=x0, inputs=inputs, params=params, hoisted=hoisted)
-        return _stepper(model, stepped)(_mesh.before(x, x0, axis), inputs)
+        steps, before = _stepper(model, stepped), _mesh.before(x, x0, axis)
+        return steps(before, inputs) if axis is not None else _in_pieces(steps, before, inputs)
 
     _, b = jax.jvp(f, [leaves[i] for i in moved], [changes[i] for i in moved])
     if model.native is None:
@@ -448,6 +453,19 @@ def _derivative(model: _Model, primals: Any, tangents: Any) -> tuple[Window, Win
     window = None if window is None or window < 0 else window
     dx = _native.tangent(model.native, operands.params, x, operands.inputs, b, window)
     return found, still._replace(states=dx)
+
+
+def _in_pieces(steps: Callable[[Array, Any], Array], before: Array, u: Any) -> Array:
+    """f along steps; on a CPU some at a time, so that what going back through it takes stays in the caches."""
+    T, d = before.shape
+    size = max(PIECE // d, LEAST)
+    cut = T // size * size
+    if jax.default_backend() != "cpu" or cut < 2 * size:
+        return steps(before, u)
+    pieces = jax.tree.map(lambda a: a[:cut].reshape(-1, size, *a.shape[1:]), (before, u))
+    F = lax.map(jax.checkpoint(lambda piece: steps(*piece)), pieces).reshape(cut, d)
+    rest = jax.tree.map(lambda a: a[cut:], (before, u))
+    return F if cut == T else jnp.concatenate([F, steps(*rest)])
 
 
 def linear_of(step: Callable[..., Array], window: int | None, params: Any, x: Array, inputs: Any, b: Array) -> Array:
