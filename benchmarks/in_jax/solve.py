@@ -1,7 +1,7 @@
 """Solves inside JAX programs, float32; on the cores, or with --device cuda on a GPU.
 
-- A GRU, its trajectory and a training step (the loss's gradient by all weights), by pards.jax.solve of the cell of pards.cells, by
-  pards.jax.solve of the same written as a JAX function, and by jax.lax.scan of that function.
+- A GRU, its trajectory and a training step (the loss's gradient by all weights), by pards.jax.solve of the cell of pards.cells, by newton and
+  by auto, by pards.jax.solve of the same written as a JAX function, and by jax.lax.scan of that function.
 - paper: pards.jax.solve of the step functions of the paper's public code, by newton, beside that code (benchmarks/_reference.py) by its
   stopping rule, and beside jax.lax.scan. One sequence. Left out where that code is missing.
 - rotated: the rotated iteration on Langevin dynamics of a density written in JAX, beside jax.lax.scan. One sequence.
@@ -51,6 +51,10 @@ def by_cell(u: Any, w: Any) -> Any:
     return jax.vmap(lambda u: pards.jax.solve(w, jnp.zeros(u.shape[-1]), u).states)(u)
 
 
+def by_auto(u: Any, w: Any) -> Any:
+    return jax.vmap(lambda u: pards.jax.solve(w, jnp.zeros(u.shape[-1]), u, method="auto").states)(u)
+
+
 def by_function(u: Any, w: Any) -> Any:
     return jax.vmap(lambda u: pards.jax.solve(step, jnp.zeros(u.shape[-1]), u, w).states)(u)
 
@@ -62,7 +66,12 @@ def by_lax_scan(u: Any, w: Any) -> Any:
     return jax.vmap(one)(u)
 
 
-FLAVOURS = {"pards.jax, cell": by_cell, "pards.jax, function": by_function, "jax.lax.scan": by_lax_scan}
+FLAVOURS = {
+    "pards.jax, cell": by_cell,
+    "pards.jax, cell, auto": by_auto,
+    "pards.jax, function": by_function,
+    "jax.lax.scan": by_lax_scan,
+}
 
 
 def gradient(states: Callable[..., Any]) -> Callable[..., Any]:
