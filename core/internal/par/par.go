@@ -53,12 +53,12 @@ type Worker struct {
 	caller bool
 }
 
-// Default returns how many workers a process may use: PARDS_NUM_THREADS, else what the Go runtime found (cores, and the cgroup's limit).
+// Default returns how many workers a process may use: PARDS_NUM_THREADS, else the cores it was given, within the cgroup's limit.
 func Default() int {
 	if n, _ := given(); n > 0 {
 		return n
 	}
-	return runtime.GOMAXPROCS(0)
+	return cores()
 }
 
 // Wrong returns what is wrong with PARDS_NUM_THREADS, which then does not count.
