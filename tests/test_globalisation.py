@@ -74,6 +74,17 @@ def test_damping_that_adapts_brings_down_what_overflows(method: str, size: tuple
     assert np.abs(sol.states - want).max() <= 3e-3
 
 
+@pytest.mark.parametrize("seed", [1, 3, 9])
+def test_damping_goes_as_far_as_it_must(seed: int) -> None:
+    """Guesses an ulp or so apart, of which some lead to where A itself overflows: then an update is f alone."""
+    cell, x0, u, start = crossing(2, 16, 3000, 8, 1e-3, "noise")
+    start *= 1 + 1e-6 * np.random.default_rng(seed).standard_normal(start.shape)
+    options = {"method": "rotated_quasi_newton", "guess": start, "dtype": np.float32}
+    sol = pards.solve(cell, x0, u, damping="adaptive", **options)
+    want = pards.solve(cell, x0, u, method="sequential", dtype=np.float32).states
+    assert np.abs(sol.states - want).max() <= 3e-3  # as above
+
+
 def test_what_overflows_itself_is_told() -> None:
     """No window helps a model that overflows; what comes before is right."""
     cell = pards.cells.Linear(np.array([[1e30]]), np.eye(1))

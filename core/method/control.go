@@ -116,6 +116,15 @@ func (s *Sequence[T]) dampMore() bool {
 	return true
 }
 
+// dampWhole makes the next update f itself, where any other overflows: far from the trajectory A may be so large that no part of it will do.
+func (s *Sequence[T]) dampWhole() bool {
+	if s.damping == 1 {
+		return false
+	}
+	s.damping = 1
+	return true
+}
+
 // takeBack goes back to the iterate before if this one is worse, and says whether it did: its merit has risen by much, and it does not
 // make up for that by exact rows, of which a good update makes many while the merit of the rest may rise.
 func (g *group[T]) takeBack(s *Sequence[T]) bool {
@@ -124,7 +133,7 @@ func (g *group[T]) takeBack(s *Sequence[T]) bool {
 	}
 	was := s.former
 	if s.merit <= rise*was.merit || s.exact-was.exact > (g.steps-was.exact)/lengthen {
-		s.damping = max(2*s.damping-1, 0)
+		s.damping = max(2*min(s.damping, dampMost)-1, 0)
 		return false
 	}
 	if !s.dampMore() {

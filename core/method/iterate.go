@@ -413,7 +413,7 @@ func (g *group[T]) update(back bool) error {
 		}
 		again := false
 		for _, s := range g.active {
-			again = s.badRow >= 0 && s.dampMore() || again
+			again = s.badRow >= 0 && (s.dampMore() || s.dampWhole()) || again
 		}
 		if !again {
 			return nil
@@ -643,7 +643,13 @@ func (g *group[T]) linearise(w *par.Worker, b *Block[T]) error {
 	switch {
 	case g.AutoDamping:
 		n := g.structure.Len(g.Dim)
-		b.Each(func(s *Sequence[T], from, to int) { r.Scale(b.A[from*n:to*n], b.A[from*n:to*n], T(1-s.damping)) })
+		b.Each(func(s *Sequence[T], from, to int) {
+			if s.damping == 1 { // A may be infinite
+				clear(b.A[from*n : to*n])
+				return
+			}
+			r.Scale(b.A[from*n:to*n], b.A[from*n:to*n], T(1-s.damping))
+		})
 	case g.Damping != 0:
 		r.Scale(b.A, b.A, T(1-g.Damping))
 	}
