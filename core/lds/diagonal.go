@@ -40,7 +40,7 @@ func (Diagonal[T]) Growth(int) int { return 3 }
 func (Diagonal[T]) Apply(s Span[T], carry []T) {
 	d := s.D
 	t, step := s.order()
-	if d <= narrow && s.Ref == nil {
+	if s.Ref == nil && narrow[T](d) {
 		n := s.Steps()
 		for done := -1; done != 0; {
 			p := s.part(s.Steps()-n, s.Steps(), d)
@@ -55,9 +55,14 @@ func (Diagonal[T]) Apply(s Span[T], carry []T) {
 	simd.Diagonal(s.X, s.A, s.B, s.Ref, carry, s.Steps(), s.Reverse)
 }
 
-// narrow is up to how many components rows are cut into strips, each of which runs through time by itself: its carry is in registers, and
-// what it leaves of a line of the cache is there for the next.
-const narrow = 16
+// narrow tells whether rows are better cut into strips, each of which runs through time by itself, its carry in registers: those that do not
+// fill a vector of 32 bytes, and in plain Go those whose strips leave of a line of the cache what is there for the next.
+func narrow[T num.Float](d int) bool {
+	if simd.Lanes[T]() == 1 {
+		return d <= 16
+	}
+	return d*num.Size[T]() < 32
+}
 
 // strips evaluates x = a carry + b for n rows of len(carry) numbers, the first of which is at a position and each other a step further.
 func strips[T num.Float](a, b, x, carry []T, at, step, n int) {
