@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from .. import _catalog
 from .._method import Method
-from . import _mesh
+from . import _elk, _globalise, _mesh
 from ._linearise import Kept, Trajectory, along, linearise, restrain
 from ._primitive import vary_over
 from ._scan import scan
@@ -23,11 +22,13 @@ from ._structure import Array
 
 STATUSES = tuple(status.name for status in _catalog.STATUSES)
 CONVERGED, FLOOR, CAPPED, NONFINITE = (STATUSES.index(s) for s in ("converged", "floor", "max_iterations", "nonfinite"))
+SHORT = len(STATUSES)  # a window that is given up
+PATIENCE = 24  # updates after which that is
 ROUNDING = 16  # eps of the state's size: a residual below is rounding
 
 
 class Options(NamedTuple):
-    """What is known when JAX traces."""
+    """What is known when JAX traces; a window or a damping below 0 adapts."""
 
     method: Method
     merit_tol: float | None
@@ -40,10 +41,19 @@ class Options(NamedTuple):
     nonfinite: str
     axis: Any
 
-    def cap(self, steps: int) -> int:
+    @property
+    def adapts(self) -> bool:
+        """Whether windows do."""
+        return self.window is not None and self.window < 0
+
+    def cap(self, steps: Any) -> Any:
+        """Most updates of a window. Methods that hold updates back take no fewer on short ones."""
         if self.max_iterations is not None:
             return self.max_iterations
-        return steps if self.merit_tol is not None else min(steps + 1, 1000)
+        holds = _elk.holds(self.method)
+        if self.merit_tol is not None:
+            return jnp.maximum(steps, 1000) if holds else steps
+        return 1000 if holds else jnp.minimum(steps + 1, 1000)
 
 
 class Window(NamedTuple):
@@ -57,14 +67,25 @@ class Window(NamedTuple):
     status: Array
 
 
+class Part(NamedTuple):
+    """The rows of a window's arrays that are its own, where it is shorter; and whether there is a window."""
+
+    start: Array
+    steps: Array
+    active: Array
+
+
 class _Loop(NamedTuple):
     x: Array
     top: Array  # the largest |x| of each component
     k: Array  # updates
     sizes: Array  # of the last three updates, the last one first
+    count: Array  # of the updates since sizes began to tell
     settled: Array  # the iterate before satisfied the model to rounding
     seen: Window
+    exact: Array  # rows of what was seen
     kept: Kept
+    guard: _globalise.Guard | None
 
 
 def size(v: Array, x: Array, o: Options) -> Array:
@@ -87,61 +108,120 @@ def window(
     guess: Array,
     kept: Kept,
     first: Any,
-    share: float,
+    share: Any,
     o: Options,
-) -> tuple[Window, Kept]:
-    """Iterate on one window from a guess. first: which step its first is; share: of all of time, that it takes."""
+    part: Part | None = None,
+) -> tuple[Window, Kept, Array]:
+    """Iterate on one window from a guess. first: which step its first is; share: of all of time, that it takes; part:
+    the rows that are the window, others are 0. Returns how many rows are exact too, where something asks for them."""
     guess = _mesh.vary(guess, o.axis, x0, *jax.tree.leaves(u))
-    length, dtype = guess.shape[0] * _mesh.size(o.axis), guess.dtype
+    length, dtype = guess.shape[0] * _mesh.size(o.axis) if part is None else part.steps, guess.dtype
     cap, tol = o.cap(length), None if o.merit_tol is None else o.merit_tol * share
+    rows = begin = read = None
+    if part is not None:
+        t = jnp.arange(len(guess))
+        rows, begin = (t >= part.start) & (t < part.start + part.steps), t == part.start
+        read = rows & ~begin
+
+    def own(a: Array) -> Array:
+        return a if rows is None else jnp.where(rows[:, None], a, 0)
+
+    def before(x: Array) -> Array:
+        late = _mesh.before(x, x0, o.axis)
+        return late if begin is None else jnp.where(begin[:, None], x0, late)
 
     def body(c: _Loop) -> _Loop:
-        before = _mesh.before(c.x, x0, o.axis)
-        at = Trajectory(lambda p: steps(p, u), before, o.axis, first)
-        F, linear = along(at)
-        r = c.x - F
-        seen, settled = test(c, r)
-        A, kept = linearise(o.method, linear, at, c.kept, c.k)
-        new = lax.cond(seen.status < 0, lambda: update(c.x, F, A, kept, o), lambda: c.x)
+        at = Trajectory(lambda p: steps(p, u), before(c.x), o.axis, first)
+        f, linear = along(at)
+        F = own(f)
+        seen, settled, now = test(c, c.x - F)
+        x, kept, guard, lost = c.x, c.kept, c.guard, jnp.asarray(False)
+        if guard is not None:
+            again = guard.again
+            seen = seen._replace(status=jnp.where(again, -1, seen.status))
+            judged, x, held, lost = _globalise.judge(o.method, guard, now, c.k, c.x, length, kept)
+            judge = (seen.status < 0) & ~again
+            guard, kept = _either(judge, (judged, held), (guard._replace(again=jnp.asarray(False)), kept))
+            x, lost, settled = jnp.where(judge, x, c.x), judge & lost, settled & ~guard.again & ~again
+        A, kept = linearise(o.method, lambda v: own(linear(v)), at, kept, c.k)
+        going = (seen.status < 0) if guard is None else (seen.status < 0) & ~guard.again
+        new, kept, guard, damped = lax.cond(
+            going, lambda: advance(c.x, F, A, kept, guard), lambda: (x, kept, guard, jnp.asarray(False))
+        )
         if o.nonfinite == "reset":
             new = jnp.where(jnp.isnan(new), guess, new)
         top = largest(new)
         if o.nonfinite == "stop":
-            refused = (seen.status < 0) & ~jnp.isfinite(top).all()
-            seen = seen._replace(status=jnp.where(refused, NONFINITE, seen.status).astype(jnp.int32))
-        going = seen.status < 0
-        x, top = jnp.where(going, new, c.x), jnp.where(going, top, c.top)
-        sizes = jnp.stack([size(largest(x - c.x), top, o), c.sizes[0], c.sizes[1]])
-        seen = seen._replace(states=c.x, iterations=c.k)
-        return _Loop(x, top, c.k + going.astype(jnp.int32), sizes, settled, seen, kept)
+            refused, short = going & ~jnp.isfinite(top).all(), _short(o, length)
+            seen = seen._replace(status=jnp.where(refused, short, seen.status).astype(jnp.int32))
+        on, going = seen.status < 0, going & (seen.status < 0)
+        new, top = jnp.where(on, new, c.x), jnp.where(on, top, c.top)
+        sizes = jnp.stack([size(largest(new - c.x), top, o), c.sizes[0], c.sizes[1]])
+        count = (jnp.where(lost | damped, 0, c.count) + going).astype(jnp.int32)
+        sizes, seen = jnp.where(going, sizes, c.sizes), seen._replace(states=c.x, iterations=c.k)
+        return _Loop(new, top, c.k + going, sizes, count, settled, seen, now.exact, kept, guard)
 
     def largest(v: Array) -> Array:
         return _mesh.largest(jnp.abs(v), o.axis)
 
-    def test(c: _Loop, r: Array) -> tuple[Window, Array]:
-        wide = r.astype(jax.dtypes.canonicalize_dtype(np.float64))  # where JAX has it; XLA's sums are pairwise else
+    def finite(x: Array) -> Array:
+        return jnp.isfinite(largest(x)).all()
+
+    def advance(x: Array, F: Array, A: Any, kept: Kept, guard: _globalise.Guard | None) -> Any:
+        def make(damping: Array | None, kept: Kept) -> tuple[Array, Kept]:
+            new, kept = update(x, F, A, kept, o, damping, read)
+            return own(new), kept
+
+        if guard is None:
+            return *make(None, kept), None, jnp.asarray(False)
+        return _globalise.update(guard, x, kept, make, finite)
+
+    def test(c: _Loop, r: Array) -> tuple[Window, Array, _globalise.Judged]:
+        wide = r.astype(_globalise.wide())  # XLA's sums are pairwise where it has none
         merit = 0.5 * _mesh.total(jnp.sum(jnp.square(wide)), o.axis)
         merit = jnp.where(jnp.isnan(merit), jnp.inf, merit)
-        left, error = largest(r), estimate(c.sizes, c.k)
-        residual = _mesh.largest(left)
-        settled = size(left, c.top, o) <= ROUNDING * jnp.finfo(dtype).eps
+        left, error = largest(r), estimate(c.sizes, c.count)
+        residual, rough = _mesh.largest(left), size(left, c.top, o)
+        settled = rough <= ROUNDING * jnp.finfo(dtype).eps
+        if _elk.holds(o.method):  # what a trust region holds back below rounding has not come to rest
+            error = jnp.where((error == 0) & ~settled, jnp.nan, error)
         floor = jnp.isposinf(error) & c.settled & settled
         exact = residual == 0
         converged = merit <= tol if tol is not None else exact | (error <= o.rtol)
         if tol is None:
             error = jnp.where(exact, 0, error)
-        ok = jnp.isfinite(c.top).all()
-        capped = jnp.where(c.k >= cap, jnp.where(ok, CAPPED, NONFINITE), -1)
+        capped = jnp.where(c.k >= cap, jnp.where(jnp.isfinite(c.top).all(), CAPPED, NONFINITE), -1)
+        if o.adapts:
+            capped = jnp.where((c.k >= jnp.minimum(cap, PATIENCE)) & (length > 1), SHORT, capped)
         status = jnp.where(converged, CONVERGED, jnp.where(floor, FLOOR, capped)).astype(jnp.int32)
         error = jnp.where(floor & ~converged, c.sizes[0], error).astype(dtype)
-        return Window(c.x, c.k, merit.astype(dtype), residual, error, status), settled
+        seen = Window(c.x, c.k, merit.astype(dtype), residual, error, status)
+        return seen, settled, _globalise.Judged(merit, leading(c.x, r), rough)
 
-    nothing = jnp.zeros((), dtype)
-    none = Window(guess, jnp.int32(0), nothing, nothing, nothing, jnp.int32(-1))
-    start = _Loop(guess, largest(guess), jnp.int32(0), jnp.zeros(3, dtype), jnp.asarray(False), none, kept)
+    def leading(x: Array, r: Array) -> Array:
+        if not o.adapts and o.damping >= 0:
+            return jnp.int32(0)
+        count = _globalise.exact(x, r, o.atol / o.rtol, o.axis)
+        return count if part is None else jnp.clip(count - part.start, 0, part.steps)
+
+    nothing, guess = jnp.zeros((), dtype), own(guess)
+    status = jnp.int32(-1) if part is None else jnp.where(part.active, -1, CONVERGED).astype(jnp.int32)
+    none = Window(guess, jnp.int32(0), nothing, nothing, nothing, status)
+    guard = _globalise.guard(o.method, o.damping < 0, guess)
+    zero = jnp.int32(0)
+    start = _Loop(guess, largest(guess), zero, jnp.zeros(3, dtype), zero, jnp.asarray(False), none, zero, kept, guard)
     start = _alike(body, start)
     end = lax.while_loop(lambda c: c.seen.status < 0, body, start)
-    return end.seen, end.kept
+    return end.seen, end.kept, end.exact
+
+
+def _short(o: Options, length: Any) -> Any:
+    """The status of a window whose update is not finite."""
+    return jnp.where(length > 1, SHORT, NONFINITE) if o.adapts else NONFINITE
+
+
+def _either(first: Array, a: Any, b: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(first, a, b), a, b)
 
 
 def _alike(body: Callable[[_Loop], _Loop], start: _Loop) -> _Loop:
@@ -155,15 +235,23 @@ def _like(value: Array, shape: Any) -> Array:
     return vary_over(value, getattr(shape, "vma", None) or frozenset[Any]())
 
 
-def update(x: Array, F: Array, A: Any, kept: Kept, o: Options) -> Array:
-    """The next iterate, F[t] + A[t] d[t-1], of the increments d[t] = A[t] d[t-1] + F[t] - x[t] that a scan makes."""
-    r, restrained = F - x, restrain(A, len(x), x.dtype, o.damping, o.clip)
+def update(
+    x: Array, F: Array, A: Any, kept: Kept, o: Options, damping: Array | None, rows: Array | None
+) -> tuple[Array, Kept]:
+    """The next iterate, F[t] + A[t] d[t-1], of the increments d[t] = A[t] d[t-1] + F[t] - x[t] that a scan makes; and
+    what is kept. damping: one that adapts; rows: those whose A is read."""
+    r, restrained = F - x, restrain(A, len(x), x.dtype, max(o.damping, 0), o.clip)
+    restrained = _globalise.scaled(restrained, damping, rows, len(x), x.dtype)
+    if _elk.holds(o.method):
+        assert kept.trust is not None
+        new, trust = _elk.update(o.method, x, F, _elk.headless(restrained), kept.trust)
+        return new, kept._replace(trust=trust)
     turned = o.method.derivative == "rotated_diagonal"
     b = r @ kept.basis if turned else r
     if A.name == "block_diagonal":  # whose last block may reach beyond the state
         b = jnp.pad(b, ((0, 0), (0, A.array.shape[1] * A.array.shape[2] - b.shape[1])))
     moved = (scan(restrained, b, axis_name=o.axis) - b)[:, : x.shape[1]]
-    return F + (moved @ kept.basis.T if turned else moved)  # pyright: ignore[reportOptionalMemberAccess]
+    return F + (moved @ kept.basis.T if turned else moved), kept  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def solve(
@@ -184,7 +272,7 @@ def solve(
         skipped = Window(left, jnp.int32(0), nothing, nothing, nothing, worst)
         done, kept = lax.cond(
             worst <= FLOOR,
-            lambda: window(steps, start, u, begin, kept, first, length / T, o),
+            lambda: window(steps, start, u, begin, kept, first, length / T, o)[:2],
             lambda: (skipped, kept),
         )
         return (done.states[-1], kept, jnp.maximum(worst, done.status), first + W), done

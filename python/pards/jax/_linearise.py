@@ -38,6 +38,7 @@ class Kept(NamedTuple):
     basis: Array | None = None  # (D, D)
     jacobian: Array | None = None  # (T, D, D)
     key: Array | None = None
+    trust: Array | None = None  # the size of a trust region
 
 
 def along(at: Trajectory) -> tuple[Array, Linear]:
@@ -132,7 +133,7 @@ def linearise(method: Method, linear: Linear, at: Trajectory, kept: Kept, k: Arr
 
 
 def _own_diagonal(method: Any, linear: Linear, at: Trajectory, kept: Kept, k: Array) -> Array:
-    if method.diagonal == "exact":
+    if getattr(method, "diagonal", "exact") == "exact":
         return diagonal(linear, at)
     assert kept.key is not None
     return each(signs(method, at, kept.key, k), lambda z: z * linear(z)).mean(0)
@@ -145,7 +146,9 @@ def _turned(method: Any, linear: Linear, at: Trajectory, kept: Kept, k: Array) -
     due = jnp.asarray(True)
     if method.refresh != "iteration":
         due = (k == 0) & (at.first == 0 if method.refresh == "never" else True)
-    return kept._replace(basis=lax.cond(due, lambda: eigenbasis(linear, at), lambda: kept.basis))
+    held: Any = kept.basis
+    found = lax.cond(due, lambda: eigenbasis(linear, at), lambda: held)
+    return kept._replace(basis=jnp.where(jnp.isfinite(found).all(), found, held))  # else the coordinates stay
 
 
 def restrain(A: Any, steps: int, dtype: Any, damping: float, clip: bool) -> Any:

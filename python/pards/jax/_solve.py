@@ -21,7 +21,7 @@ from jax.flatten_util import ravel_pytree
 from .. import _catalog, lds
 from .._cell import Cell
 from .._method import Method
-from . import _cells, _iterate, _linearise, _mesh, _native
+from . import _auto, _cells, _elk, _globalise, _iterate, _linearise, _mesh, _native, _windows
 from ._iterate import STATUSES, Options, Window
 from ._linearise import Kept, Trajectory
 from ._scan import scan
@@ -33,7 +33,6 @@ PIECE, LEAST = (
     32,
 )  # numbers of a state's trajectory, but so many steps, that are differentiated at a time on a CPU
 METHODS = {m.name: m for m in (getattr(_catalog, name) for name in _catalog.__all__) if issubclass(m, Method)}
-LEFT_OUT = ("elk", "quasi_elk")  # whose updates are no scan of pards.jax
 
 
 class Solution(NamedTuple):
@@ -104,7 +103,13 @@ def solve(
     It can be jitted, mapped and differentiated, forward, in reverse and repeatedly, with respect to x0, inputs, params
     and what f closes over. f is any JAX function of one step, of one sequence: `jax.vmap` makes a batch, whose
     sequences stop one by one. The iteration, its test and its outcome are those of `pards.solve`; the recurrence of
-    an update is solved by `pards.jax.scan`.
+    an update is solved by `pards.jax.scan`, the covariances of a trust region (elk, quasi_elk) by loops of JAX's over
+    the square root of T.
+
+    method="auto" of a function takes newton, whole, where df/dx is seen not to read x, so that one update is exact.
+    Otherwise it takes windows that adapt, by newton up to 64 dimensions and by quasi_newton beyond: they end at the
+    trajectory whatever the model, at worst step by step. With axis_name damping adapts instead, and may fail. Nothing
+    is timed: where a plain loop is faster (few dimensions, a CPU, a chaotic model), ask for "sequential".
 
     Derivatives are those of the trajectory, by the implicit function theorem: one linear recurrence with the true
     Jacobians df/dx, at any method. Up to 64 dimensions these are formed, T D D numbers, or a window's at a time;
@@ -124,20 +129,22 @@ def solve(
             (time,) if it is driven by words.
         params: a pytree that f is given, as the arrays of an equinox or flax module; None for a cell.
         length: T, if there are no inputs.
-        method: a name or an object, as of `pards.solve`; "auto", "elk" and "quasi_elk" for a cell alone.
+        method: a name or an object, as of `pards.solve`, or "auto".
         guess: the first iterate, in the form of the states; x0 at every step by default.
         merit_tol: stop at the first merit at most this; otherwise rtol and atol decide, by default 1e-4 in float32 and
             1e-8 in float64, and 1e-3 of that.
         max_iterations: most updates, of a window; T, or 1000 and T + 1 at most without merit_tol.
-        window: solve windows of so many steps one after another; "auto" for a cell alone.
-        damping: A is scaled by 1 - damping; "adaptive" for a cell alone.
+        window: solve windows of so many steps one after another; "auto": those that fail are given up for shorter ones.
+            A program then holds the iteration three to five times, for arrays of several lengths.
+        damping: A is scaled by 1 - damping; "adaptive": an update that makes an iterate worse is taken back, for an
+            evaluation of f and its derivative, and the next one damped.
         clip: diagonal entries of A are clipped to [-1, 1], a dense A by its largest singular value.
         nonfinite: what becomes of an update that is not finite: "stop", "continue" or "reset".
         key: of `jax.random`, for the probes of Hutchinson's method if that is not given signs. A step's signs are those
             of the key and its index, in whatever window and on whatever device it is; signs are for all of time.
         axis_name: the mesh axis over which time is cut, inside `jax.shard_map`: inputs and guess are this device's
-            part, x0 and params the same on all. No windows then, and no derivative by what f closes over; a cell's
-            steps are JAX's then, not the library's.
+            part, x0 and params the same on all. No windows and no trust region then, and no derivative by what f closes
+            over; a cell's steps are JAX's then, not the library's.
 
     Returns:
         A `Solution`. A failure is not raised, which a compiled program cannot do: look at success.
@@ -160,17 +167,20 @@ def solve(
         >>> cell, u = pards.cells.Linear(A=jnp.array([[0.5]]), B=jnp.ones((1, 1))), jnp.ones((50, 1))
         >>> jax.grad(lambda cell: pards.jax.solve(cell, jnp.zeros(1), u).states.sum())(cell).A.round(1)
         Array([[188.]], dtype=float32)
+        >>> wells = lambda x, u: x + 0.1 * (x - x**3) + u  # newton leaves the ridge at 0 too fast, and overflows
+        >>> u = 0.3 * jax.random.normal(jax.random.key(0), (500, 2))
+        >>> [bool(pards.jax.solve(wells, jnp.zeros(2), u, method=m).success) for m in ("newton", "elk", "auto")]
+        [False, True, True]
     """
     start, unravel = _state(x0)
     T = _length(length, inputs)
     given = _guess(guess, start, unravel, T)
-    native = isinstance(f, Cell) and axis_name is None
     options = _options(
-        start.dtype, method, merit_tol, rtol, atol, max_iterations, window, damping, clip, nonfinite, axis_name, native
+        start.dtype, method, merit_tol, rtol, atol, max_iterations, window, damping, clip, nonfinite, axis_name
     )
     if isinstance(f, Cell):
         return _solve_cell(f, x0, inputs, params, given, T, options, key)
-    step, hoisted = _step(f, unravel, params is not None), list[Any]()
+    step, hoisted, first = _step(f, unravel, params is not None), list[Any](), None
     if T > 0:
         first = jax.tree.map(lambda u: u[0], inputs)
         if axis_name is None:
@@ -179,6 +189,8 @@ def solve(
             jax.eval_shape(step, start, first, params)
     if T == 0:
         return _wrap(_empty(start), unravel)
+    if options.method.name == "auto":
+        options = _auto.choose(options, step, T, start, first, params, *hoisted)
     kept = _kept(options, start, T, key)
     operands = _Operands(start, inputs, params, hoisted, given, kept)
     return _wrap(_solve(_Model(step, T, options), operands), unravel)
@@ -193,6 +205,8 @@ def _solve_cell(
     known, params, x0, inputs = _cells.take(cell, x0, inputs)
     if T == 0:
         return _wrap(_empty(x0), lambda x: x)
+    if o.axis is not None and o.method.name == "auto":
+        o = _auto.choose(o, known.step, T, x0, jax.tree.map(lambda u: u[0], inputs), params)
     kept = Kept() if o.method.derivative == "held" and o.axis is None else _kept(o, x0, T, key)
     model = _Model(known.step, T, o, known if o.axis is None else None)
     return _wrap(_solve(model, _Operands(x0, inputs, params, [], guess, kept)), lambda x: x)
@@ -293,26 +307,25 @@ def _options(
     clip: Any,
     nonfinite: Any,
     axis: Any,
-    native: bool,
 ) -> Options:
-    """The settings, each of which must be known while JAX traces. native: those of the library, which are more."""
+    """The settings, each of which must be known while JAX traces."""
     if merit_tol is not None and (rtol is not None or atol is not None):
         raise ValueError("solve: merit_tol and rtol or atol are given, want either")
     relative = _number("rtol", rtol, 1e-4 if dtype == np.float32 else 1e-8)
     if relative <= 0:
         raise ValueError(f"solve: rtol is {rtol}, want a number above 0")
-    part = -1.0 if native and damping == "adaptive" else _number("damping", damping, 0.0)
+    part = -1.0 if isinstance(damping, str) and damping == "adaptive" else _number("damping", damping, 0.0)
     if part > 1:
         raise ValueError(f"solve: damping is {damping}, want a number from 0 to 1")
     if nonfinite not in ("stop", "continue", "reset"):
         raise ValueError(f'solve: nonfinite is {nonfinite!r}, want "stop", "continue" or "reset"')
     most = _whole("max_iterations", max_iterations, 0)
-    steps = -1 if native and window == "auto" else _whole("window", window, 1)
+    steps = -1 if isinstance(window, str) and window == "auto" else _whole("window", window, 1)
     if axis is not None and steps is not None:
         raise ValueError("solve: window and axis_name are given, want either: time is cut over the devices already")
     merit = None if merit_tol is None else _number("merit_tol", merit_tol, 0.0)
     absolute = _number("atol", atol, 1e-3 * relative)
-    return Options(_method(method, native), merit, relative, absolute, most, steps, part, bool(clip), nonfinite, axis)
+    return Options(_method(method), merit, relative, absolute, most, steps, part, bool(clip), nonfinite, axis)
 
 
 def _static(name: str, value: Any) -> None:
@@ -342,15 +355,14 @@ def _whole(name: str, value: Any, least: int) -> int | None:
     return int(value)
 
 
-def _method(method: Any, native: bool) -> Method:
+def _method(method: Any) -> Method:
     if isinstance(method, type) and issubclass(method, Method):
         raise TypeError(f"solve: method is the class {method.__name__}, want an object: {method.__name__}()")
     name = method.name if isinstance(method, Method) else method
-    if native and name == "auto":
+    if name == "auto":
         return _native.Auto()
-    known = sorted(set(METHODS) - (set() if native else set(LEFT_OUT)))
-    if name not in known:
-        raise ValueError(f"solve: method is {name!r}, want one of {', '.join(known)}")
+    if name not in METHODS:
+        raise ValueError(f"solve: method is {name!r}, want one of auto, {', '.join(sorted(METHODS))}")
     if isinstance(method, Method):
         return method
     try:
@@ -365,7 +377,14 @@ def _kept(o: Options, start: Array, T: int, key: Any) -> Kept:
     """What the method keeps, before the first update."""
     d, rows = start.size, T if o.window is None else min(o.window, T)
     kept = Kept()
-    if o.method.derivative == "held":
+    if _elk.holds(o.method):
+        _elk.check(o.method, start.dtype)
+        if o.axis is not None:
+            raise ValueError(
+                f"solve: method is {o.method.name} and axis_name is given, want one whose update is one scan"
+            )
+        kept = kept._replace(trust=jnp.asarray(getattr(o.method, "trust"), _globalise.wide()))  # noqa: B009
+    if o.method.derivative == "held" and not o.adapts:
         kept = kept._replace(jacobian=jnp.zeros((rows, d, d), start.dtype))
     if o.method.derivative == "rotated_diagonal":
         given = getattr(o.method, "basis", None)
@@ -392,7 +411,8 @@ def _solve(model: _Model, operands: _Operands) -> Window:
         return _native.run(model.native, params, x0, inputs, guess, kept, model.steps, model.options)
     if model.options.method.name == "sequential":
         return _loop(model, operands)
-    return _iterate.solve(
+    run = _windows.solve if model.options.adapts else _iterate.solve
+    return run(
         _stepper(model, operands),
         operands.x0,
         operands.inputs,
@@ -449,8 +469,7 @@ def _derivative(model: _Model, primals: Any, tangents: Any) -> tuple[Window, Win
     _, b = jax.jvp(f, [leaves[i] for i in moved], [changes[i] for i in moved])
     if model.native is None:
         return found, still._replace(states=_linear(model, operands, x, b))
-    window = model.options.window
-    window = None if window is None or window < 0 else window
+    window = None if model.options.adapts else model.options.window
     dx = _native.tangent(model.native, operands.params, x, operands.inputs, b, window)
     return found, still._replace(states=dx)
 
@@ -477,7 +496,7 @@ def linear_of(step: Callable[..., Array], window: int | None, params: Any, x: Ar
 def _linear(model: _Model, o: _Operands, x: Array, b: Array) -> Array:
     """dx[t] = J[t] dx[t-1] + b[t], J[t] = df/dx at (x[t-1], u[t]); the first J is not read."""
     axis, before = model.options.axis, _mesh.before(x, o.x0, model.options.axis)
-    steps, W = _stepper(model, o), model.options.window
+    steps, W = _stepper(model, o), None if model.options.adapts else model.options.window
     if x.shape[-1] > DENSE_MOST:
         return _iterated(Trajectory(lambda p: steps(p, o.inputs), before, axis), b)
 
