@@ -15,6 +15,7 @@ from jax import lax  # noqa: E402
 
 import pards.jax  # noqa: E402
 from pards.jax import _auto, _elk  # noqa: E402
+from pards.jax._solve import _options  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -201,6 +202,9 @@ def test_auto_takes_newton_whole_where_f_is_affine():
     for other in (lambda x, u, A: affine(x, u, A) * x[0], lambda x, u, A: jnp.maximum(x, 0)):
         assert not _auto.affine(other, jnp.zeros(3), jnp.zeros(()), jnp.asarray(A))
     u = np.random.default_rng(8).standard_normal(50)
+    o = _options(np.float64, "auto", None, None, None, None, None, 0.0, False, "stop", None)
+    chosen = _auto.choose(o, step, 50, jnp.ones(3), jnp.zeros(()), jnp.asarray(A))
+    assert (chosen.method.name, chosen.window) == ("newton", None)
     found = pards.jax.solve(affine, np.ones(3), u, A, method="auto")
     assert found.success and int(found.iterations) <= 2  # one, and one that shows it
     want = lax.scan(lambda x, u: (affine(x, u, A),) * 2, np.ones(3), u)[1]
