@@ -93,6 +93,7 @@ template <class T> void dense_any(const header& h, const T* a, const T* b, const
     case 1: return levels<dense<T, 1, 32, false>>(h, a, b, x0, out);
     case 2: return levels<dense<T, 2, 32, false>>(h, a, b, x0, out);
     case 3: return levels<dense<T, 3, 32, false>>(h, a, b, x0, out);
+    case 4: return levels<dense<T, 4, 32, true>>(h, a, b, x0, out);
     case 8: return levels<dense<T, 8, 32, true>>(h, a, b, x0, out);
     case 11: return levels<dense<T, 11, 32, false>>(h, a, b, x0, out);
     case 20: return levels<dense<T, 20, 32, true>>(h, a, b, x0, out);
