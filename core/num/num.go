@@ -44,8 +44,16 @@ func IsFinite[T Float](v T) bool { return v-v == 0 }
 
 // FirstNonFinite returns the index of the first element that is not finite, -1 if there is none.
 func FirstNonFinite[T Float](x []T) int {
-	for i, v := range x {
-		if v-v != 0 {
+	const run = 8
+	first := len(x) / run * run                   // of those that are looked at one by one
+	for v := x[:first]; len(v) > 0; v = v[run:] { // differences that are 0, or else NaN, and do not wait for each other
+		if ((v[0]-v[0])+(v[1]-v[1]))+((v[2]-v[2])+(v[3]-v[3]))+((v[4]-v[4])+(v[5]-v[5]))+((v[6]-v[6])+(v[7]-v[7])) != 0 {
+			first -= len(v)
+			break
+		}
+	}
+	for i := first; i < len(x); i++ {
+		if x[i]-x[i] != 0 {
 			return i
 		}
 	}

@@ -188,10 +188,4 @@ func sum[T num.Float](x, b, ref, carry *T, d, n, step int) {
 	}
 }
 
-func finite[T num.Float](x *T, n int) bool {
-	rest := T(0)                                          // of differences that are 0, or else NaN
-	for v := unsafe.Slice(x, n); len(v) >= 8; v = v[8:] { // which do not wait for each other
-		rest += ((v[0] - v[0]) + (v[1] - v[1])) + ((v[2] - v[2]) + (v[3] - v[3])) + ((v[4] - v[4]) + (v[5] - v[5])) + ((v[6] - v[6]) + (v[7] - v[7]))
-	}
-	return rest == 0
-}
+func finite[T num.Float](x *T, n int) bool { return num.FirstNonFinite(unsafe.Slice(x, n)) < 0 }
