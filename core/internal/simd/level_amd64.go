@@ -11,11 +11,17 @@ var avx2 = leveled{"avx2",
 		dense64AVX2, extents64AVX2, finite64AVX2, prefix64AVX2, nil, 4, block64AVX2, nil}}
 
 // avx512 is AVX2 where longer vectors do not pay.
-var avx512 = leveled{"avx512",
-	kernels[float32]{16, exp32AVX512, sigmoid32AVX512, tanh32AVX512, mix32AVX512, gru32AVX512, gruSteps32AVX2, scaled32AVX512, diagonal32AVX512, sum32AVX512,
-		dense32AVX2, extents32AVX2, finite32AVX2, prefix32AVX2, permute32AVX2, 8, block32AVX2, &avx2.single},
-	kernels[float64]{8, exp64AVX512, sigmoid64AVX512, tanh64AVX512, mix64AVX512, gru64AVX512, gruSteps64AVX2, scaled64AVX512, diagonal64AVX512, sum64AVX512,
-		dense64AVX2, extents64AVX2, finite64AVX2, prefix64AVX2, permute64AVX512, 4, block64AVX2, &avx2.double}}
+var avx512 = func() leveled {
+	l := avx2
+	l.name = "avx512"
+	s, d := &l.single, &l.double
+	s.lanes, s.half, d.lanes, d.half = 16, &avx2.single, 8, &avx2.double
+	s.exp, s.sigmoid, s.tanh, s.mix, s.gru = exp32AVX512, sigmoid32AVX512, tanh32AVX512, mix32AVX512, gru32AVX512
+	d.exp, d.sigmoid, d.tanh, d.mix, d.gru = exp64AVX512, sigmoid64AVX512, tanh64AVX512, mix64AVX512, gru64AVX512
+	s.scaled, s.diagonal, s.sum = scaled32AVX512, diagonal32AVX512, sum32AVX512
+	d.scaled, d.diagonal, d.sum, d.permute = scaled64AVX512, diagonal64AVX512, sum64AVX512, permute64AVX512
+	return l
+}()
 
 // levels lists those that this machine has, the best first.
 func levels() (all []leveled) {

@@ -17,6 +17,14 @@ func at(t *testing.T, test func(t *testing.T)) {
 	}
 }
 
+// both is at for a test in either precision.
+func both(t *testing.T, single, double func(t *testing.T)) {
+	at(t, func(t *testing.T) {
+		t.Run("float32", single)
+		t.Run("float64", double)
+	})
+}
+
 // ulps returns how many units in the last place of T, subnormal numbers' being absolute, v is from want.
 func ulps[T num.Float](v T, want float64) float64 {
 	_, e := math.Frexp(want)
@@ -26,10 +34,7 @@ func ulps[T num.Float](v T, want float64) float64 {
 
 // Functions of the whole range of arguments, small ones and large, are within the bounds they state.
 func TestElementary(t *testing.T) {
-	at(t, func(t *testing.T) {
-		t.Run("float32", elementary[float32])
-		t.Run("float64", elementary[float64])
-	})
+	both(t, elementary[float32], elementary[float64])
 }
 
 func elementary[T num.Float](t *testing.T) {
@@ -85,10 +90,7 @@ func sigmoid(x float64) float64 {
 
 // A number's result does not depend on where it stands, nor does anything around the slice change.
 func TestElementaryLengths(t *testing.T) {
-	at(t, func(t *testing.T) {
-		t.Run("float32", lengths[float32])
-		t.Run("float64", lengths[float64])
-	})
+	both(t, lengths[float32], lengths[float64])
 }
 
 func lengths[T num.Float](t *testing.T) {
@@ -117,10 +119,7 @@ func lengths[T num.Float](t *testing.T) {
 
 // Mix is the loop of its comment, with and without a bias, for every number of rows about a block's.
 func TestMix(t *testing.T) {
-	at(t, func(t *testing.T) {
-		t.Run("float32", mixes[float32])
-		t.Run("float64", mixes[float64])
-	})
+	both(t, mixes[float32], mixes[float64])
 }
 
 func mixes[T num.Float](t *testing.T) {
@@ -167,10 +166,7 @@ func mixes[T num.Float](t *testing.T) {
 
 // GRU and Scaled do what their comments say: each level against the plain ones in double precision.
 func TestGRU(t *testing.T) {
-	at(t, func(t *testing.T) {
-		t.Run("float32", grus[float32])
-		t.Run("float64", grus[float64])
-	})
+	both(t, grus[float32], grus[float64])
 }
 
 func grus[T num.Float](t *testing.T) {
@@ -222,10 +218,7 @@ func grus[T num.Float](t *testing.T) {
 
 // GRUSteps is the loop over Mix and GRU, to the bit, for every width about a vector's, and writes nothing else.
 func TestGRUSteps(t *testing.T) {
-	at(t, func(t *testing.T) {
-		t.Run("float32", gruLoops[float32])
-		t.Run("float64", gruLoops[float64])
-	})
+	both(t, gruLoops[float32], gruLoops[float64])
 }
 
 func gruLoops[T num.Float](t *testing.T) {
@@ -279,10 +272,7 @@ func gruLoops[T num.Float](t *testing.T) {
 
 // Transpose is exact, and writes nothing beside the rows.
 func TestTranspose(t *testing.T) {
-	at(t, func(t *testing.T) {
-		t.Run("float32", transposes[float32])
-		t.Run("float64", transposes[float64])
-	})
+	both(t, transposes[float32], transposes[float64])
 }
 
 func transposes[T num.Float](t *testing.T) {
@@ -528,10 +518,7 @@ func extentsOf[T num.Float](t *testing.T) {
 
 // FirstNonFinite finds the first of one or two, wherever they are, and passes the largest and the smallest numbers.
 func TestFirstNonFinite(t *testing.T) {
-	at(t, func(t *testing.T) {
-		t.Run("float32", nonFiniteOf[float32])
-		t.Run("float64", nonFiniteOf[float64])
-	})
+	both(t, nonFiniteOf[float32], nonFiniteOf[float64])
 }
 
 func nonFiniteOf[T num.Float](t *testing.T) {
@@ -610,10 +597,7 @@ func halves[T num.Float](t *testing.T) {
 
 // Permute is the loop of its comment for every width, and leaves alone what stands before and behind.
 func TestPermute(t *testing.T) {
-	at(t, func(t *testing.T) {
-		t.Run("float32", permuted[float32])
-		t.Run("float64", permuted[float64])
-	})
+	both(t, permuted[float32], permuted[float64])
 }
 
 func permuted[T num.Float](t *testing.T) {
