@@ -124,9 +124,10 @@ func (c *word[T]) Step(b Block[T]) error {
 func (c *word[T]) Run(b Block[T]) {
 	x, first := b.X[:c.d], 0
 	if c.short != nil {
-		var state [simd.PermuteWidth]T
+		defer b.Scratch.Release(b.Scratch.Mark())
+		state := (*[simd.PermuteWidth]T)(b.Scratch.Take(simd.PermuteWidth))
 		copy(state[:], x)
-		if first = simd.Permute(b.Y, &state, b.U, c.short, c.d); first > 0 {
+		if first = simd.Permute(b.Y, state, b.U, c.short, c.d); first > 0 {
 			x = b.Y[(first-1)*c.d : first*c.d]
 		}
 	}
