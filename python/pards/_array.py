@@ -44,9 +44,16 @@ def take(function: str, name: str, value: ArrayLike, chars: str = FLOATS + INTEG
 
 def traced(value: Any) -> bool:
     """Whether it stands for an array in a program that JAX traces, and has no numbers yet."""
-    # A folder called jax has no core, nor has JAX while it is being imported.
-    tracer = getattr(getattr(sys.modules.get("jax"), "core", None), "Tracer", None)
-    return tracer is not None and isinstance(value, tracer)
+    return of_jax(value, "core", "Tracer")
+
+
+def of_jax(value: Any, *path: str) -> bool:
+    """Whether a value is of a class of JAX, which is not imported for that.
+
+    A folder called jax has none, nor has JAX while it is being imported.
+    """
+    found: Any = functools.reduce(lambda at, name: getattr(at, name, None), path, sys.modules.get("jax"))
+    return found is not None and isinstance(value, found)
 
 
 def forced(function: str, dtype: DTypeLike) -> np.dtype[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -27,7 +26,7 @@ class Structure:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not _of_jax(value):  # which may be a tracer
+            if not _array.of_jax(value, "Array"):  # which may be a tracer
                 object.__setattr__(self, field.name, self._take(field.name, value))
 
     @property
@@ -42,9 +41,3 @@ class Structure:
     def _take(self, name: str, value: Any) -> Array | _device.DeviceArray:
         chars = _array.INTEGERS if self.whole else _array.FLOATS + _array.INTEGERS
         return _device.take(type(self).__name__, name, value, chars)
-
-
-def _of_jax(value: Any) -> bool:
-    # A folder of that name has none, nor has JAX while it is being imported.
-    found = getattr(sys.modules.get("jax"), "Array", None)
-    return found is not None and isinstance(value, found)
