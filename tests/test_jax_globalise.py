@@ -1,9 +1,6 @@
 """Trust regions, damping and windows that adapt, and method "auto", for functions of JAX: as pards.solve does it."""
 
-import subprocess
-import sys
-import textwrap
-
+import jax_devices
 import numpy as np
 import pytest
 
@@ -256,17 +253,9 @@ def test_a_traced_trust():
 
 
 SHARDED = """
-    import numpy as np, jax, jax.numpy as jnp, pards, pards.jax
-    from jax.sharding import Mesh, PartitionSpec as P
-    try:
-        shard_map = jax.shard_map
-    except AttributeError:  # JAX 0.6
-        from jax.experimental.shard_map import shard_map
-    jax.config.update("jax_enable_x64", True)
     rng = np.random.default_rng(0)
     W, u, guess = 2 * rng.standard_normal((4, 4)), rng.standard_normal((96, 4)), 3 * rng.standard_normal((96, 4))
     f = lambda x, u: jnp.tanh(W @ x + u)
-    mesh = Mesh(np.array(jax.devices()), ("time",))
     for given in ({"method": "newton", "damping": "adaptive"}, {"method": "auto", "damping": "adaptive"}):
         given |= {"max_iterations": 12}
         def cut(u, guess):
@@ -285,15 +274,7 @@ SHARDED = """
 """
 
 
-def test_time_cut_over_four_devices():
+def test_time_cut_over_four_devices(tmp_path):
     """Damping that adapts has the counts of the whole on one; a trust region is refused."""
-    environment = {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
-        "JAX_PLATFORMS": "cpu",
-        "PATH": "/usr/bin:/bin",
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(SHARDED)], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "method is elk and axis_name is given" in done.stdout
+    printed = jax_devices.run(SHARDED, 4, tmp_path)
+    assert "method is elk and axis_name is given" in printed

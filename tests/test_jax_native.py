@@ -1,11 +1,9 @@
 """pards.jax.solve of native cells: against pards.solve, against the plain loop of JAX, and errors while JAX traces."""
 
 import functools
-import subprocess
-import sys
-import textwrap
 from concurrent.futures import ThreadPoolExecutor
 
+import jax_devices
 import numpy as np
 import pytest
 
@@ -566,16 +564,8 @@ def test_double_precision_is_not_cut():
 
 
 MESH = """
-    import numpy as np, jax, jax.numpy as jnp, pards, pards.jax
-    from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
-    try:
-        shard_map = jax.shard_map
-    except AttributeError:  # JAX 0.6
-        from jax.experimental.shard_map import shard_map
-    jax.config.update("jax_enable_x64", True)
     cell, rng = pards.cells.GRU.init(4, 3, seed=0), np.random.default_rng(0)
     u, x0 = rng.standard_normal((96, 3)), rng.standard_normal(4)
-    mesh = Mesh(np.array(jax.devices()), ("time",))
 
     # time cut over the devices: the steps are JAX's there
     def cut(cell, x0, u):
@@ -610,13 +600,5 @@ MESH = """
 
 
 def test_eight_devices(tmp_path):
-    environment = {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-        "JAX_PLATFORMS": "cpu",
-        "PATH": "/usr/bin:/bin",
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(MESH)], env=environment, capture_output=True, text=True, cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.strip() == "8 devices"
+    printed = jax_devices.run(MESH, 8, tmp_path)
+    assert printed.strip() == "8 devices"

@@ -2,10 +2,8 @@
 
 import doctest
 import inspect
-import subprocess
-import sys
-import textwrap
 
+import jax_devices
 import numpy as np
 import pytest
 import spec
@@ -380,17 +378,9 @@ def test_double_precision_is_not_cut():
 
 
 SHARDED = """
-    import numpy as np, jax, jax.numpy as jnp, pards, pards.jax
-    from jax.sharding import Mesh, PartitionSpec as P
-    try:
-        shard_map = jax.shard_map
-    except AttributeError:  # JAX 0.6
-        from jax.experimental.shard_map import shard_map
-    jax.config.update("jax_enable_x64", True)
     rng = np.random.default_rng(0)
     W, u, x0 = rng.standard_normal((4, 4)) / 3, rng.standard_normal((96, 4)), rng.standard_normal(4)
     f = lambda x, u, W: jnp.tanh(W @ x + u)
-    mesh = Mesh(np.array(jax.devices()), ("time",))
     given = rng.choice([-1.0, 1.0], (2, 96, 4))
     probed = pards.QuasiNewton("hutchinson", probes=2), pards.QuasiNewton("hutchinson", probes=2, signs=given)
     for method in ("newton", "quasi_newton", "rotated_quasi_newton", "picard", *probed):
@@ -412,13 +402,5 @@ SHARDED = """
 
 def test_time_cut_over_eight_devices(tmp_path):
     """The counts, states and gradients of the whole on one."""
-    environment = {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-        "JAX_PLATFORMS": "cpu",
-        "PATH": "/usr/bin:/bin",
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(SHARDED)], env=environment, capture_output=True, text=True, cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.strip() == "8 devices"
+    printed = jax_devices.run(SHARDED, 8, tmp_path)
+    assert printed.strip() == "8 devices"

@@ -1,0 +1,29 @@
+"""Runs programs over several host devices, each in a process of its own: that of the tests has one."""
+
+import subprocess
+import sys
+import textwrap
+
+HEAD = """
+import numpy as np, jax, jax.numpy as jnp, pards, pards.jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+try:
+    shard_map = jax.shard_map
+except AttributeError:  # JAX 0.6
+    from jax.experimental.shard_map import shard_map
+jax.config.update("jax_enable_x64", True)
+mesh = Mesh(np.array(jax.devices()), ("time",))
+"""
+
+
+def run(program: str, count: int, folder) -> str:
+    """What a program, after HEAD and in a folder, prints; it must succeed."""
+    environment = {
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={count}",
+        "JAX_PLATFORMS": "cpu",
+        "PATH": "/usr/bin:/bin",
+    }
+    command = [sys.executable, "-c", HEAD + textwrap.dedent(program)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
