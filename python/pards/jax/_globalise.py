@@ -21,7 +21,7 @@ from ._structure import Array
 
 RISE = 1e3  # how many times the merit may grow in an update; that of good runs does
 LENGTHEN = 8  # or else the exact rows grow by that part of the others
-DAMP_MOST = 0.99  # the largest damping before an iterate is taken as it is
+DAMP_MOST = 0.99  # the largest damping of A; where that overflows too the update is f itself, by a damping of 1
 
 
 class Judged(NamedTuple):
@@ -94,7 +94,7 @@ def _damp(g: Guard, d: Damper, now: Judged, k: Array, x: Array, steps: Any) -> t
     was = d.judged
     good = (now.merit <= RISE * was.merit) | (now.exact - was.exact > (steps - was.exact) // LENGTHEN)
     back = (k > 0) & ~good & (d.damping < DAMP_MOST)
-    less = jnp.where((k > 0) & good, jnp.maximum(2 * d.damping - 1, 0), d.damping)
+    less = jnp.where((k > 0) & good, jnp.maximum(2 * jnp.minimum(d.damping, DAMP_MOST) - 1, 0), d.damping)
     damper = d._replace(damping=jnp.where(back, (1 + d.damping) / 2, less))
     now = jax.tree.map(lambda a, b: jnp.where(back, a, b), was, now)
     return g._replace(now=now, damper=damper), jnp.where(back, d.x, x), back
@@ -109,16 +109,17 @@ def update(
         return *make(None, kept), g._replace(again=jnp.asarray(False)), jnp.asarray(False)
 
     def more(c: Any) -> Any:
-        damping = jnp.where(c[3] < 0, c[0], (1 + c[0]) / 2)
+        damping = jnp.where(c[3] < 0, c[0], jnp.where(c[0] < DAMP_MOST, (1 + c[0]) / 2, 1))
         new, kept = make(damping, c[2])
         return damping, new, kept, c[3] + 1
 
     def overflows(c: Any) -> Array:
-        return (c[3] < 0) | ~finite(c[1]) & (c[0] < DAMP_MOST)
+        return (c[3] < 0) | ~finite(c[1]) & (c[0] < 1)
 
     # entered one step early, so that the update stands in the program once
     damping, new, kept, again = lax.while_loop(overflows, more, (d.damping, x, kept, jnp.int32(-1)))
-    return new, kept, g._replace(again=jnp.asarray(False), damper=Damper(damping, x, g.now)), again > 0
+    guard = g._replace(again=jnp.asarray(False), damper=Damper(damping, x, g.now))
+    return new, kept, guard, (again > 0) & (d.damping < DAMP_MOST)
 
 
 def scaled(A: Any, damping: Array | None, rows: Array | None, steps: int, dtype: Any) -> Any:
@@ -128,7 +129,7 @@ def scaled(A: Any, damping: Array | None, rows: Array | None, steps: int, dtype:
     array = jnp.ones((steps,), dtype) if A.name == "identity" else A.array
     form: Any = lds.ScaledIdentity if A.name == "identity" else type(A)
     if damping is not None:
-        array = array * (1 - damping).astype(dtype)
+        array = jnp.where(damping == 1, 0, array * (1 - damping).astype(dtype))  # A may be infinite
     if rows is not None:
         array = jnp.where(rows.reshape(-1, *[1] * (array.ndim - 1)), array, 0)
     return form(array)
