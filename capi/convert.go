@@ -12,6 +12,7 @@ import (
 	"unsafe"
 
 	"pards/core"
+	"pards/core/cell"
 	"pards/core/check"
 	"pards/core/num"
 	"pards/core/param"
@@ -20,7 +21,7 @@ import (
 // mostAxes is more than any array of the ABI has.
 const mostAxes = 8
 
-var dtypeNames = map[int32]string{float32Type: "float32", float64Type: "float64", int64Type: "int64", textType: "text"}
+var dtypeNames = map[int32]string{float32Type: "float32", float64Type: "float64", int64Type: "int64", textType: "text", int32Type: "int32"}
 
 // shapeOf is header for an array that must be on the host.
 func shapeOf(fn, name string, a *C.pards_array, dtype int32, size int) ([]int, int, error) {
@@ -99,6 +100,20 @@ func anywhere[T num.Float](fn, name string, a *C.pards_array) (core.Array[T], er
 	}
 	shape, _, err := header(fn, name, a, dtypeOf[T](), num.Size[T]())
 	return core.Array[T]{Shape: shape, Device: uintptr(a.data)}, err
+}
+
+// driving is anywhere for the inputs of a cell: words on a device may be whole numbers.
+func driving[T num.Float](fn, name string, a *C.pards_array, c cell.Cell[T]) (core.Array[T], error) {
+	_, words := c.(cell.Checker[T])
+	if !words || a == nil || a.device == 0 || a.dtype != int32Type && a.dtype != int64Type {
+		return anywhere[T](fn, name, a)
+	}
+	size := 4
+	if a.dtype == int64Type {
+		size = 8
+	}
+	shape, _, err := header(fn, name, a, int32(a.dtype), size)
+	return core.Array[T]{Shape: shape, Device: uintptr(a.data), Whole: size}, err
 }
 
 // needed is view for an array that must be there.

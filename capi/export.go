@@ -490,7 +490,7 @@ func problem[T num.Float](args *C.pards_solve_args) (*core.Problem[T], core.Arra
 	if p.X0, err = neededAnywhere[T](fn, "x0", args.x0); err != nil {
 		return nil, states, err
 	}
-	if p.Inputs, err = anywhere[T](fn, "inputs", args.inputs); err != nil {
+	if p.Inputs, err = driving(fn, "inputs", args.inputs, c); err != nil {
 		return nil, states, err
 	}
 	if p.Guess, err = anywhere[T](fn, "guess", args.guess); err != nil {

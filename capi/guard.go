@@ -58,6 +58,7 @@ const (
 	float64Type = 2
 	int64Type   = 3
 	textType    = 4
+	int32Type   = 5
 )
 
 // dtypeOf returns the code of T.

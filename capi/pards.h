@@ -33,11 +33,11 @@ enum pards_code {
     PARDS_BUG = 8           /* a fault inside pards */
 };
 
-enum pards_dtype { PARDS_FLOAT32 = 1, PARDS_FLOAT64 = 2, PARDS_INT64 = 3, PARDS_TEXT = 4 };
+enum pards_dtype { PARDS_FLOAT32 = 1, PARDS_FLOAT64 = 2, PARDS_INT64 = 3, PARDS_TEXT = 4, PARDS_INT32 = 5 };
 
 typedef struct pards_array {
     void *data;
-    int32_t dtype;          /* enum pards_dtype; text is bytes without a final 0 */
+    int32_t dtype;          /* enum pards_dtype; text is bytes without a final 0, whole numbers of 32 bits are words on a GPU */
     int32_t device;         /* 0: the host; 1 + N: the GPU cuda:N, for what pards_solve, pards_scan and pards_device_dlpack take */
     int64_t ndim;
     const int64_t *shape;   /* ndim numbers; NULL when ndim is 0 */

@@ -17,6 +17,7 @@ type Array[T num.Float] struct {
 	Data   []T // nil for an array on a device
 	Shape  []int
 	Device uintptr // its address in a device's memory; 0 on the host
+	Whole  int     // bytes of a number where those on a device are whole ones in place of T's, as words may be; else 0
 }
 
 // Host is an array of this machine's memory; without a shape it has one axis.
@@ -156,13 +157,24 @@ func (p *Problem[T]) inputs(dims *check.Dims) ([]T, int, error) {
 	}
 	dims.Fix("M", m, "the model's inputs")
 	u, stride, err := p.Inputs.strided(dims, "inputs", "T M", p.Length*m)
-	if c, ok := p.Cell.(cell.Checker[T]); ok && err == nil {
-		if bad, want := c.CheckInputs(u); bad >= 0 {
-			at := param.Unravel(bad, p.Inputs.Shape)
-			err = check.Valuef("solve", "inputs", fmt.Sprintf("holds %v at %s", u[bad], check.ShapeText(at[:len(at)-1])), want, "")
-		}
+	if err == nil {
+		err = p.CheckInputs(u)
 	}
 	return u, stride, err
+}
+
+// CheckInputs checks what is in the inputs, which a device looks at later than this machine does: nil for what is on one.
+func (p *Problem[T]) CheckInputs(u []T) error {
+	c, ok := p.Cell.(cell.Checker[T])
+	if !ok {
+		return nil
+	}
+	bad, want := c.CheckInputs(u)
+	if bad < 0 {
+		return nil
+	}
+	at := param.Unravel(bad, p.Inputs.Shape)
+	return check.Valuef("solve", "inputs", fmt.Sprintf("holds %v at %s", u[bad], check.ShapeText(at[:len(at)-1])), want, "")
 }
 
 // check turns options into those that methods work with.

@@ -149,6 +149,7 @@ type work[T num.Float] struct {
 	members              []int
 	results              []method.Result
 	lent                 []driver.Ptr
+	seen                 *desk // where a kernel tells of words, see words.go
 }
 
 // Solve brings the arrays to the device, runs an engine, and brings the states back.
@@ -178,7 +179,7 @@ func (b *backend[T]) run(e engine[T], w *work[T]) (err error) {
 	if w.x0, err = w.in(p.X0, given.X0.Device); err != nil {
 		return w.explain(err)
 	}
-	if w.u, err = w.in(p.U, given.Inputs.Device); err != nil {
+	if err = w.takeInputs(); err != nil {
 		return w.explain(err)
 	}
 	if w.guess, err = w.in(p.Guess, given.Guess.Device); err != nil {
@@ -206,8 +207,10 @@ func (b *backend[T]) run(e engine[T], w *work[T]) (err error) {
 			return err
 		}
 	}
-	_, err = w.stream.Wait(nil) // also for states on the device, which other streams may read next
-	return err
+	if _, err = w.stream.Wait(nil); err != nil { // also for states on the device, which other streams may read next
+		return err
+	}
+	return w.checkWords()
 }
 
 // again solves by the general engine, whose windows adapt, what another one failed on in windows of one length.
@@ -294,6 +297,9 @@ func (w *work[T]) release() {
 	}
 	for _, at := range w.lent {
 		w.device.Free(at)
+	}
+	if w.seen != nil {
+		w.seen.giveBack()
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 
 // sampled are the variants that each run of the tests compiles: at least one of every entry point. With PARDS_COMPILE=all in the
 // environment they are many more.
-var sampled = []func(all bool) []variant{scanVariants, generalVariants, fusedVariants, langevinVariants}
+var sampled = []func(all bool) []variant{scanVariants, wordsVariants, generalVariants, fusedVariants, langevinVariants}
 
 // scanVariants lists kernels of scans.
 func scanVariants(all bool) (vs []variant) {
@@ -43,6 +43,14 @@ func scanVariants(all bool) (vs []variant) {
 			vs = append(vs, planLevels("dense", bytes, d, true).variant, planLevels("dense", bytes, d, false).variant)
 		}
 		vs = append(vs, planLevels("dense", bytes, denseMost+1, false).variant, planLevels("permutation", bytes, 5, false).variant)
+	}
+	return vs
+}
+
+// wordsVariants lists the kernels that look at words.
+func wordsVariants(bool) (vs []variant) {
+	for _, whole := range []int{0, 4, 8} {
+		vs = append(vs, wordsVariant(whole, 4), wordsVariant(whole, 8))
 	}
 	return vs
 }

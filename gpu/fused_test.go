@@ -15,8 +15,8 @@ import (
 
 // The engines for small states pass the table of methods.
 func TestFused(t *testing.T) {
-	t.Run("float32", func(t *testing.T) { methodtest.Run(t, solverThrough[float32](t, fused[float32]{})) })
-	t.Run("float64", func(t *testing.T) { methodtest.Run(t, solverThrough[float64](t, fused[float64]{})) })
+	t.Run("float32", func(t *testing.T) { t.Parallel(); methodtest.Run(t, solverThrough[float32](t, fused[float32]{})) })
+	t.Run("float64", func(t *testing.T) { t.Parallel(); methodtest.Run(t, solverThrough[float64](t, fused[float64]{})) })
 }
 
 func TestSequential(t *testing.T) {

@@ -25,6 +25,15 @@ func rowNames() (names []string) {
 	return names
 }
 
+// wordsVariant is kernels/words.cu for words of some bytes, as whole numbers or, with 0, as they are to be.
+func wordsVariant(whole, bytes int) variant {
+	word, known := map[int]string{4: "int", 8: "int64"}[whole]
+	if !known {
+		word = realName(bytes)
+	}
+	return variant{"words.cu", []string{define("WORD", word), define("REAL", realName(bytes))}}
+}
+
 // generalVariant is kernels/general.cu for a cell, with teams of some threads.
 func generalVariant(cell string, bytes, team int) variant {
 	return variant{"general.cu", []string{define("REAL", realName(bytes)), define("CELL", cell+"_rows"), define("TEAM", team)}}

@@ -1,5 +1,6 @@
 """Runs programs over several host devices, each in a process of its own: that of the tests has one."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -22,6 +23,7 @@ def run(program: str, count: int, folder) -> str:
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={count}",
         "JAX_PLATFORMS": "cpu",
         "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
     }
     command = [sys.executable, "-c", HEAD + textwrap.dedent(program)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)

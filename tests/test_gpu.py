@@ -375,10 +375,19 @@ def test_device_arrays_that_do_not_suit() -> None:
 def test_words_on_the_device() -> None:
     cupy = pytest.importorskip("cupy")
     c = Case("s5_T200_s0", np.float32)
-    there = cupy.asarray(c.inputs.astype(np.int32))
-    sol = pards.solve(c.cell, cupy.asarray(c.x0), there, method="newton")
     want = pards.solve(c.cell, c.x0, c.inputs, method="newton", device="cpu")
-    np.testing.assert_array_equal(sol.states.numpy(), want.states)  # permutations move numbers and change none
+    for dtype in (np.int16, np.int32, np.int64):
+        for method in ("newton", "sequential"):
+            sol = pards.solve(c.cell, cupy.asarray(c.x0), cupy.asarray(c.inputs.astype(dtype)), method=method)
+            np.testing.assert_array_equal(sol.states.numpy(), want.states)  # permutations move numbers and change none
+        for word in (-1, len(c.cell.permutations)):
+            words = c.inputs.astype(dtype)
+            words[17:19] = word
+            for x0, u in ((cupy.asarray(c.x0), cupy.asarray(words)), (c.x0, words)):
+                with pytest.raises(ValueError, match=rf"inputs holds {word} at \(17,\), want words: whole numbers from 0 to"):
+                    pards.solve(c.cell, x0, u, method="newton", device="cuda")
+    with pytest.raises(TypeError, match="inputs has dtype float32, want integers"):
+        pards.solve(c.cell, cupy.asarray(c.x0), cupy.asarray(c.inputs.astype(np.float32)))
 
 
 @gpu

@@ -252,6 +252,13 @@ def test_a_solve_is_one_call_of_the_library():
     assert text.count("@pards_xla") == 1 and "while" not in text
 
 
+def test_gradients_lower_for_a_gpu():
+    """Where the recurrence of derivatives is scans of pards.jax, which ask for the devices: seen from a machine without."""
+    cell, (x0, u) = CELLS["gru"], drive(CELLS["gru"], np.random.default_rng(8), T)
+    slope = jax.jit(jax.grad(lambda cell, x0: weighed(solved(cell, x0, u).states)))
+    assert "pards_xla_cuda" in slope.trace(cell, x0).lower(lowering_platforms=("cuda",)).as_text()
+
+
 def weighed(states):
     return jnp.sum(jnp.sin(states) * jnp.cos(jnp.arange(states.size)).reshape(states.shape))
 

@@ -16,7 +16,8 @@ from . import _lib
 
 Array = NDArray[Any]
 FLOATS, INTEGERS = "fd", "?bBhHiIlLqQ"  # characters of the dtypes that are taken
-_CODES = {"f": 1, "d": 2, "l": 3}  # enum pards_dtype; "l" is int64
+_CODES = {"f": 1, "d": 2, "l": 3, "i": 5}  # enum pards_dtype; "l" is int64
+WHOLE = "il"  # of the integers that the library takes as they are
 _TEXT = 4
 _FLOAT64 = np.dtype(np.float64)
 

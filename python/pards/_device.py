@@ -167,14 +167,14 @@ def ordinal(*arrays: Any) -> int | None:
     return next((array._ordinal for array in arrays if isinstance(array, DeviceArray)), None)
 
 
-def plain(function: str, name: str, array: Array | DeviceArray, dtype: np.dtype[Any]) -> Any:
-    """The array in a dtype; one on a GPU is taken as it is, whole numbers through the host.
+def plain(function: str, name: str, array: Array | DeviceArray, dtype: np.dtype[Any], whole: bool = False) -> Any:
+    """The array in a dtype; one on a GPU is taken as it is, whole numbers through the host if they are not wanted.
 
     Raises:
         TypeError: an array on a GPU has another dtype.
     """
-    if isinstance(array, DeviceArray) and array.dtype.kind == "f":
-        if array.dtype != dtype:
+    if isinstance(array, DeviceArray) and (array.dtype.kind == "f" or whole):
+        if array.dtype != dtype and not whole:
             raise TypeError(
                 f"{function}: {name} on {array.device} has dtype {array.dtype}, want {dtype}, in which is computed; "
                 "arrays on a GPU are taken as they are: cast it there"

@@ -68,8 +68,8 @@ def solve(
     to (float64 where those are integers).
 
     Arrays may be on a GPU: those of CuPy, PyTorch, JAX and what else has DLPack or `__cuda_array_interface__`. They are
-    not copied, so they must be C-contiguous and of the dtype computed in; NumPy arrays beside them, and words, are
-    brought there. The states are then a `DeviceArray` on that GPU.
+    not copied, so they must be C-contiguous and of the dtype computed in, words int32 or int64; NumPy arrays beside
+    them are brought there. The states are then a `DeviceArray` on that GPU.
 
     Args:
         f: a cell of `pards.cells`, or a NumPy function f(x, u) that is vectorised over leading axes: it maps x (...,
@@ -280,7 +280,7 @@ def _problem(
         )
     words, drive, floating = cell is not None and cell.words, None, None
     if given is not None:
-        drive = take_inputs(cell, "solve", "inputs", _device.host(given))[..., None] if cell and words else given
+        drive = _words(cell, given) if cell and words else given
         floating = drive.dtype if drive.dtype.kind == "f" and not words else None
     own = None if cell is None else cell.dtype
     chosen = _array.promoted(first.dtype, floating, own) if dtype is None else _array.forced("solve", dtype)
@@ -298,10 +298,17 @@ def _problem(
         steps=steps,
         dim=cell.dim if cell is not None else first.shape[-1] if first.ndim else 1,
         x0=_device.plain("solve", "x0", first, chosen),
-        inputs=None if drive is None else _device.plain("solve", "inputs", drive, chosen),
+        inputs=None if drive is None else _device.plain("solve", "inputs", drive, chosen, words),
         guess=None if around is None else _device.plain("solve", "guess", around, chosen),
         ordinal=ordinal,
     )
+
+
+def _words(cell: Cell, given: Any) -> Any:
+    """Words with an axis for M = 1; on a GPU where the library takes them there, others on the host."""
+    if isinstance(given, _device.DeviceArray) and given.dtype.char in _array.WHOLE:
+        return given.reshape(*given.shape, 1)
+    return take_inputs(cell, "solve", "inputs", _device.host(given))[..., None]
 
 
 def _batch(x0: Any, inputs: Any, guess: Any) -> int | None:

@@ -23,8 +23,10 @@ def total(value: Array, axis: Any) -> Array:
 
 def largest(value: Array, axis: Any = None) -> Array:
     """The largest along the first axis, that of time, of what is not negative; not a number where there is one. By the
-    bits, whose order is the same: on CPUs the maximum of jaxlib 0.10 passes over what is not a number."""
-    bits = lax.bitcast_convert_type(value, jnp.int32 if value.dtype == jnp.float32 else jnp.int64).max(0)
+    bits, whose order is the same: on CPUs the maximum of jaxlib 0.10 passes over what is not a number. Its sign is let
+    go: on GPUs the magnitude of what is not a number may have one."""
+    kind = jnp.int32 if value.dtype == jnp.float32 else jnp.int64
+    bits = (lax.bitcast_convert_type(value, kind) & jnp.iinfo(kind).max).max(0)
     return lax.bitcast_convert_type(bits if axis is None else lax.pmax(bits, axis), value.dtype)
 
 

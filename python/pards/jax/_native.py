@@ -26,7 +26,7 @@ from . import _ffi
 from ._cells import Native
 from ._iterate import Options, Window
 from ._linearise import Kept
-from ._primitive import varying
+from ._primitive import scans_when_lowered, varying
 from ._structure import Array
 
 solve_p, tangent_p = Primitive("pards_solve"), Primitive("pards_tangent")
@@ -257,6 +257,7 @@ def _tangent_natively(
     )
 
 
+scans_when_lowered(tangent_p)
 mlir.register_lowering(tangent_p, mlir.lower_fun(_tangent_in_jax, multiple_results=False))
 mlir.register_lowering(
     tangent_p, mlir.lower_fun(partial(_tangent_natively, "cpu"), multiple_results=False), platform="cpu"

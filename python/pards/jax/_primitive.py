@@ -147,12 +147,19 @@ def _spread_over_batch(platform: str, *operands: Array, **params: Any) -> Array:
 
 
 try:  # JAX tells custom_partitioning the devices only where it sees one coming, or a primitive of this private list
-    from jax._src.dispatch import prim_requires_devices_during_lowering
+    from jax._src.dispatch import prim_requires_devices_during_lowering as _knowing
 
-    prim_requires_devices_during_lowering.add(scan_p)
     _lowered = _spread_over_batch
 except ImportError:  # XLA then gathers what is spread
-    _lowered = _native
+    _knowing, _lowered = set[Primitive](), _native
+
+
+def scans_when_lowered(primitive: Primitive) -> None:
+    """Of a primitive whose lowering has scans in it."""
+    _knowing.add(primitive)
+
+
+scans_when_lowered(scan_p)
 for _platform in _ffi.TARGETS:
     mlir.register_lowering(
         scan_p, mlir.lower_fun(partial(_lowered, _platform), multiple_results=False), platform=_platform
