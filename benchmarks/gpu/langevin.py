@@ -2,8 +2,8 @@
 closed-form step, and the paper's public code where that is there (benchmarks/_reference.py). Float32, arrays on the device.
 
 The rows' seconds are by the host's clock; event_seconds of pards are by the device's, see scan.py. The eigenbases of the mixture are found
-in the first call, which is in neither. All stop at a merit of 5e-4, at which the reference's quasi-Newton is up to 0.1 away from the
-trajectory: what the results' differences are allowed to be.
+in the first call, which is in neither. All stop at a merit of 5e-4, at which the reference's quasi-Newton is up to 0.25 away from the
+trajectory: the results' differences are allowed a little more.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def by_reference(problem: Any, newton: bool) -> dict[str, Callable[[Sequence[Any
 
     def make(inputs: Sequence[Any]) -> _harness.Work:
         work = _harness.jitted(solve)([tuple(jnp.from_dlpack(a) for a in arrays) for arrays in inputs])
-        return _harness.Work(work.run, work.compile_seconds, result=last)
+        return scan.with_events(_harness.Work(work.run, work.compile_seconds, result=last))
 
     return {f"reference {method}": make}
 
@@ -95,7 +95,7 @@ def cases(settings: _harness.Settings) -> Iterator[_harness.Case]:
                 inputs=[(cp.asarray(problem.inputs),)],
                 flavours={"pards rotated_quasi_newton": by_pards(problem, "rotated_quasi_newton"), "pards sequential": by_pards(problem, "sequential"),
                           "lax.scan": by_lax(problem)} | reference,
-                tolerance=0.2,
+                tolerance=0.3,
             )  # fmt: skip
 
 

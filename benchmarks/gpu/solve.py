@@ -51,7 +51,9 @@ def by_pards(cell: Any, x0: Any, guess: Any, method: str) -> Flavour:
 def by_reference(model: Any, x0: Any, guess: Any) -> Flavour:
     def make(inputs: Sequence[Any]) -> _harness.Work:
         work = _harness.jitted(_reference.solver(model, x0, guess, "newton"))([(jnp.from_dlpack(u),) for u in inputs])
-        return _harness.Work(work.run, work.compile_seconds, result=lambda x: cp.asnumpy(cp.from_dlpack(x)))
+        return scan.with_events(
+            _harness.Work(work.run, work.compile_seconds, result=lambda x: cp.asnumpy(cp.from_dlpack(x)))
+        )
 
     return make
 
@@ -68,7 +70,7 @@ def by_torch(module: Any) -> Flavour:
             torch.cuda.synchronize()
             return out
 
-        return _harness.Work(run, result=lambda x: x.cpu().numpy())
+        return scan.with_events(_harness.Work(run, result=lambda x: x.cpu().numpy()))
 
     return make
 

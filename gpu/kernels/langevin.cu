@@ -152,7 +152,7 @@ PARDS_FN void weigh(local& l, const solve& s, const mixture& mix, int basis, con
         for (int c = threadIdx.x; c < pad; c += shape::threads) mem.vector[c] = mix.means[k * pad + c], mem.vector[pad + c] = mix.diagonals[k * pad + c];
         shape::sum y;
         if (i < dense) {
-            product<shape, false>(y, mem.z, mem.vector, mix.precisions + (long)k * pad * pad, mem.f);
+            product<shape>(y, mem.z, mem.vector, mix.precisions + (long)k * pad * pad, mem.f);
         } else {
             copy_wait<0>();
             __syncthreads();
@@ -275,8 +275,11 @@ PARDS_FN void decide(const solve& s, int k, int slot, const memory& mem) {
     }
 }
 
+// Blocks that a multiprocessor is to hold: 16 warps hide what each waits for, and have 128 registers a thread. Doubles take two each.
+constexpr int at_once = sizeof(real) == 8 || shape::threads > 512 ? 1 : 512 / shape::threads;
+
 // One iteration: evaluates iterate k and writes its successor.
-extern "C" __global__ void __launch_bounds__(shape::threads) langevin_step(solve s, int k, unsigned flag, int slot) {
+extern "C" __global__ void __launch_bounds__(shape::threads, at_once) langevin_step(solve s, int k, unsigned flag, int slot) {
     if (load_fresh(s.halt)) return;
     memory mem(dynamic_shared());
     place<shape> at;
@@ -348,7 +351,7 @@ PARDS_FN void bring(real* dst, int r, const real* src, int lane) {
     for (int c = lane; c < pad; c += 32) dst[r * shape::pitch + c] = src && c < dim ? src[c] : real(0);
 }
 
-extern "C" __global__ void __launch_bounds__(shape::threads) langevin_enter(pieces p) {
+extern "C" __global__ void __launch_bounds__(shape::threads, at_once) langevin_enter(pieces p) {
     place<shape> at;
     memory mem(dynamic_shared());
     long tile = blockIdx.x;
@@ -365,7 +368,7 @@ extern "C" __global__ void __launch_bounds__(shape::threads) langevin_enter(piec
     __syncthreads();
     shape::sum y;
     if (p.turn) {
-        product<shape, sizeof(real) == 4>(y, mem.z, (const real*)nullptr, mixture(p.tables, *p.basis).into, mem.f);
+        product<shape>(y, mem.z, (const real*)nullptr, mixture(p.tables, *p.basis).into, mem.f);
     } else {
         PARDS_EACH y[m][n][e] = mem.z[at.row_of(m, e) * shape::pitch + at.column_of(n, e)];
     }
@@ -396,7 +399,7 @@ PARDS_FN void widen(const shape::sum& y, int count, unsigned long long* extent, 
 
 // Brings iterates k out of the coordinates, into the states, and measures them, their last update and their residual there; those of
 // sequences that were evaluated at k. all: the guess too where a sequence goes on from it.
-extern "C" __global__ void __launch_bounds__(shape::threads) langevin_leave(solve s, int k, int slot, int turn, int all) {
+extern "C" __global__ void __launch_bounds__(shape::threads, at_once) langevin_leave(solve s, int k, int slot, int turn, int all) {
     int b = blockIdx.x % s.batch, tile = blockIdx.x / s.batch, first = tile * shape::rows, count = min(shape::rows, s.steps - first);
     if (s.last[b] != k || (k == 0 && s.active[b] && !all)) return;
     place<shape> at;
@@ -426,7 +429,7 @@ extern "C" __global__ void __launch_bounds__(shape::threads) langevin_leave(solv
         __syncthreads();
         shape::sum y;
         if (turn) {
-            product<shape, sizeof(real) == 4>(y, mem.z, (const real*)nullptr, out_of, mem.f);
+            product<shape>(y, mem.z, (const real*)nullptr, out_of, mem.f);
         } else {
             PARDS_EACH y[m][n][e] = mem.z[at.row_of(m, e) * shape::pitch + at.column_of(n, e)];
         }

@@ -73,6 +73,34 @@ template <int dim, int threads, class real, class source> PARDS_FN void gather(r
     }
 }
 
+template <class shape> PARDS_FN void clear(typename shape::sum& sum) {
+    PARDS_UNROLL for (int m = 0; m < shape::mt; m++)
+        PARDS_UNROLL for (int n = 0; n < shape::nt; n++)
+            PARDS_UNROLL for (int e = 0; e < shape::fr::c; e++) sum[m][n][e] = 0;
+}
+
+template <class shape> PARDS_FN void add(typename shape::sum& sum, const typename shape::sum& part) {
+    PARDS_UNROLL for (int m = 0; m < shape::mt; m++)
+        PARDS_UNROLL for (int n = 0; n < shape::nt; n++)
+            PARDS_UNROLL for (int e = 0; e < shape::fr::c; e++) sum[m][n][e] += part[m][n][e];
+}
+
+// A lane's numbers of the first factor, less the shift of their columns.
+template <class shape, class real> PARDS_FN void factor(real (&a)[shape::mt][shape::fr::a], const real* rows, const real* shift) {
+    using fr = typename shape::fr;
+    PARDS_UNROLL for (int m = 0; m < shape::mt; m++) {
+        PARDS_UNROLL for (int i = 0; i < fr::a; i++) a[m][i] = rows[(m * fr::rows + 8 * (i % 2)) * shape::pitch + 4 * (i / 2)];
+    }
+    if (!shift) return;
+    PARDS_UNROLL for (int i = 0; i < (fr::a + 1) / 2; i++) {
+        real v = shift[4 * i];
+        PARDS_UNROLL for (int m = 0; m < shape::mt; m++) {
+            a[m][2 * i] -= v;
+            if constexpr (fr::a > 1) a[m][2 * i + 1] -= v;
+        }
+    }
+}
+
 template <class shape> PARDS_FN void multiply(typename shape::sum& c, const float (&a)[shape::mt][4], const float* b0, int k, int pitch) {
     float high[shape::mt][4], low[shape::mt][4];
     PARDS_UNROLL for (int m = 0; m < shape::mt; m++) {
@@ -100,12 +128,15 @@ template <class shape> PARDS_FN void multiply(typename shape::sum& c, const doub
     }
 }
 
+// How many steps are added up by the tensor cores, which cut sums off where float rounds: the error of longer ones grows with their length.
+constexpr int together = 16;
+
 // sum = (rows - shift) matrix, all threads of a block together; rows are in shared memory by shape::pitch, shift in shared memory or null.
-// exact: partial sums over a slice are added up as float does, which the tensor cores' own sums, cut off instead of rounded, are not.
-template <class shape, bool exact, class real>
+template <class shape, class real>
 PARDS_FN void product(typename shape::sum& sum, const real* rows, const real* shift, const real* matrix, real* slices) {
     using fr = typename shape::fr;
     constexpr int dim = shape::pitch - 4, length = shape::slice, count = dim / length;
+    constexpr bool rounded = sizeof(real) == 8;
     place<shape> at;
     auto fetch = [&](int s) {
         if (s < count)
@@ -113,42 +144,22 @@ PARDS_FN void product(typename shape::sum& sum, const real* rows, const real* sh
                                         [&](int r) { return matrix + (long)(s * length + r) * dim; });
         copy_commit();
     };
-    PARDS_UNROLL for (int m = 0; m < shape::mt; m++)
-        PARDS_UNROLL for (int n = 0; n < shape::nt; n++)
-            PARDS_UNROLL for (int e = 0; e < fr::c; e++) sum[m][n][e] = 0;
+    clear<shape>(sum);
     fetch(0);
     for (int s = 0; s < count; s++) {
         fetch(s + 1);
         copy_wait<1>();
         __syncthreads();
         const real* b = slices + s % 2 * length * shape::matrix_pitch + at.q * shape::matrix_pitch + at.column - 2 * at.q + at.g;
-        typename shape::sum part;
-        if (exact) {
-            PARDS_UNROLL for (int m = 0; m < shape::mt; m++)
-                PARDS_UNROLL for (int n = 0; n < shape::nt; n++)
-                    PARDS_UNROLL for (int e = 0; e < fr::c; e++) part[m][n][e] = 0;
-        }
-        PARDS_UNROLL for (int k = 0; k < length; k += fr::steps) {
-            real a[shape::mt][fr::a];
-            const real* from = rows + at.row * shape::pitch + s * length + k + at.q;
-            PARDS_UNROLL for (int m = 0; m < shape::mt; m++) {
-                PARDS_UNROLL for (int i = 0; i < fr::a; i++) a[m][i] = from[(m * fr::rows + 8 * (i % 2)) * shape::pitch + 4 * (i / 2)];
+        PARDS_LOOP for (int from = 0; from < length; from += together) {
+            typename shape::sum part;
+            if (!rounded) clear<shape>(part);
+            PARDS_UNROLL for (int k = from; k < from + together; k += fr::steps) {
+                real a[shape::mt][fr::a];
+                factor<shape>(a, rows + at.row * shape::pitch + s * length + k + at.q, shift ? shift + s * length + k + at.q : nullptr);
+                multiply<shape>(rounded ? sum : part, a, b, k, shape::matrix_pitch);
             }
-            if (shift) {
-                PARDS_UNROLL for (int i = 0; i < (fr::a + 1) / 2; i++) {
-                    real v = shift[s * length + k + at.q + 4 * i];
-                    PARDS_UNROLL for (int m = 0; m < shape::mt; m++) {
-                        a[m][2 * i] -= v;
-                        if constexpr (fr::a > 1) a[m][2 * i + 1] -= v;
-                    }
-                }
-            }
-            multiply<shape>(exact ? part : sum, a, b, k, shape::matrix_pitch);
-        }
-        if (exact) {
-            PARDS_UNROLL for (int m = 0; m < shape::mt; m++)
-                PARDS_UNROLL for (int n = 0; n < shape::nt; n++)
-                    PARDS_UNROLL for (int e = 0; e < fr::c; e++) sum[m][n][e] += part[m][n][e];
+            if (!rounded) add<shape>(sum, part);
         }
         __syncthreads();
     }
