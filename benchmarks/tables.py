@@ -12,7 +12,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import _harness
@@ -41,15 +41,17 @@ def cases(*files: str) -> list[Case]:
 def jax_solve() -> str:
     """jax.lax.scan, and the paper's code, over pards.jax, and what is compiled in how much of the former's time."""
     rows = []
-    for case in cases("in_jax-solve"):
+    for case in cases("in_jax-solve") + on_gpu("jax_solve"):
         scan = case["jax.lax.scan"]
         axes = scan["axes"]
         found = [case.get(f"pards.jax, {of}") for of in ("cell", "cell, auto", "function")]
         ratios = [times(scan["ratio"] / row["ratio"]) if row else "" for row in found]
         compiled = [times(row["compile_seconds"] / scan["compile_seconds"]) if row else "" for row in found[::2]]
         reference = times(case["reference"]["ratio"] / found[2]["ratio"]) if "reference" in case and found[2] else ""
-        rows.append([scan["name"], f"{axes['B']} x {axes['T']} x {axes['D']}", *ratios, reference, *compiled])
+        on, size = where(scan), f"{axes['B']} x {axes['T']} x {axes['D']}"
+        rows.append([on, scan["name"], size, *ratios, reference, *compiled])
     head = [
+        "on",
         "",
         "B x T x D",
         "`lax.scan` / cell",
@@ -66,6 +68,10 @@ def on_gpu(program: str) -> list[Case]:
     """The cases of a program in what benchmarks/gpu/run wrote."""
     programs = json.loads((RESULTS / "gpu.json").read_text())["programs"]
     return by_case(programs[program]["rows"] if program in programs else [])
+
+
+def where(row: _harness.Row) -> str:
+    return "CPU" if row["device"] == "cpu" else "GPU"
 
 
 def times(ratio: float) -> str:
@@ -95,19 +101,15 @@ def scan() -> str:
 def jax_scan() -> str:
     """Peers over pards.jax, on the cores and on a GPU."""
     rows = []
-    for file in ("in_jax-scan", "in_jax-scan-cuda"):
-        for case in cases(file):
-            own = case["pards.jax"]
-            axes = own["axes"]
-            peers = [
-                times(case[peer]["ratio"]) if peer in case else ""
-                for peer in ("jax.lax.associative_scan", "jax.lax.scan")
-            ]
-            share = f"{own['copy_share']:.0%}" if "copy_share" in own else ""
-            size = f"{axes['B']} x {axes['T']} x {axes['D']}"
-            rows.append(
-                ["CPU" if own["device"] == "cpu" else "GPU", own["name"].removeprefix("scan "), size, *peers, share]
-            )
+    for case in cases("in_jax-scan") + on_gpu("jax_scan"):
+        own = case["pards.jax"]
+        axes = own["axes"]
+        peers = [
+            times(case[peer]["ratio"]) if peer in case else "" for peer in ("jax.lax.associative_scan", "jax.lax.scan")
+        ]
+        share = f"{own['copy_share']:.0%}" if "copy_share" in own else ""
+        size = f"{axes['B']} x {axes['T']} x {axes['D']}"
+        rows.append([where(own), own["name"].removeprefix("scan "), size, *peers, share])
     return markdown(["on", "A", "B x T x D", "`associative_scan`", "`lax.scan`", "of a memory copy's speed"], rows)
 
 
@@ -272,13 +274,17 @@ PAPER, TORCH, LAX, LOOP = "the paper's code", "`torch.nn.GRU`", "`lax.scan`", "o
 
 
 def gpu_solve() -> str:
-    """The device's time and the wall's, and a peer's wall over the device's."""
+    """A peer's wall over the device's time of pards, and over its wall."""
     cells: dict[tuple[str, int, str], dict[int, str]] = {}
+    alone = {f"{name} {axes['T']} {axes['D']}": seconds for name, axes, seconds in kernels()}
     for case in on_gpu("solve") + on_gpu("langevin"):
         first = next(iter(case.values()))
         name, D, T = first["name"], first["axes"]["D"], first["axes"]["T"]
         parallel = [row for f, row in case.items() if f.startswith("pards") and "sequential" not in f]
-        own = min(parallel, key=lambda row: row["event_seconds"])
+        wall = min(row["seconds"] for row in parallel)
+        device = alone.get(f"{name.removesuffix(' exchanged')} {T} {D}") or min(
+            row["event_seconds"] for row in parallel
+        )
         peers = {
             PAPER: [row for f, row in case.items() if f.startswith("reference")],
             TORCH: [row for f, row in case.items() if f == "torch.nn.GRU"],
@@ -288,15 +294,23 @@ def gpu_solve() -> str:
         for peer, rows in peers.items():
             if not rows:
                 continue
-            ratio = times(min(row["seconds"] for row in rows) / own["event_seconds"])
-            aim = None if peer == LOOP else aimed(name, peer, D, T)
-            text = f"{1e6 * own['event_seconds']:.0f}, {1e6 * own['seconds']:.0f}: {ratio}x" + (
-                f" of {aim}" if aim else ""
-            )
+            peers_wall, aim = min(row["seconds"] for row in rows), None if peer == LOOP else aimed(name, peer, D, T)
+            wanted = f" of {aim}" if aim else ""
+            text = f"{times(peers_wall / device)}{wanted}, {times(peers_wall / wall)} ({1e6 * device:.0f}, {1e6 * wall:.0f})"
             cells.setdefault((name, D, peer), {})[T] = text
     lengths = sorted({T for found in cells.values() for T in found})
-    rows = [[name, str(D), peer, *(found.get(T, "") for T in lengths)] for (name, D, peer), found in cells.items()]
+    problems = list(dict.fromkeys(name for name, _, _ in cells))
+    ordered = sorted(cells.items(), key=lambda cell: (problems.index(cell[0][0]), cell[0][1]))
+    rows = [[name, str(D), peer, *(found.get(T, "") for T in lengths)] for (name, D, peer), found in ordered]
     return markdown(["problem, batch 16", "D", "against", *(f"T = {T}" for T in lengths)], rows)
+
+
+def kernels() -> Iterator[tuple[str, _harness.Row, float]]:
+    """The problems of which the kernels' time alone is known, and that of the fastest method."""
+    for case in on_gpu("kernels"):
+        first = next(iter(case.values()))
+        parallel = [row["device_seconds"] for f, row in case.items() if "sequential" not in f]
+        yield first["name"], first["axes"], min(parallel)
 
 
 def gpu_scan() -> str:
