@@ -384,7 +384,9 @@ def test_words_on_the_device() -> None:
             words = c.inputs.astype(dtype)
             words[1, 17:19] = word
             for x0, u in ((cupy.asarray(c.x0), cupy.asarray(words)), (c.x0, words)):
-                with pytest.raises(ValueError, match=rf"inputs holds {word} at \(1, 17\), want words: whole numbers from 0 to"):
+                with pytest.raises(
+                    ValueError, match=rf"inputs holds {word} at \(1, 17\), want words: whole numbers from 0 to"
+                ):
                     pards.solve(c.cell, x0, u, method="newton", device="cuda")
     with pytest.raises(TypeError, match="inputs has dtype float32, want integers"):
         pards.solve(c.cell, cupy.asarray(c.x0), cupy.asarray(c.inputs.astype(np.float32)))
