@@ -252,6 +252,28 @@ def test_a_solve_is_one_call_of_the_library():
     assert text.count("@pards_xla") == 1 and "while" not in text
 
 
+def test_newton_of_larger_cells_is_left_to_jax_on_a_gpu(monkeypatch):
+    """With the counts of the library, and its states to what rtol = 1e-10 leaves undone; elsewhere the library has it."""
+    r = np.random.default_rng(18)
+    cell = cells.GRU.init(hidden=12, inputs=3, seed=0, dtype=np.float64)
+    x0, u, guess = r.standard_normal(12), r.standard_normal((2, 90, 3)), r.standard_normal((90, 12))
+    run = jax.vmap(lambda u: solved(cell, x0, u, guess=guess, rtol=1e-10, window=50))
+    want = run(u)
+    monkeypatch.setattr(_native, "_gpu_is_there", lambda: True)
+    traced = jax.jit(run).trace(u)
+    text = {platform: traced.lower(lowering_platforms=(platform,)).as_text() for platform in ("cpu", "cuda")}
+    assert "while" in text["cuda"] and "while" not in text["cpu"]
+    np.testing.assert_array_equal(run(u).states, want.states)
+    monkeypatch.setattr(lax, "platform_dependent", lambda *given, cuda, default: cuda(*given))
+    found = run(u)
+    np.testing.assert_array_equal(found.iterations, want.iterations)
+    np.testing.assert_array_equal(found.status, want.status)
+    np.testing.assert_allclose(found.states, want.states, rtol=0, atol=1e-9)
+    slope = jax.grad(lambda cell: weighed(solved(cell, x0, u[0], rtol=1e-12).states))(cell)
+    exact = jax.grad(lambda cell: weighed(loop(cell, x0, u[0])))(cell)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), slope, exact)
+
+
 def test_gradients_lower_for_a_gpu():
     """Where the recurrence of derivatives is scans of pards.jax, which ask for the devices: seen from a machine without."""
     cell, (x0, u) = CELLS["gru"], drive(CELLS["gru"], np.random.default_rng(8), T)

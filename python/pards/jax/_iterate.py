@@ -287,7 +287,7 @@ def solve(
         parts.append(last)
     together = [jnp.concatenate([jnp.atleast_1d(getattr(p, name)) for p in parts]) for name in Window._fields]
     states, iterations, merit, residual, error, status = together
-    return Window(states, iterations.sum(), merit.sum(), residual.max(), error.sum(), status.max())
+    return Window(states, iterations.sum(dtype=jnp.int32), merit.sum(), residual.max(), error.sum(), status.max())
 
 
 def _shortened(kept: Kept, steps: int) -> Kept:

@@ -406,9 +406,19 @@ def _kept(o: Options, start: Array, T: int, key: Any) -> Kept:
 def _solve(model: _Model, operands: _Operands) -> Window:
     """The iteration. Its derivative is not that of its operations, but of the trajectory."""
     operands = jax.tree.map(lax.stop_gradient, operands)
-    if model.native is not None:
-        x0, inputs, params, _, guess, kept = operands
-        return _native.run(model.native, params, x0, inputs, guess, kept, model.steps, model.options)
+    if model.native is None:
+        return _in_jax(model, operands)
+
+    def natively(o: _Operands) -> Window:
+        return _native.run(model.native, o.params, o.x0, o.inputs, o.guess, o.kept, model.steps, model.options)  # pyright: ignore[reportArgumentType]
+
+    if _native.is_faster(model.options, operands.x0.size):
+        return natively(operands)
+    return lax.platform_dependent(operands, cuda=functools.partial(_in_jax, model), default=natively)
+
+
+def _in_jax(model: _Model, operands: _Operands) -> Window:
+    """The iteration by JAX and the scans of pards.jax."""
     if model.options.method.name == "sequential":
         return _loop(model, operands)
     run = _windows.solve if model.options.adapts else _iterate.solve
