@@ -99,6 +99,8 @@ func TestSettings(t *testing.T) {
 		{"quasi_newton", param.Values[float64]{"diagonal": {IsText: true, Text: "hutchinson"}, "probes": {Number: 0.5}}, "QuasiNewton: probes is 0.5, want a whole number"},
 		{"quasi_newton", param.Values[float64]{"diagonal": {IsText: true, Text: "hutchinson"}, "signs": array([]int{1, 2, 1}, 1, 1)}, "QuasiNewton: signs has shape (1, 2, 1), want (probes, T, D) = (1, 3, 1); T is fixed by the problem's length"},
 		{"quasi_newton", param.Values[float64]{"diagonal": {IsText: true, Text: "hutchinson"}, "signs": array([]int{1, 3, 1}, 1, 0, 1)}, "QuasiNewton: signs holds 0, want 1 and -1 only"},
+		{"elk", param.Values[float64]{"adaptive": {Number: -1}}, "ELK: adaptive is -1, want True or False"},
+		{"quasi_elk", param.Values[float64]{"smoother": {Number: 0.5}}, "QuasiELK: smoother is 0.5, want True or False"},
 		{"rotated_quasi_newton", param.Values[float64]{"basis": array([]int{1, 1}, 2)}, "RotatedQuasiNewton: basis is not orthogonal"},
 	} {
 		o := core.Defaults[float64]()

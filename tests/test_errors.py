@@ -76,6 +76,72 @@ def test_text(call, error, text: str) -> None:
     assert re.search(text, str(caught.value)), caught.value
 
 
+def theory(**options):
+    return pards.theory.analyse(GRU, X0, U, **options)
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        *((lambda name=name: solve(**{name: True}), f"solve: {name} is True, want a number") for name in ("rtol", "atol", "merit_tol", "damping")),
+        *((lambda name=name: solve(**{name: True}), f"solve: {name} is True, want a whole number") for name in ("length", "max_iterations", "window", "num_threads", "seed")),
+        *(
+            (lambda name=name, bad=bad: solve(**{name: bad}), f"solve: {name} is {bad!r}, want True or False")
+            for name in ("clip", "trace", "raise_on_failure")
+            for bad in ("no", NAN, -1.0, None)
+        ),
+        *((lambda bad=bad: solve(progress=bad), f"solve: progress is {bad!r}, want True, False, or a function") for bad in ("no", NAN, 1)),
+        *((lambda name=name: pards.solve(lambda x, u: x, X0, U, **{name: 3}), f"solve: {name} is of type int, want a function {name}") for name in ("jac", "diag")),
+        *(
+            (lambda kind=kind, name=name, bad=bad: kind(**{name: bad}), f"{kind.__name__}: {name} is {bad!r}, want True or False")
+            for kind in (pards.ELK, pards.QuasiELK)
+            for name in ("adaptive", "smoother")
+            for bad in (-1.0, 2, "yes", NAN)
+        ),
+        (lambda: pards.QuasiNewton(diagonal="hutchinson", fresh=-1.0), "QuasiNewton: fresh is -1.0, want True or False"),
+        *(
+            (lambda make=make, name=name: make(**{name: True}), f"{make.__name__}: {name} is True, want a number")
+            for make, name in ((pards.ELK, "trust"), (pards.Chord, "period"), (pards.BlockNewton, "block"), (pards.QuasiNewton, "probes"))
+        ),
+        (lambda: pards.lds.scan(np.zeros((5, 2, 2)), np.zeros((5, 2)), reverse="no"), "scan: reverse is 'no', want True or False"),
+        (lambda: pards.cells.GRU(np.zeros((12, 4)), np.zeros((12, 4)), np.zeros(12), np.zeros(4), exchanged="no"), "GRU: exchanged is 'no'"),
+        (lambda: pards.cells.Lorenz96(8, forcing=True), "Lorenz96: forcing is True, want a number"),
+        (lambda: pards.problems.gru(True, 4), "gru: T is True, want a whole number"),
+        (lambda: pards.problems.s5_word(10, batch=1.5), "s5_word: batch is 1.5, want a whole number"),
+        (lambda: pards.problems.scalar_lds(10, seed=True), "scalar_lds: seed is True, want a whole number"),
+        (lambda: theory(updates=True), "analyse: updates is True, want a whole number"),
+        (lambda: theory(clip="no"), "analyse: clip is 'no', want True or False"),
+        (lambda: pards.theory.compare(GRU, X0, U, methods=3), "compare: methods is 3, want a list"),
+        (lambda: pards.theory.compare(GRU, X0, U, methods="newton"), "compare: methods is 'newton', want a list"),
+    ],
+)  # fmt: skip
+def test_one_kind_for_another(call, text: str) -> None:
+    """A flag is no number and a number no flag, and a text is neither: "no" is true to Python."""
+    with pytest.raises(TypeError, match=re.escape(text)):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: pards.problems.gru(-1, 4), "gru: T is -1, want a whole number of at least 0"),
+        (lambda: pards.problems.gru(10, 0), "gru: D is 0, want a whole number of at least 1"),
+        (lambda: pards.problems.langevin(10, 4, components=0), "langevin: components is 0, want a whole number of at least 1"),
+        (lambda: theory(damping=-1), "analyse: damping is -1, want a number from 0 to 1"),
+        (lambda: theory(damping=NAN), "analyse: damping is nan, want a number from 0 to 1"),
+        *((lambda bad=bad: theory().bound_iterations(bad), f"bound_iterations: tolerance is {bad}, want a finite number above 0") for bad in (NAN, -1, 0, np.inf)),
+        (lambda: pards.theory.compare(GRU, X0, U, merit_tol=-1.0), "compare: merit_tol is -1.0, want a finite number above 0"),
+        (lambda: pards.theory.compare(GRU, X0, U, guess=1.0), "compare: guess has shape (), want (T, D) = (10, 4)"),
+    ],
+)  # fmt: skip
+def test_out_of_range(call, text: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(text)):
+        call()
+
+
 @pytest.mark.parametrize(
     ("make", "text"),
     [

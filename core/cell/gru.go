@@ -29,7 +29,7 @@ type gru[T num.Float] struct {
 
 func newGRU[T num.Float](r *param.Reader[T]) Cell[T] {
 	ih, hh, b, bn := r.Array("weight_ih"), r.Array("weight_hh"), r.Array("bias"), r.Array("bias_n")
-	c := &gru[T]{exchanged: r.Bool("exchanged")}
+	c := &gru[T]{exchanged: r.Bool("exchanged", false)}
 	d, m := r.Len("D"), r.Len("M")
 	if c.exchanged && r.Err() == nil && m != d {
 		r.Fail("weight_ih", "has M different from D", "M = D", "exchanged=True multiplies the state by weight_ih")

@@ -66,8 +66,8 @@ func newELK[T num.Float](r *param.Reader[T]) Method[T] { return elkOf(r, lds.Den
 func newQuasiELK[T num.Float](r *param.Reader[T]) Method[T] { return elkOf(r, lds.Diagonal[T]{}, 5, 8) }
 
 func elkOf[T num.Float](r *param.Reader[T], s lds.Smoothable[T], memory, patience int) Method[T] {
-	m := elk[T]{structure: s, trust: r.Number("trust", 100), adaptive: r.Number("adaptive", 1) != 0,
-		filter: r.Number("smoother", 1) == 0, memory: memory, patience: patience}
+	m := elk[T]{structure: s, trust: r.Number("trust", 100), adaptive: r.Bool("adaptive", true),
+		filter: !r.Bool("smoother", true), memory: memory, patience: patience}
 	if most := largestTrust[T](); !(m.trust >= 1/most && m.trust <= most) {
 		r.Fail("trust", fmt.Sprintf("is %v", m.trust), fmt.Sprintf("a number above 0, from %.2g to %.2g", 1/most, most),
 			"it is the variance of the trust region; beyond, lambda = 1 / trust is lost beside 1, or 1 beside lambda")

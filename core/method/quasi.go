@@ -39,7 +39,7 @@ type hutchinson[T num.Float] struct {
 func newQuasi[T num.Float](r *param.Reader[T]) Method[T] {
 	exact := r.Text("diagonal", "exact") == "exact"
 	given := r.Axes("signs") >= 0
-	h := hutchinson[T]{probes: r.Int("probes", 1, 1), steps: r.Len("T"), d: r.Len("D"), fresh: r.Bool("fresh")}
+	h := hutchinson[T]{probes: r.Int("probes", 1, 1), steps: r.Len("T"), d: r.Len("D"), fresh: r.Bool("fresh", false)}
 	if given {
 		h.signs = r.Array("signs")
 		if n := r.Len("probes"); r.Err() == nil && h.probes != n && h.probes != 1 {

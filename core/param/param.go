@@ -148,8 +148,17 @@ func (r *Reader[T]) Int(name string, fallback, least int) int {
 	return int(v)
 }
 
-// Bool returns a truth value.
-func (r *Reader[T]) Bool(name string) bool { return r.Number(name, 0) != 0 }
+// Bool returns a truth value, 0 or 1, or fallback if it was not given.
+func (r *Reader[T]) Bool(name string, fallback bool) bool {
+	if _, ok := r.values[name]; !ok {
+		return fallback
+	}
+	v := r.Number(name, 0)
+	if v != 0 && v != 1 {
+		r.Fail(name, fmt.Sprintf("is %v", v), "True or False", "")
+	}
+	return v == 1
+}
 
 // Text returns one of the field's choices.
 func (r *Reader[T]) Text(name, fallback string) string {

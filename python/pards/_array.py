@@ -85,13 +85,24 @@ def number(function: str, name: str, value: Any) -> float:
     array = take(function, name, value)
     if array.ndim:
         raise TypeError(f"{function}: {name} has shape {array.shape}, want one number")
+    if array.dtype.char == "?":
+        raise TypeError(f"{function}: {name} is {value!r}, want a number")
     return float(array)
+
+
+def flag(function: str, name: str, value: Any) -> bool:
+    """A truth value that a caller gave: True, False, or NumPy's; a text such as "no" would count as True."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise TypeError(f"{function}: {name} is {value!r}, want True or False")
 
 
 def whole(function: str, name: str, value: Any, least: int, want: str) -> int:
     """A whole number that a caller gave, from least up to what the library can hold."""
     try:
         number = operator.index(value)
+        if isinstance(value, bool):
+            raise TypeError
     except TypeError:
         raise TypeError(f"{function}: {name} is {value!r}, want {want}") from None
     if not least <= number < 1 << 62:

@@ -318,7 +318,7 @@ def _kept(cell: str, name: str, value: Any, kind: str) -> Any:
     if kind in STATIC and _array.traced(value):
         raise TypeError(f"{cell}: {name} is traced by JAX, want a value that is known then: a static argument of jit")
     if kind == "bool":
-        return bool(value)
+        return _array.flag(cell, name, value)
     if kind == "int":
         return _array.whole(cell, name, value, -(1 << 62), "a whole number")
     if kind == "float" and not _array.traced(value):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple
 
-from . import _cell
+import numpy as np
+
+from . import _array, _cell
 
 
 class Status(NamedTuple):
@@ -32,6 +34,13 @@ class Method:
     arrays: ClassVar[tuple[str, ...]] = ()  # the settings that are arrays; kept as read-only copies
 
     def __post_init__(self) -> None:
+        """Checks what the library cannot tell apart, as a flag travels as a number; the rest it checks in `solve`."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type == "bool":
+                object.__setattr__(self, field.name, _array.flag(type(self).__name__, field.name, value))
+            elif field.type in ("int", "float") and isinstance(value, bool | np.bool_):
+                raise TypeError(f"{type(self).__name__}: {field.name} is {value!r}, want a number")
         for name in self.arrays:
             value = getattr(self, name)
             if value is not None:

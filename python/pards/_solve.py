@@ -142,6 +142,10 @@ def solve(
     """
     problem = _problem(f, x0, inputs, guess, length, dtype, jac, diag)
     name, settings = _method(method)
+    trace = _array.flag("solve", "trace", trace)
+    raise_on_failure = _array.flag("solve", "raise_on_failure", raise_on_failure)
+    if not (callable(progress) or isinstance(progress, bool)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"solve: progress is {progress!r}, want True, False, or a function to call")
     states = _target(out, problem)
     report = np.empty((problem.size, len(_REPORT)))
     args, _alive = arguments(
@@ -155,7 +159,7 @@ def solve(
         max_iterations=-1 if max_iterations is None else _whole("max_iterations", max_iterations, 0),
         window=_window(window),
         damping=_damping(damping),
-        clip=bool(clip),
+        clip=_array.flag("solve", "clip", clip),
         nonfinite=_text("nonfinite", nonfinite),
         device=_text("device", device),
         num_threads=0 if num_threads is None else _whole("num_threads", num_threads, 1),
@@ -173,7 +177,7 @@ def solve(
             if problem.ordinal is not None
             else Origin(f, x0, inputs, guess, length, problem.dtype, jac, diag, method, damping, clip, rtol, merit_tol)
         )
-        solution = _wrap(problem, states, report, args, bool(trace), origin)
+        solution = _wrap(problem, states, report, args, trace, origin)
     finally:
         if args.history:
             _lib.release(args.history)
@@ -269,6 +273,9 @@ def _problem(
         raise TypeError(f"solve: f is of type {type(f).__name__}, want a cell of pards.cells or a function f(x, u)")
     if cell is not None and not (jac is None and diag is None):
         raise TypeError(f"solve: jac and diag belong to a function, but f is a {type(f).__name__}, which has its own")
+    for key, given in (("jac", jac), ("diag", diag)):
+        if not (given is None or callable(given)):
+            raise TypeError(f"solve: {key} is of type {type(given).__name__}, want a function {key}(x, u), or None")
     first = _device.take("solve", "x0", x0)
     around = None if guess is None else _device.take("solve", "guess", guess)
     given = None if inputs is None else _device.take("solve", "inputs", inputs)

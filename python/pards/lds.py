@@ -85,7 +85,7 @@ def scan(
         b=_array.describe(flat["b"]),
         x0=_array.describe(flat.get("x0")),
         out=_array.describe(states.reshape(size, *shape[len(lead) :])),
-        reverse=bool(reverse),
+        reverse=_array.flag("scan", "reverse", reverse),
         device=device.encode(),
     )
     _lib.call("pards_python_scan", library.interpreter, args)

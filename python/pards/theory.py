@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -94,7 +94,12 @@ class Analysis:
 
     def bound_iterations(self, tolerance: float) -> Any:
         """After how many updates the bound of Proposition 3 falls from |e| of the guess to a tolerance for |e|; T where
-        it does not, since T updates are always enough in exact arithmetic."""
+        it does not, since T updates are always enough in exact arithmetic.
+
+        Raises:
+            ValueError: the tolerance is not above 0.
+        """
+        tolerance = _positive("bound_iterations", "tolerance", tolerance)
         given = (self.inverse_norm, self.lipschitz, self.rate, self.radius, self.start)
         rows = np.stack([np.atleast_1d(v) for v in given], -1).tolist()
         counts = np.array([_bound(row, tolerance, self.steps) for row in rows])
@@ -221,8 +226,8 @@ def analyse(
         atol=math.nan,
         merit_tol=math.nan,
         max_iterations=-1,
-        damping=_array.number("analyse", "damping", damping),
-        clip=bool(clip),
+        damping=_damping(damping),
+        clip=_array.flag("analyse", "clip", clip),
         nonfinite=b"stop",
         device=b"cpu",
         num_threads=0 if num_threads is None else _solve._whole("num_threads", num_threads, 1),
@@ -252,6 +257,13 @@ def _call(problem: Any, args: Any, report: Array, decay: Array) -> None:
         _lib.call("pards_python_analyse", _lib.get().interpreter, model, args, *tables)
 
 
+def _damping(damping: float) -> float:
+    number = _array.number("analyse", "damping", damping)
+    if not 0 <= number <= 1:  # the library has a word for "adaptive" among the others
+        raise ValueError(f"analyse: damping is {damping}, want a number from 0 to 1; what adapts has no theory")
+    return number
+
+
 def _short(value: Any) -> str:
     values = np.atleast_1d(value)
     return f"{values[0]:.3g}" + (", …" if values.size > 1 else "") if values.size else "-"
@@ -261,10 +273,14 @@ def _chosen(default: float, rtol: float | None, merit_tol: float | None) -> tupl
     if rtol is not None and merit_tol is not None:
         raise ValueError("predicted_iterations: merit_tol came with rtol, want one stopping rule")
     name, value = ("merit_tol", merit_tol) if merit_tol is not None else ("rtol", default if rtol is None else rtol)
-    number = _array.number("predicted_iterations", name, value)
+    return _positive("predicted_iterations", name, value), merit_tol is not None
+
+
+def _positive(function: str, name: str, value: float) -> float:
+    number = _array.number(function, name, value)
     if not 0 < number < math.inf:
-        raise ValueError(f"predicted_iterations: {name} is {value}, want a finite number above 0")
-    return number, merit_tol is not None
+        raise ValueError(f"{function}: {name} is {value}, want a finite number above 0")
+    return number
 
 
 def _count(curve: Array, tolerance: float, steps: int, by_merit: bool) -> int:
@@ -399,7 +415,15 @@ def compare(
         (3, True)
     """
     pilot = _array.whole("compare", "pilot", pilot, 1, "a whole number of at least 1")
+    for key, given in (("rtol", rtol), ("merit_tol", merit_tol)):
+        if given is not None:
+            _positive("compare", key, given)
+    if isinstance(methods, str) or not (methods is None or isinstance(methods, Iterable)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"compare: methods is {methods!r}, want a list of names or of objects such as pards.Newton()")
     problem = _solve._problem(f, x0, inputs, guess, length, dtype, jac, diag)
+    if problem.guess is not None and problem.guess.shape[-2:] != (problem.steps, problem.dim):
+        wanted = f"(T, D) = ({problem.steps}, {problem.dim})"
+        raise ValueError(f"compare: guess has shape {problem.guess.shape}, want {wanted}")
     T, W = problem.steps, min(problem.steps, pilot)
     part = _Part(f, x0, inputs, guess, problem.dtype, {"jac": jac, "diag": diag} if problem.cell is None else {})
     if methods is None:
