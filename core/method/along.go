@@ -2,6 +2,7 @@ package method
 
 import (
 	"pards/core/internal/par"
+	"pards/core/internal/vec"
 	"pards/core/lds"
 	"pards/core/num"
 )
@@ -53,10 +54,11 @@ func Along[T num.Float](w *par.Worker, p *Problem[T], o Options, m Method[T], me
 			return nil, err
 		}
 	}
-	l.Basis = s.Basis
 	if g.whole {
 		whole.Kept = g.kept
-		return l, g.linearise(w, &whole)
+		err := g.linearise(w, &whole)
+		l.take(&s.bases, d)
+		return l, err
 	}
 	for lo := 0; lo < n && !w.Stopped(); lo += g.rows {
 		hi := min(lo+g.rows, n)
@@ -68,5 +70,28 @@ func Along[T num.Float](w *par.Worker, p *Problem[T], o Options, m Method[T], me
 		}
 		scratch.Release(mark)
 	}
+	l.take(&s.bases, d)
 	return l, nil
+}
+
+// take says in which coordinates A is diagonal; where they change along the trajectory A becomes full.
+func (l *Linearisation[T]) take(b *bases[T], d int) {
+	if len(b.of) == 1 {
+		l.Basis = b.of[0].q
+	}
+	if len(b.of) < 2 {
+		return
+	}
+	full := make([]T, len(l.A)*d)
+	scaled := make([]T, d*d)
+	for t := range len(l.A) / d {
+		q := b.at(t)
+		for i := range d {
+			for k, v := range q.q[i*d : (i+1)*d] {
+				scaled[i*d+k] = v * l.A[t*d+k]
+			}
+		}
+		vec.MatMul(full[t*d*d:(t+1)*d*d], scaled, q.turned, q.q, d, d, d)
+	}
+	l.A, l.Structure = full, lds.Dense[T]{}
 }

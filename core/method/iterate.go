@@ -26,7 +26,7 @@ type state[T num.Float] struct {
 	sizes        updates
 	settled      bool    // the last iterate satisfied the model to rounding
 	merit, error float64 // of the iterate; the error is an estimate
-	turned       []T     // the transpose of Basis
+	bases        bases[T]
 	carry        []T
 	carried      []T // carry as the scan in hand began with it
 	done         bool
@@ -131,7 +131,7 @@ func Need[T num.Float](p *Problem[T], m Method[T], full bool, workers, w int) fl
 		jacobian = d * d
 	}
 	keeps := 0.0
-	if o, ok := m.(Opener[T]); ok {
+	if o, ok := m.(Keeper); ok {
 		keeps = float64(o.Keeps(p.Dim))
 	}
 	if cell.IsCaller(p.Cell) {
@@ -659,13 +659,13 @@ func (g *group[T]) linearise(w *par.Worker, b *Block[T]) error {
 // rightHandSide writes what the scan adds at each step, where that is not f itself: in coordinates, Q'(f - x); for an affine cell f - A x.
 func (g *group[T]) rightHandSide(s *Sequence[T], b *Block[T], f, prev, rhs []T) {
 	switch {
-	case s.Basis != nil:
+	case s.bases.of != nil:
 		defer b.Scratch.Release(b.Scratch.Mark())
 		r := b.Scratch.Take(len(f))
 		for i, v := range s.x[b.From*g.Dim:][:len(f)] {
 			r[i] = f[i] - v
 		}
-		s.into(rhs, r, g.Dim)
+		s.bases.at(b.From).into(rhs, r, g.Dim)
 	case g.affine:
 		g.structure.Mul(rhs, b.A, prev, g.Dim)
 		for i, v := range f {
@@ -677,7 +677,7 @@ func (g *group[T]) rightHandSide(s *Sequence[T], b *Block[T], f, prev, rhs []T) 
 	}
 }
 
-// advance scans steps [from, to), whose A, f and right-hand sides stand first in r, and measures what it wrote.
+// advance scans steps [from, to) of one piece, whose A, f and right-hand sides stand first in r, and measures what it wrote.
 func (g *group[T]) advance(s *Sequence[T], r stretch[T], from, to int) {
 	d, n := g.Dim, to-from
 	a, f, rhs, x, next := r.a, r.f, r.b, s.x[from*d:to*d], s.next[from*d:to*d]
@@ -687,13 +687,18 @@ func (g *group[T]) advance(s *Sequence[T], r stretch[T], from, to int) {
 		return
 	}
 	span := lds.Span[T]{D: d, A: a[:n*g.structure.Len(d)], B: f[:n*d], Ref: x, X: next}
-	if s.Basis != nil || g.affine {
+	basis := s.bases.at(from)
+	if basis != nil || g.affine {
 		span.B, span.Ref = rhs[:n*d], nil
+	}
+	if last := s.bases.at(max(from-1, 0)); last != basis { // the carry takes the coordinates of the next piece
+		last.outOf(s.carried, s.carry, d)
+		basis.into(s.carry, s.carried, d)
 	}
 	copy(s.carried, s.carry)
 	g.scan(s, span, from == 0)
-	if s.Basis != nil {
-		g.outOfBasis(s, span, f[:n*d], from == 0)
+	if basis != nil {
+		g.outOfBasis(s, basis, span, f[:n*d], from == 0)
 	}
 	measureUpdate(s, x, next, from)
 }
@@ -719,7 +724,7 @@ func (g *group[T]) scan(s *Sequence[T], span lds.Span[T], first bool) {
 }
 
 // outOfBasis turns increments w in coordinates Q'x, which the scan left in span.X, into the iterate x'[t] = f[t] + Q a[t] w[t-1].
-func (g *group[T]) outOfBasis(s *Sequence[T], span lds.Span[T], f []T, first bool) {
+func (g *group[T]) outOfBasis(s *Sequence[T], basis *basis[T], span lds.Span[T], f []T, first bool) {
 	d, n := g.Dim, span.Steps()
 	scratch := g.arena()
 	defer g.putArena(scratch)
@@ -728,7 +733,7 @@ func (g *group[T]) outOfBasis(s *Sequence[T], span lds.Span[T], f []T, first boo
 	if g.structure.Mul(w[:d], span.A[:g.structure.Len(d)], s.carried, d); first {
 		clear(w[:d])
 	}
-	s.outOf(span.X, w, d)
+	basis.outOf(span.X, w, d)
 	for i, v := range f {
 		span.X[i] += v
 	}

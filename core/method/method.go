@@ -25,6 +25,11 @@ type Preparer[T num.Float] interface {
 type Opener[T num.Float] interface {
 	// Open is called when a window of some steps begins.
 	Open(s *Sequence[T], steps int)
+	Keeper
+}
+
+// Keeper is a method that keeps something for the steps of a window.
+type Keeper interface {
 	// Keeps returns how many numbers a step it keeps, for the estimate of memory.
 	Keeps(d int) int
 }
@@ -64,8 +69,6 @@ type Sequence[T num.Float] struct {
 	First  int // index of the window's first step
 	Window int // number of the window
 	K      int // updates made in the window
-	// Basis, if not nil, is an orthogonal matrix Q, row-major, set by a Preparer: A is diagonal in the coordinates Q'x.
-	Basis []T
 	// Memory belongs to the method and lives through the sequence.
 	Memory any
 	state[T]

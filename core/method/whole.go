@@ -39,10 +39,15 @@ func (g *group[T]) sweepWhole(evaluate, update bool) error {
 		scratch := g.arena()
 		defer g.putArena(scratch)
 		s, rows := g.active[i], b
-		rows.A, rows.Scratch = b.A[i*n*length:(i+1)*n*length], scratch
-		f, rhs := b.Y[i*n*d:(i+1)*n*d], g.buf.b[i*n*d:(i+1)*n*d]
-		g.rightHandSide(s, &rows, f, b.X[i*n*d:(i+1)*n*d], rhs)
-		g.advance(s, stretch[T]{rows.A, f, rhs}, 0, n)
+		rows.Scratch = scratch
+		for lo, hi := 0, 0; lo < n; lo = hi {
+			hi = s.bases.piece(lo, n)
+			from, to := i*n+lo, i*n+hi
+			rows.From, rows.A = lo, b.A[from*length:to*length]
+			f, rhs := b.Y[from*d:to*d], g.buf.b[from*d:to*d]
+			g.rightHandSide(s, &rows, f, b.X[from*d:to*d], rhs)
+			g.advance(s, stretch[T]{rows.A, f, rhs}, lo, hi)
+		}
 	})
 	g.interrupted()
 	return nil

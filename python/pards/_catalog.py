@@ -215,18 +215,20 @@ class RotatedQuasiNewton(Method):
     eigenvectors of the symmetrised mean Jacobian along the iterate.
 
     Suits gradient dynamics whose Jacobians share their eigenvectors, such as Langevin chains within one well, where
-    it converges like Newton; chains that cross wells want windows (window="auto"), each with its own basis. An
-    update takes one evaluation of f and of diag(Q'JQ), which costs D*D products a step for most native cells, D*D*D
-    else, and a diagonal scan with 2*B*T*D*D products to turn the coordinates; where it finds its basis anew, one
-    evaluation of J and D*D*D products for the eigenvectors. A is D numbers a step and a basis D*D a sequence; a
+    it converges like Newton. Chains or iterates that cross wells want several bases: windows (window="auto") have
+    each its own, and refresh="pieces" has one for each stretch of max(256, 4*D) steps. An update takes one
+    evaluation of f and of diag(Q'JQ), which costs D*D products a step for most native cells, D*D*D else, and a
+    diagonal scan with 2*B*T*D*D products to turn the coordinates; where it finds a basis anew, one evaluation of J
+    and some D*D*D products for the eigenvectors. A is D numbers a step and a basis D*D a sequence, or a piece; a
     function's J takes B*T*D*D, or those of a window.
 
     Reference: the common form of Gonzalez et al. (2025), with A diagonal in a basis as pards chooses it.
 
     Args:
         basis: (D, D), an orthogonal matrix Q, its columns the basis, kept throughout.
-        refresh: when the basis is found anew: in every iteration, from the guess of each window, when an update
-            is not much smaller than the one before, over windows too, or from the first guess alone.
+        refresh: when the basis is found anew: in every iteration, one for the window or one for each of its
+            pieces (for functions of JAX and on a GPU one for the window), from the guess of each window, when an
+            update is not much smaller than the one before, over windows too, or from the first guess alone.
     """
 
     name: ClassVar[str] = "rotated_quasi_newton"
@@ -235,7 +237,7 @@ class RotatedQuasiNewton(Method):
     arrays: ClassVar[tuple[str, ...]] = ("basis",)
 
     basis: ArrayLike | None = None
-    refresh: Literal["iteration", "window", "contraction", "never"] = "iteration"
+    refresh: Literal["iteration", "pieces", "window", "contraction", "never"] = "iteration"
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ var variants = []variant{
 	{of: "quasi_newton", name: "hutchinson", numbers: map[string]float64{"probes": 2}, texts: map[string]string{"diagonal": "hutchinson"}},
 	{of: "quasi_newton", name: "fresh", numbers: map[string]float64{"fresh": 1}, texts: map[string]string{"diagonal": "hutchinson"}},
 	{of: "rotated_quasi_newton", name: "never", texts: map[string]string{"refresh": "never"}},
+	{of: "rotated_quasi_newton", name: "pieces", texts: map[string]string{"refresh": "pieces"}},
 	{of: "rotated_quasi_newton", name: "window", texts: map[string]string{"refresh": "window"}},
 	{of: "rotated_quasi_newton", name: "contraction", texts: map[string]string{"refresh": "contraction"}},
 	{of: "chord", name: "period 1", numbers: map[string]float64{"period": 1}},
@@ -125,38 +126,45 @@ func Run[T num.Float](t *testing.T, solve Solver[T]) {
 	}
 }
 
-// Workers: no number of workers changes a bit, on sequences of several blocks.
+// Workers: no number of workers changes a bit, on sequences of several blocks and pieces.
 func Workers[T num.Float](t *testing.T, solve Solver[T]) {
 	for _, e := range celltest.Examples {
 		for _, m := range method.Entries() {
-			t.Run(fmt.Sprintf("%s/%s/%s", e.Cell, e.Name, m.Name), func(t *testing.T) {
-				for _, batch := range []int{1, 3} {
-					p := Problem[T](t, e, batch, 5003)
-					o := options[T](m.Name, variants[0])
-					o.MaxIterations, o.Nonfinite = 2, "continue"
-					var want []T
-					var results string // with what was measured
-					for _, workers := range []int{1, 2, 5} {
-						o.NumThreads = workers
-						got := make([]T, batch*p.Length*p.Cell.Dim())
-						sol, err := solve(p, &o, got)
-						if err != nil {
-							t.Fatal(err)
-						}
-						if want == nil {
-							want, results = got, fmt.Sprint(sol.Results)
-						}
-						for i, v := range want {
-							if got[i] != v && (got[i] == got[i] || v == v) { // NaN is its own equal here
-								t.Fatalf("batch %d: %d workers make %v at %d, one %v", batch, workers, got[i], i, v)
-							}
-						}
-						if found := fmt.Sprint(sol.Results); found != results {
-							t.Fatalf("batch %d: %d workers find %s, one %s", batch, workers, found, results)
-						}
-					}
+			for _, v := range variants {
+				if v.name != "plain" && (v.of != m.Name || v.name != "pieces") {
+					continue
 				}
-			})
+				t.Run(fmt.Sprintf("%s/%s/%s/%s", e.Cell, e.Name, m.Name, v.name), func(t *testing.T) {
+					for _, batch := range []int{1, 3} {
+						sameBits(t, solve, Problem[T](t, e, batch, 5003), options[T](m.Name, v))
+					}
+				})
+			}
+		}
+	}
+}
+
+func sameBits[T num.Float](t *testing.T, solve Solver[T], p *core.Problem[T], o core.Options[T]) {
+	o.MaxIterations, o.Nonfinite = 2, "continue"
+	var want []T
+	var results string // with what was measured
+	for _, workers := range []int{1, 2, 5} {
+		o.NumThreads = workers
+		got := make([]T, p.Batch*p.Length*p.Cell.Dim())
+		sol, err := solve(p, &o, got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want == nil {
+			want, results = got, fmt.Sprint(sol.Results)
+		}
+		for i, v := range want {
+			if got[i] != v && (got[i] == got[i] || v == v) { // NaN is its own equal here
+				t.Fatalf("batch %d: %d workers make %v at %d, one %v", p.Batch, workers, got[i], i, v)
+			}
+		}
+		if found := fmt.Sprint(sol.Results); found != results {
+			t.Fatalf("batch %d: %d workers find %s, one %s", p.Batch, workers, found, results)
 		}
 	}
 }

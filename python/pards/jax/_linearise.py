@@ -144,7 +144,7 @@ def _turned(method: Any, linear: Linear, at: Trajectory, kept: Kept, k: Array) -
     if method.basis is not None:
         return kept
     due = jnp.asarray(True)
-    if method.refresh != "iteration":
+    if method.refresh not in ("iteration", "pieces"):
         due = (k == 0) & (at.first == 0 if method.refresh == "never" else True)
     held: Any = kept.basis
     found = lax.cond(due, lambda: eigenbasis(linear, at), lambda: held)
