@@ -59,7 +59,9 @@ def test_analysis_of_pieces() -> None:
     args = (problem.cell, problem.x0, problem.inputs[0])
     one = pards.theory.analyse(*args, method="rotated_quasi_newton", updates=2)
     many = pards.theory.analyse(*args, method=PIECES, updates=2)
-    function = pards.theory.analyse(problem.cell.__call__, *args[1:], jac=problem.cell.jacobian, method=PIECES, updates=2)
+    function = pards.theory.analyse(
+        problem.cell.__call__, *args[1:], jac=problem.cell.jacobian, method=PIECES, updates=2
+    )
     assert many.difference != one.difference
     assert many.inverse_norm == pytest.approx(function.inverse_norm, rel=0.05)
     assert many.error[0] == pytest.approx(one.error[0])
