@@ -52,6 +52,7 @@ METHODS = {
     "scaled_identity": {"clip": True},
     "rotated_quasi_newton": {},
     "never": {"method": pards.RotatedQuasiNewton(refresh="never")},
+    "pieces": {"method": pards.RotatedQuasiNewton(refresh="pieces")},  # T is less than a piece
     "chord": {"method": pards.Chord(period=3)},
     "block_newton": {"method": pards.BlockNewton(block=3)},
 }
@@ -65,7 +66,7 @@ TESTS = {
 
 
 PAIRS = [(name, "rtol") for name in METHODS] + [("quasi_newton", test) for test in TESTS if test != "rtol"]
-PAIRS += [(name, "window") for name in ("hutchinson", "never", "rotated_quasi_newton", "chord")]
+PAIRS += [(name, "window") for name in ("hutchinson", "never", "pieces", "rotated_quasi_newton", "chord")]
 PAIRS += [("newton", "capped")]
 
 
