@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"pards/core/check"
+	"pards/core/internal/simd"
 	"pards/core/internal/vec"
 	"pards/core/num"
 	"pards/core/param"
@@ -99,19 +100,11 @@ func (c *langevin[T]) local(b Block[T]) (w, h, g []T) {
 	for k := range c.k {
 		m, hk := c.means[k*d:(k+1)*d], h[k*n*d:(k+1)*n*d]
 		for t := range n {
-			x, y := b.X[t*d:(t+1)*d], diff[t*d:(t+1)*d]
-			for i, v := range m {
-				y[i] = v - x[i] // minus (x - m), which gives h its sign
-			}
+			simd.Sub(diff[t*d:(t+1)*d], m, b.X[t*d:]) // minus (x - m), which gives h its sign
 		}
 		c.multiply(hk, diff, k, n)
 		for t := range n {
-			var q T
-			y := diff[t*d : (t+1)*d]
-			for i, v := range hk[t*d : (t+1)*d] {
-				q += v * y[i]
-			}
-			w[t*c.k+k] = c.weights[k] - q/2
+			w[t*c.k+k] = c.weights[k] - simd.Dot(hk[t*d:(t+1)*d], diff[t*d:])/2
 		}
 	}
 	clear(g)
@@ -119,15 +112,13 @@ func (c *langevin[T]) local(b Block[T]) (w, h, g []T) {
 		wt, gt := w[t*c.k:(t+1)*c.k], g[t*d:(t+1)*d]
 		vec.Softmax(wt)
 		for k, wk := range wt {
-			for i, v := range h[(k*n+t)*d : (k*n+t+1)*d] {
-				gt[i] += wk * v
-			}
+			simd.AddScaled(gt, wk, h[(k*n+t)*d:])
 		}
 	}
 	if b.Y != nil {
-		for i := range b.Y {
-			b.Y[i] = b.X[i] + c.eps*g[i] + c.noise*b.U[i]
-		}
+		copy(b.Y, b.X)
+		simd.AddScaled(b.Y, c.eps, g)
+		simd.AddScaled(b.Y, c.noise, b.U)
 	}
 	return w, h, g
 }

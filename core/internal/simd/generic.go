@@ -12,17 +12,20 @@ var plain = leveled{"generic", generic[float32](), generic[float64]()}
 // generic are the kernels in plain Go.
 func generic[T num.Float]() kernels[T] {
 	return kernels[T]{
-		lanes:    1,
-		exp:      each(exponential[T]),
-		sigmoid:  each(logistic[T]),
-		tanh:     each(tangent[T]),
-		mix:      mix[T],
-		gru:      gru[T],
-		gruSteps: gruSteps[T],
-		scaled:   scaled[T],
-		diagonal: diagonal[T],
-		sum:      sum[T],
-		finite:   finite[T],
+		lanes:     1,
+		exp:       each(exponential[T]),
+		sigmoid:   each(logistic[T]),
+		tanh:      each(tangent[T]),
+		mix:       mix[T],
+		gru:       gru[T],
+		gruSteps:  gruSteps[T],
+		scaled:    scaled[T],
+		diagonal:  diagonal[T],
+		sum:       sum[T],
+		finite:    finite[T],
+		sub:       sub[T],
+		addScaled: addScaled[T],
+		dot:       dot[T],
 	}
 }
 
@@ -189,3 +192,31 @@ func sum[T num.Float](x, b, ref, carry *T, d, n, step int) {
 }
 
 func finite[T num.Float](x *T, n int) bool { return num.FirstNonFinite(unsafe.Slice(x, n)) < 0 }
+
+func sub[T num.Float](y, a, b *T, n int) {
+	from := unsafe.Slice(b, n)
+	for i, v := range unsafe.Slice(a, n) {
+		unsafe.Slice(y, n)[i] = v - from[i]
+	}
+}
+
+func addScaled[T num.Float](y, x *T, n int, s T) {
+	for i, v := range unsafe.Slice(x, n) {
+		unsafe.Slice(y, n)[i] += s * v
+	}
+}
+
+// dot: four sums that do not wait for each other.
+func dot[T num.Float](x, y *T, n int) T {
+	v, w := unsafe.Slice(x, n), unsafe.Slice(y, n)
+	var sums [4]T
+	for ; len(v) >= 4; v, w = v[4:], w[4:] {
+		for i := range sums {
+			sums[i] += v[i] * w[i]
+		}
+	}
+	for i := range v {
+		sums[0] += v[i] * w[i]
+	}
+	return (sums[0] + sums[1]) + (sums[2] + sums[3])
+}

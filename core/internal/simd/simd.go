@@ -32,8 +32,11 @@ type kernels[T num.Float] struct {
 	extents            func(top, x, f *T, d, n int) float64         // nil: there is none
 	finite             func(x *T, n int) bool
 	prefix             func(x, a, b, carry *T, lanes *int32, count, n, step int) bool // nil: there is none
-	permute            func(y, x, u *T, index *int32, d, n int)                       // nil: there is none
-	square             int                                                            // the side of a block below; 0: there is none
+	sub                func(y, a, b *T, n int)
+	addScaled          func(y, x *T, n int, s T)
+	dot                func(x, y *T, n int) T
+	permute            func(y, x, u *T, index *int32, d, n int) // nil: there is none
+	square             int                                      // the side of a block below; 0: there is none
 	block              func(dst, src *T, count, to, from, step int)
 	half               *kernels[T] // those for vectors of half the length, with the same bits; nil: there are none
 }
@@ -326,6 +329,29 @@ func ExtentRoom[T num.Float](d int) int {
 		room += d
 	}
 	return room
+}
+
+// Sub writes y = a - b, element by element.
+func Sub[T num.Float](y, a, b []T) {
+	if n := len(y); n > 0 {
+		of[T]().sub(&y[0], &a[:n][0], &b[:n][0], n)
+	}
+}
+
+// AddScaled adds s x to y, element by element.
+func AddScaled[T num.Float](y []T, s T, x []T) {
+	if n := len(y); n > 0 {
+		of[T]().addScaled(&y[0], &x[:n][0], n, s)
+	}
+}
+
+// Dot returns the sum of x y, in an order that depends on the length and the level alone.
+func Dot[T num.Float](x, y []T) T {
+	n := len(x)
+	if n == 0 {
+		return 0
+	}
+	return of[T]().dot(&x[0], &y[:n][0], n)
 }
 
 // PermuteWidth is how many numbers Permute moves at a time, and so the most that its rows may have.

@@ -1799,6 +1799,190 @@ prefix32AVX2Done0:
 	VZEROUPPER
 	RET
 
+// func sub32AVX2(y *float32, a *float32, b *float32, n int)
+// Requires: AVX
+TEXT ·sub32AVX2(SB), NOSPLIT, $0-32
+	MOVQ y+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+
+sub32AVX2Many:
+	CMPQ    BX, $0x20
+	JLT     sub32AVX2One
+	VMOVUPS (CX), Y0
+	VMOVUPS (DX), Y1
+	VSUBPS  Y1, Y0, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(CX), Y0
+	VMOVUPS 32(DX), Y1
+	VSUBPS  Y1, Y0, Y0
+	VMOVUPS Y0, 32(AX)
+	VMOVUPS 64(CX), Y0
+	VMOVUPS 64(DX), Y1
+	VSUBPS  Y1, Y0, Y0
+	VMOVUPS Y0, 64(AX)
+	VMOVUPS 96(CX), Y0
+	VMOVUPS 96(DX), Y1
+	VSUBPS  Y1, Y0, Y0
+	VMOVUPS Y0, 96(AX)
+	ADDQ    $0x80, AX
+	ADDQ    $0x80, CX
+	ADDQ    $0x80, DX
+	SUBQ    $0x20, BX
+	JMP     sub32AVX2Many
+
+sub32AVX2One:
+	CMPQ    BX, $0x08
+	JLT     sub32AVX2Tail
+	VMOVUPS (CX), Y0
+	VMOVUPS (DX), Y1
+	VSUBPS  Y1, Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	SUBQ    $0x08, BX
+	JMP     sub32AVX2One
+
+sub32AVX2Tail:
+	CMPQ       BX, $0x00
+	JLE        sub32AVX2Done
+	LEAQ       masks<>+0(SB), SI
+	NEGQ       BX
+	VMOVUPS    32(SI)(BX*4), Y0
+	VMASKMOVPS (CX), Y0, Y1
+	VMASKMOVPS (DX), Y0, Y2
+	VSUBPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (AX)
+
+sub32AVX2Done:
+	VZEROUPPER
+	RET
+
+// func addScaled32AVX2(y *float32, x *float32, n int, s float32)
+// Requires: AVX, FMA3
+TEXT ·addScaled32AVX2(SB), NOSPLIT, $0-28
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS s+24(FP), Y0
+
+addScaled32AVX2Many:
+	CMPQ        DX, $0x20
+	JLT         addScaled32AVX2One
+	VMOVUPS     (AX), Y1
+	VMOVUPS     (CX), Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, (AX)
+	VMOVUPS     32(AX), Y1
+	VMOVUPS     32(CX), Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, 32(AX)
+	VMOVUPS     64(AX), Y1
+	VMOVUPS     64(CX), Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, 64(AX)
+	VMOVUPS     96(AX), Y1
+	VMOVUPS     96(CX), Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, 96(AX)
+	ADDQ        $0x80, AX
+	ADDQ        $0x80, CX
+	SUBQ        $0x20, DX
+	JMP         addScaled32AVX2Many
+
+addScaled32AVX2One:
+	CMPQ        DX, $0x08
+	JLT         addScaled32AVX2Tail
+	VMOVUPS     (AX), Y1
+	VMOVUPS     (CX), Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, (AX)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	SUBQ        $0x08, DX
+	JMP         addScaled32AVX2One
+
+addScaled32AVX2Tail:
+	CMPQ        DX, $0x00
+	JLE         addScaled32AVX2Done
+	LEAQ        masks<>+0(SB), BX
+	NEGQ        DX
+	VMOVUPS     32(BX)(DX*4), Y1
+	VMASKMOVPS  (AX), Y1, Y2
+	VMASKMOVPS  (CX), Y1, Y3
+	VFMADD231PS Y3, Y0, Y2
+	VMASKMOVPS  Y2, Y1, (AX)
+
+addScaled32AVX2Done:
+	VZEROUPPER
+	RET
+
+// func dot32AVX2(x *float32, y *float32, n int) float32
+// Requires: AVX, FMA3, SSE
+TEXT ·dot32AVX2(SB), NOSPLIT, $0-28
+	MOVQ   x+0(FP), AX
+	MOVQ   y+8(FP), CX
+	MOVQ   n+16(FP), DX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+dot32AVX2Many:
+	CMPQ        DX, $0x20
+	JLT         dot32AVX2One
+	VMOVUPS     (AX), Y4
+	VMOVUPS     (CX), Y5
+	VFMADD231PS Y5, Y4, Y0
+	VMOVUPS     32(AX), Y4
+	VMOVUPS     32(CX), Y5
+	VFMADD231PS Y5, Y4, Y1
+	VMOVUPS     64(AX), Y4
+	VMOVUPS     64(CX), Y5
+	VFMADD231PS Y5, Y4, Y2
+	VMOVUPS     96(AX), Y4
+	VMOVUPS     96(CX), Y5
+	VFMADD231PS Y5, Y4, Y3
+	ADDQ        $0x80, AX
+	ADDQ        $0x80, CX
+	SUBQ        $0x20, DX
+	JMP         dot32AVX2Many
+
+dot32AVX2One:
+	CMPQ        DX, $0x08
+	JLT         dot32AVX2Tail
+	VMOVUPS     (AX), Y4
+	VMOVUPS     (CX), Y5
+	VFMADD231PS Y5, Y4, Y0
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	SUBQ        $0x08, DX
+	JMP         dot32AVX2One
+
+dot32AVX2Tail:
+	CMPQ        DX, $0x00
+	JLE         dot32AVX2Done
+	LEAQ        masks<>+0(SB), BX
+	NEGQ        DX
+	VMOVUPS     32(BX)(DX*4), Y4
+	VMASKMOVPS  (AX), Y4, Y5
+	VMASKMOVPS  (CX), Y4, Y4
+	VFMADD231PS Y4, Y5, Y0
+
+dot32AVX2Done:
+	VADDPS       Y1, Y0, Y0
+	VADDPS       Y3, Y2, Y2
+	VADDPS       Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	MOVSS        X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
 // func gruSteps32AVX2(y *float32, a *float32, w *float32, own *float32, hidden *float32, d int, part int, n int, swap int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·gruSteps32AVX2(SB), NOSPLIT, $0-72
@@ -3644,6 +3828,189 @@ prefix64AVX2Done0:
 	TESTL     AX, AX
 	SETEQ     AL
 	MOVB      AL, ret+64(FP)
+	VZEROUPPER
+	RET
+
+// func sub64AVX2(y *float64, a *float64, b *float64, n int)
+// Requires: AVX
+TEXT ·sub64AVX2(SB), NOSPLIT, $0-32
+	MOVQ y+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+
+sub64AVX2Many:
+	CMPQ    BX, $0x10
+	JLT     sub64AVX2One
+	VMOVUPD (CX), Y0
+	VMOVUPD (DX), Y1
+	VSUBPD  Y1, Y0, Y0
+	VMOVUPD Y0, (AX)
+	VMOVUPD 32(CX), Y0
+	VMOVUPD 32(DX), Y1
+	VSUBPD  Y1, Y0, Y0
+	VMOVUPD Y0, 32(AX)
+	VMOVUPD 64(CX), Y0
+	VMOVUPD 64(DX), Y1
+	VSUBPD  Y1, Y0, Y0
+	VMOVUPD Y0, 64(AX)
+	VMOVUPD 96(CX), Y0
+	VMOVUPD 96(DX), Y1
+	VSUBPD  Y1, Y0, Y0
+	VMOVUPD Y0, 96(AX)
+	ADDQ    $0x80, AX
+	ADDQ    $0x80, CX
+	ADDQ    $0x80, DX
+	SUBQ    $0x10, BX
+	JMP     sub64AVX2Many
+
+sub64AVX2One:
+	CMPQ    BX, $0x04
+	JLT     sub64AVX2Tail
+	VMOVUPD (CX), Y0
+	VMOVUPD (DX), Y1
+	VSUBPD  Y1, Y0, Y0
+	VMOVUPD Y0, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	SUBQ    $0x04, BX
+	JMP     sub64AVX2One
+
+sub64AVX2Tail:
+	CMPQ       BX, $0x00
+	JLE        sub64AVX2Done
+	LEAQ       masks<>+0(SB), SI
+	NEGQ       BX
+	VMOVUPD    32(SI)(BX*8), Y0
+	VMASKMOVPD (CX), Y0, Y1
+	VMASKMOVPD (DX), Y0, Y2
+	VSUBPD     Y2, Y1, Y1
+	VMASKMOVPD Y1, Y0, (AX)
+
+sub64AVX2Done:
+	VZEROUPPER
+	RET
+
+// func addScaled64AVX2(y *float64, x *float64, n int, s float64)
+// Requires: AVX, FMA3
+TEXT ·addScaled64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSD s+24(FP), Y0
+
+addScaled64AVX2Many:
+	CMPQ        DX, $0x10
+	JLT         addScaled64AVX2One
+	VMOVUPD     (AX), Y1
+	VMOVUPD     (CX), Y2
+	VFMADD231PD Y2, Y0, Y1
+	VMOVUPD     Y1, (AX)
+	VMOVUPD     32(AX), Y1
+	VMOVUPD     32(CX), Y2
+	VFMADD231PD Y2, Y0, Y1
+	VMOVUPD     Y1, 32(AX)
+	VMOVUPD     64(AX), Y1
+	VMOVUPD     64(CX), Y2
+	VFMADD231PD Y2, Y0, Y1
+	VMOVUPD     Y1, 64(AX)
+	VMOVUPD     96(AX), Y1
+	VMOVUPD     96(CX), Y2
+	VFMADD231PD Y2, Y0, Y1
+	VMOVUPD     Y1, 96(AX)
+	ADDQ        $0x80, AX
+	ADDQ        $0x80, CX
+	SUBQ        $0x10, DX
+	JMP         addScaled64AVX2Many
+
+addScaled64AVX2One:
+	CMPQ        DX, $0x04
+	JLT         addScaled64AVX2Tail
+	VMOVUPD     (AX), Y1
+	VMOVUPD     (CX), Y2
+	VFMADD231PD Y2, Y0, Y1
+	VMOVUPD     Y1, (AX)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	SUBQ        $0x04, DX
+	JMP         addScaled64AVX2One
+
+addScaled64AVX2Tail:
+	CMPQ        DX, $0x00
+	JLE         addScaled64AVX2Done
+	LEAQ        masks<>+0(SB), BX
+	NEGQ        DX
+	VMOVUPD     32(BX)(DX*8), Y1
+	VMASKMOVPD  (AX), Y1, Y2
+	VMASKMOVPD  (CX), Y1, Y3
+	VFMADD231PD Y3, Y0, Y2
+	VMASKMOVPD  Y2, Y1, (AX)
+
+addScaled64AVX2Done:
+	VZEROUPPER
+	RET
+
+// func dot64AVX2(x *float64, y *float64, n int) float64
+// Requires: AVX, FMA3, SSE2
+TEXT ·dot64AVX2(SB), NOSPLIT, $0-32
+	MOVQ   x+0(FP), AX
+	MOVQ   y+8(FP), CX
+	MOVQ   n+16(FP), DX
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+
+dot64AVX2Many:
+	CMPQ        DX, $0x10
+	JLT         dot64AVX2One
+	VMOVUPD     (AX), Y4
+	VMOVUPD     (CX), Y5
+	VFMADD231PD Y5, Y4, Y0
+	VMOVUPD     32(AX), Y4
+	VMOVUPD     32(CX), Y5
+	VFMADD231PD Y5, Y4, Y1
+	VMOVUPD     64(AX), Y4
+	VMOVUPD     64(CX), Y5
+	VFMADD231PD Y5, Y4, Y2
+	VMOVUPD     96(AX), Y4
+	VMOVUPD     96(CX), Y5
+	VFMADD231PD Y5, Y4, Y3
+	ADDQ        $0x80, AX
+	ADDQ        $0x80, CX
+	SUBQ        $0x10, DX
+	JMP         dot64AVX2Many
+
+dot64AVX2One:
+	CMPQ        DX, $0x04
+	JLT         dot64AVX2Tail
+	VMOVUPD     (AX), Y4
+	VMOVUPD     (CX), Y5
+	VFMADD231PD Y5, Y4, Y0
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	SUBQ        $0x04, DX
+	JMP         dot64AVX2One
+
+dot64AVX2Tail:
+	CMPQ        DX, $0x00
+	JLE         dot64AVX2Done
+	LEAQ        masks<>+0(SB), BX
+	NEGQ        DX
+	VMOVUPD     32(BX)(DX*8), Y4
+	VMASKMOVPD  (AX), Y4, Y5
+	VMASKMOVPD  (CX), Y4, Y4
+	VFMADD231PD Y4, Y5, Y0
+
+dot64AVX2Done:
+	VADDPD       Y1, Y0, Y0
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VHADDPD      X0, X0, X0
+	MOVSD        X0, ret+24(FP)
 	VZEROUPPER
 	RET
 

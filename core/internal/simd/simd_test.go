@@ -631,3 +631,44 @@ func permuted[T num.Float](t *testing.T) {
 		}
 	}
 }
+
+// Sub, AddScaled and Dot are the loops of their comments, for every length about a few vectors, and leave alone what stands behind.
+func TestStreams(t *testing.T) {
+	both(t, streams[float32], streams[float64])
+}
+
+func streams[T num.Float](t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 8))
+	for n := range 80 {
+		draw := func() []T {
+			x := make([]T, n+1)
+			for i := range x {
+				x[i] = T(rng.NormFloat64())
+			}
+			return x
+		}
+		a, b, y := draw(), draw(), draw()
+		was, s, total, size := append([]T(nil), y...), T(rng.NormFloat64()), 0.0, 0.0
+		AddScaled(y[:n], s, a)
+		for i := range n {
+			if want := float64(was[i]) + float64(s)*float64(a[i]); ulps(y[i], want) > 1+math.Abs(float64(s)*float64(a[i])/want) { // a product is rounded or not
+				t.Fatalf("length %d, place %d: %v, want %v", n, i, y[i], want)
+			}
+			product := float64(a[i]) * float64(b[i])
+			total, size = total+product, size+math.Abs(product)
+		}
+		if got := float64(Dot(a[:n], b)); !(math.Abs(got-total) <= float64(n)*num.Eps[T]()*size) { // any order of n roundings
+			t.Fatalf("length %d: %v, want %v", n, got, total)
+		}
+		behind := y[n]
+		Sub(y[:n], a, b)
+		for i, v := range y[:n] {
+			if v != a[i]-b[i] {
+				t.Fatalf("length %d, place %d: %v, want %v", n, i, v, a[i]-b[i])
+			}
+		}
+		if y[n] != behind || behind != was[n] {
+			t.Fatalf("length %d: %v behind, it was %v", n, y[n], was[n])
+		}
+	}
+}

@@ -45,6 +45,15 @@ func finite32AVX2(x *float32, n int) bool
 // writes x = a carry + b for the rows of n vectors that lie step bytes apart, and tells whether all are finite; count compositions fill a vector.
 func prefix32AVX2(x *float32, a *float32, b *float32, carry *float32, lanes *int32, count int, n int, step int) bool
 
+// writes y = a - b, n numbers each.
+func sub32AVX2(y *float32, a *float32, b *float32, n int)
+
+// writes y += s x, n numbers each.
+func addScaled32AVX2(y *float32, x *float32, n int, s float32)
+
+// returns the sum of x y, n numbers each.
+func dot32AVX2(x *float32, y *float32, n int) float32
+
 // writes rows 1 to n of y (n+1, d), each from x, the row before: r, z, s = a[0], a[1], own + x w, q = a[2], a (n, 3, part), w (d, 3, part);
 // then as gru from r, z, q, h = s, or where swap is 1 from r, z, s, h = q; its x is a row of hidden (n, d). Whole vectors are touched.
 func gruSteps32AVX2(y *float32, a *float32, w *float32, own *float32, hidden *float32, d int, part int, n int, swap int)
@@ -92,6 +101,15 @@ func finite64AVX2(x *float64, n int) bool
 
 // writes x = a carry + b for the rows of n vectors that lie step bytes apart, and tells whether all are finite; count compositions fill a vector.
 func prefix64AVX2(x *float64, a *float64, b *float64, carry *float64, lanes *int32, count int, n int, step int) bool
+
+// writes y = a - b, n numbers each.
+func sub64AVX2(y *float64, a *float64, b *float64, n int)
+
+// writes y += s x, n numbers each.
+func addScaled64AVX2(y *float64, x *float64, n int, s float64)
+
+// returns the sum of x y, n numbers each.
+func dot64AVX2(x *float64, y *float64, n int) float64
 
 // writes rows 1 to n of y (n+1, d), each from x, the row before: r, z, s = a[0], a[1], own + x w, q = a[2], a (n, 3, part), w (d, 3, part);
 // then as gru from r, z, q, h = s, or where swap is 1 from r, z, s, h = q; its x is a row of hidden (n, d). Whole vectors are touched.

@@ -14,13 +14,7 @@ func Fill[T num.Float](x []T, v T) {
 }
 
 // Dot returns the sum of x[i] y[i].
-func Dot[T num.Float](x, y []T) (s T) {
-	y = y[:len(x)]
-	for i, v := range x {
-		s += v * y[i]
-	}
-	return s
-}
+func Dot[T num.Float](x, y []T) T { return simd.Dot(x, y) }
 
 // Transpose returns the transpose of a rows by cols matrix.
 func Transpose[T num.Float](a []T, rows, cols int) []T {
@@ -72,7 +66,7 @@ func MatMulT[T num.Float](c, x, w, bias []T, n, m, p int) {
 // MatMul writes c = x b: x is n by m, b m by p, c n by p, and bT b's transpose, which is read where no vectors fit. Each sum runs in the order
 // of its index.
 func MatMul[T num.Float](c, x, b, bT []T, n, m, p int) {
-	if lanes := simd.Lanes[T](); lanes == 1 || p%lanes != 0 || n*m == 0 {
+	if lanes := simd.Least[T](); lanes == 1 || p%lanes != 0 || n*m == 0 {
 		MatMulT(c, x, bT, nil, n, m, p)
 		return
 	}

@@ -20,6 +20,9 @@ func main() {
 			l.extents()
 			l.finite()
 			l.prefix()
+			l.subtract()
+			l.addScaled()
+			l.dot()
 			l.gruSteps()
 		}
 		if l.vector == permuteWidth*l.size {
