@@ -41,7 +41,7 @@ func (r *remote[T]) weights() (w []T, flag bool) {
 		add("weight_ih", "weight_hh", "bias")
 	case "gru":
 		add("weight_ih", "weight_hh", "bias", "bias_n")
-		return w, read.Bool("exchanged")
+		return w, read.Bool("exchanged", false)
 	case "langevin":
 		add("means", "precisions", "log_weights")
 		eps := read.Number("step_size", 0)
