@@ -1,9 +1,18 @@
-"""Runs programs over several host devices, each in a process of its own: that of the tests has one."""
+"""Programs over several host devices, each in a process of its own, since that of the tests has one; and what a test on a GPU leaves out."""
 
 import os
 import subprocess
 import sys
 import textwrap
+
+import pytest
+
+
+def of_a_cpu(why: str = "by the last bits, or counts that hang on them, which on a GPU are others"):
+    """A test that JAX must run on a CPU; test_gpu.py has what goes for GPUs."""
+    jax = sys.modules.get("jax")
+    return pytest.mark.skipif(jax is not None and jax.default_backend() != "cpu", reason=why)
+
 
 HEAD = """
 import numpy as np, jax, jax.numpy as jnp, pards, pards.jax

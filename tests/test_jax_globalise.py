@@ -75,6 +75,7 @@ def test_tests_of_trust_regions(options):
     agree(*both("quasi_elk", **options))
 
 
+@jax_devices.of_a_cpu()
 @pytest.mark.parametrize("method", ["elk", "quasi_elk"])
 def test_where_newton_overflows(method):
     want = lax.scan(lambda x, u: (two_wells(x, u),) * 2, X0, U)[1]
@@ -115,6 +116,7 @@ def swings(x, u):
     return jnp.tanh(SWINGS @ x + u)
 
 
+@jax_devices.of_a_cpu()
 @pytest.mark.parametrize(
     "method", ["newton", "quasi_newton", "rotated_quasi_newton", "chord", "picard", "jacobi", "elk"]
 )
@@ -136,6 +138,7 @@ def test_damping_that_adapts(method, guess):
     agree(found, want, 1e-6)
 
 
+@jax_devices.of_a_cpu()
 def test_damping_and_windows_that_adapt():
     plain = {"merit_tol": 1e-9, "max_iterations": 30}
     assert not both("newton", **plain)[1].success
@@ -157,6 +160,7 @@ def test_what_overflows_itself_is_told():
     np.testing.assert_array_equal(found.states[11:], 1)  # the guess
 
 
+@jax_devices.of_a_cpu()
 @pytest.mark.parametrize("method", ["newton", "rotated_quasi_newton", "elk", pards.BlockNewton(block=1)])
 def test_jacobians_that_are_no_numbers(method):
     """sqrt |x - c| at c: f is right there and no derivative is."""

@@ -171,6 +171,7 @@ PAIRS = [(name, "rtol") for name in METHODS] + [("quasi_newton", test) for test 
 PAIRS += [("hutchinson", "window")]
 
 
+@jax_devices.of_a_cpu()
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("name", "test"), PAIRS)
 def test_it_is_what_pards_solve_does(name, test, dtype):
@@ -202,6 +203,7 @@ BITING = [
 ]
 
 
+@jax_devices.of_a_cpu()
 @pytest.mark.parametrize(("cell", "given"), BITING)
 def test_options_that_matter_here(cell, given):
     """The bits of pards.solve, and not those of a solve without what is not the method."""
@@ -216,6 +218,7 @@ def test_options_that_matter_here(cell, given):
         assert not np.array_equal(plain.states, found.states)
 
 
+@jax_devices.of_a_cpu()
 @pytest.mark.parametrize("name", CELLS)
 def test_every_cell_in_a_batch(name):
     """Mapped twice, some of it shared; the batch of a batch is one of pards.solve's."""
@@ -234,6 +237,7 @@ def test_every_cell_in_a_batch(name):
     np.testing.assert_array_equal(shared.states.reshape(want.states.shape), want.states)
 
 
+@jax_devices.of_a_cpu()
 def test_an_axis_that_is_not_the_first_and_a_guess():
     x0, u = drive(GRU, np.random.default_rng(6), 3, T)
     guess = np.random.default_rng(7).standard_normal((3, T, D))
@@ -351,6 +355,7 @@ def test_words_have_derivatives_by_the_state_alone():
         jax.jit(jax.grad(lambda cell: weighed(solved(cell, x0, u).states)))(cell)
 
 
+@jax_devices.of_a_cpu()
 def test_a_mapped_cell_is_an_ensemble():
     """Members one after another; each as if alone, and so are its gradients."""
     members = [cells.GRU.init(D, M, seed=seed) for seed in range(3)]
@@ -468,6 +473,7 @@ def test_an_equinox_module_becomes_a_cell_in_a_program():
     assert eqx.filter_jit(lambda m: cells.LSTM.from_equinox(m).dim)(cell) == 2 * D
 
 
+@jax_devices.of_a_cpu("on a GPU the states of such a sequence are the guess")
 def test_what_is_not_finite():
     """Concerns its own sequence; of parameters, all."""
     x0, u = drive(GRU, np.random.default_rng(14), 3, T)

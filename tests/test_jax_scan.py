@@ -8,6 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import jax_devices
 import numpy as np
 import pytest
 import spec
@@ -294,6 +295,7 @@ def test_declarations_are_those_of_xla(tmp_path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@jax_devices.of_a_cpu("on a GPU nobody looks whether indices are a permutation")
 def test_errors_of_the_library_come_through() -> None:
     twice = lds.Permutation(jnp.zeros((3, 2), int))
     with pytest.raises(jax.errors.JaxRuntimeError, match=r"scan: A \(permutation\) has a row that holds 0 twice"):
