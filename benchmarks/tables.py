@@ -441,6 +441,26 @@ def claims() -> str:
     return "\n\n".join([markdown(["figure", "the paper", "verdict", "found"], rows), *figures])
 
 
+def gpu_auto() -> str:
+    """The plain loop's time over that of auto on a GPU, and auto's over that of the fastest other method, of the paper's runs."""
+    cells: dict[str, dict[int, str]] = {}
+    groups: dict[tuple[str, int, int], dict[str, list[float]]] = {}
+    for row in reproduce.read(RESULTS / "reproduced" / "rows.jsonl"):
+        if row.get("success") and row.get("seconds"):
+            groups.setdefault((row["problem"], row["D"], row["T"]), {}).setdefault(row["method"], []).append(
+                row["seconds"]
+            )
+    for (problem, D, T), found in groups.items():
+        seconds = {method: float(np.median(times)) for method, times in found.items()}
+        if "auto" in seconds:
+            own = seconds.pop("auto")
+            text = f"{times(seconds['sequential'] / own)} ({times(own / min(seconds.values()))})"
+            cells.setdefault(problem if problem == "S5" else f"{problem}, D = {D}", {})[T] = text
+    lengths = sorted({T for found in cells.values() for T in found})
+    rows = [[name, *(found.get(T, "") for T in lengths)] for name, found in cells.items()]
+    return markdown(["the loop / `auto` (`auto` / best fixed)", *(f"T = {T:,}" for T in lengths)], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "scan": scan,
     "jax_scan": jax_scan,
@@ -456,7 +476,7 @@ TABLES: dict[str, Callable[[], str]] = {
 if (RESULTS / "cpu-peers.json").exists():
     TABLES |= {table.__name__: on_each(table) for table in (cpu_loops, cpu_scans, cpu_paper, cpu_windows)}
 if (RESULTS / "gpu.json").exists():  # which a machine with a GPU has to make first
-    TABLES |= {"gpu_solve": gpu_solve, "gpu_scan": gpu_scan, "gpu_first": gpu_first}
+    TABLES |= {"gpu_auto": gpu_auto, "gpu_solve": gpu_solve, "gpu_scan": gpu_scan, "gpu_first": gpu_first}
 
 
 def written(text: str) -> str:
