@@ -34,6 +34,9 @@ func Declare[T num.Float](name string, m Method[T]) Declaration[T] {
 		d.Period = m.period
 	case *rotated[T]:
 		d.Basis, d.Refresh = m.given, m.refresh
+		if d.Refresh == "pieces" { // elsewhere a window has one basis
+			d.Refresh = "iteration"
+		}
 	}
 	return d
 }
