@@ -16,7 +16,7 @@ from jax import lax  # noqa: E402
 from jax.test_util import check_grads  # noqa: E402
 
 import pards.jax  # noqa: E402
-from pards.jax import _linearise, _solve  # noqa: E402
+from pards.jax import _linearise, _mesh, _solve  # noqa: E402
 
 D, M, T = 4, 3, 120
 RNG = np.random.default_rng(0)
@@ -175,6 +175,14 @@ def test_what_is_not_finite():
     assert not bad.success
     for policy in ("continue", "reset"):
         assert not pards.jax.solve(grows, np.zeros(1), u, nonfinite=policy, max_iterations=3).success
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_largest_is_no_number_where_there_is_one(dtype, sign):
+    """Whatever its sign, which |.| leaves there on GPUs."""
+    x = np.array([[3, 1], [np.copysign(np.nan, sign), np.inf], [7, 2]], dtype)
+    np.testing.assert_array_equal(jax.jit(_mesh.largest)(x), [np.nan, np.inf])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
