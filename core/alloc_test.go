@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"fmt"
 	"testing"
 
 	"pards/core"
@@ -17,7 +18,6 @@ func TestUpdatesAllocateNothing(t *testing.T) {
 }
 
 func updatesAllocate[T num.Float](t *testing.T) {
-	const once, smoothed = 3, 30
 	problems := map[string]*core.Problem[T]{"gru": gruScaled[T](8, 2, 400, 10), "langevin": langevinProblem[T](8, 1, 400)}
 	settings := map[string]param.Values[T]{"block_newton": {"block": {Number: 4}}, "rotated_quasi_newton": {"refresh": {Text: "window", IsText: true}}}
 	for _, e := range method.Entries() {
@@ -26,21 +26,34 @@ func updatesAllocate[T num.Float](t *testing.T) {
 		}
 		for name, p := range problems {
 			for _, workers := range []int{1, 2} {
-				few, first := allocations(t, p, core.Options[T]{Method: e.Name, MaxIterations: 4, NumThreads: workers, Settings: settings[e.Name]})
-				many, last := allocations(t, p, core.Options[T]{Method: e.Name, MaxIterations: 60, NumThreads: workers, Settings: settings[e.Name]})
-				bound := once // scratch that only a later update asks for
-				switch {
-				case e.Structure == "kalman" || e.Structure == "kalman_diagonal":
-					bound = smoothed * (last - first)
-				case workers > 1:
-					bound = last - first + 60
+				why := "begin"
+				for tries := 0; tries < 3 && why != ""; tries++ { // pools lose things now and then, under the race detector on purpose
+					why = allocatesMore(t, e, p, workers, settings[e.Name])
 				}
-				if last <= first || int(many-few) > bound {
-					t.Errorf("%s on %s, %d workers: %v allocations in %d updates and %v in %d, want at most %d more", e.Name, name, workers, few, first, many, last, bound)
+				if why != "" {
+					t.Errorf("%s on %s, %d workers: %s", e.Name, name, workers, why)
 				}
 			}
 		}
 	}
+}
+
+// allocatesMore says how many more allocations many updates make than few, if they are too many.
+func allocatesMore[T num.Float](t *testing.T, e method.Entry, p *core.Problem[T], workers int, settings param.Values[T]) string {
+	const once, smoothed = 3, 30
+	few, first := allocations(t, p, core.Options[T]{Method: e.Name, MaxIterations: 4, NumThreads: workers, Settings: settings})
+	many, last := allocations(t, p, core.Options[T]{Method: e.Name, MaxIterations: 60, NumThreads: workers, Settings: settings})
+	bound := once // scratch that only a later update asks for
+	switch {
+	case e.Structure == "kalman" || e.Structure == "kalman_diagonal":
+		bound = smoothed * (last - first)
+	case workers > 1:
+		bound = last - first + 60
+	}
+	if last > first && int(many-few) <= bound {
+		return ""
+	}
+	return fmt.Sprintf("%v allocations in %d updates and %v in %d, want at most %d more", few, first, many, last, bound)
 }
 
 // allocations returns how many a solve to the last bit makes, and its updates.
