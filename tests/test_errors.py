@@ -284,3 +284,27 @@ def test_inputs_cannot_be_changed_by_f() -> None:
 
     with pytest.raises(ValueError, match="read-only"):
         pards.solve(f, np.zeros(2), np.ones((10, 1)), method="picard")
+
+
+@pytest.mark.parametrize("batch", [None, 3])
+@pytest.mark.parametrize("name", ["jac", "diag"])
+def test_a_derivative_that_is_not_finite_is_named(name: str, batch: int | None) -> None:
+    """And f itself is not blamed on it."""
+    u = np.random.default_rng(0).standard_normal((60, 2) if batch is None else (batch, 60, 2))
+    at = (30, 0) if batch is None else (2, 30, 0)
+    u[at] = 5
+
+    def slopes(x, u):
+        return np.where(u == 5, np.nan, 0.5 / np.cosh(x) ** 2)
+
+    given = {"diag": slopes} if name == "diag" else {"jac": lambda x, u: slopes(x, u)[..., None] * np.eye(2)}
+    with pytest.raises(pards.SolveError, match=rf"the first bad step 30: {name} is not finite at the state before it"):
+        pards.solve(lambda x, u: 0.5 * np.tanh(x) + u, np.zeros(2), u, method="quasi_newton", **given)
+    with pytest.raises(pards.SolveError, match="an update overflowed"):
+        pards.solve(
+            lambda x, u: np.where(u == 5, np.inf, 0.5 * np.tanh(x)),
+            np.zeros(2),
+            u,
+            method="quasi_newton",
+            diag=lambda x, u: 0 * x,
+        )

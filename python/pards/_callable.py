@@ -93,6 +93,17 @@ class Model:
                 if lent is not None:
                     lent.release()
 
+    def not_finite(self, x: Array, sequence: int, step: int) -> str | None:
+        """Which of the derivatives that the user gave is not finite at a state before a step; None for none."""
+        at = x[None, None] if self.batched else x[None]
+        u = None if self.inputs is None else self.inputs[..., step : step + 1, :]
+        if u is not None and self.batched:
+            u = u[sequence : sequence + 1] if u.ndim == 3 else u[None]
+        for name, function in (("jac", self.jac), ("diag", self.diag)):
+            if function is not None and not np.isfinite(function(at.copy(), u)).all():
+                return name
+        return None
+
     def _inputs(self, index: memoryview, first: int, steps: int) -> Array | None:
         """The inputs of a block, read-only."""
         if self.inputs is None:

@@ -274,8 +274,8 @@ class SolveError(RuntimeError):
         return type(self), (str(self), self.solution)
 
 
-def failure(solution: Solution) -> str:
-    """The message of a SolveError: which sequences failed, where, and what to do."""
+def failure(solution: Solution, cause: str = "") -> str:
+    """The message of a SolveError: which sequences failed, where, and what to do; cause: of what is not finite."""
     statuses, bad = np.atleast_1d(solution.status), np.atleast_1d(solution.bad_step)
     failed = np.flatnonzero(~np.atleast_1d(solution.success))
     advice = {status.name: status.advice for status in _catalog.STATUSES}
@@ -287,7 +287,7 @@ def failure(solution: Solution) -> str:
         who = f" on {own.size} of {statuses.size} sequences (the first: {own[0]})" if many else ""
         steps = bad[own][bad[own] >= 0]
         where = f", the first bad step {steps.min()}" if steps.size else ""
-        told.append(f"{name} after {after}{who}{where}: {advice[name]}")
+        told.append(f"{name} after {after}{who}{where}: {cause if cause and steps.size else advice[name]}")
     return f"solve: {solution.method}: {'; '.join(told)}. What was reached is in the exception's .solution"
 
 

@@ -182,7 +182,7 @@ def solve(
         if args.history:
             _lib.release(args.history)
     if raise_on_failure and not (solution.success if problem.batch is None else solution.success.all()):
-        raise SolveError(failure(solution), solution)
+        raise SolveError(failure(solution, _cause(problem, solution)), solution)
     return solution
 
 
@@ -454,6 +454,19 @@ def _wrap(problem: _Problem, states: Any, report: Array, args: Any, traced: bool
         reason=args.reason.decode(),
         _origin=origin,
     )
+
+
+def _cause(problem: _Problem, solution: Solution) -> str:
+    """What made a sequence overflow, where it was the derivative that the user gave."""
+    bad = np.atleast_1d(solution.bad_step)
+    if problem.model is None or not (bad >= 0).any():
+        return ""
+    sequence = int(np.argmax(bad >= 0))
+    step, states = int(bad[sequence]), solution.states if problem.batch is None else solution.states[sequence]
+    start = problem.x0 if problem.x0.ndim == 1 else problem.x0[sequence]
+    with np.errstate(all="ignore"):
+        name = problem.model.not_finite(start if step == 0 else states[step - 1], sequence, step)
+    return "" if name is None else f"{name} is not finite at the state before it; use sequential, which needs none"
 
 
 def _history(history: int, part: int, axes: int, dtype: type) -> Array:
