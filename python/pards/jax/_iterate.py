@@ -143,7 +143,7 @@ def window(
             judge = (seen.status < 0) & ~again
             guard, kept = _either(judge, (judged, held), (guard._replace(again=jnp.asarray(False)), kept))
             x, lost, settled = jnp.where(judge, x, c.x), judge & lost, settled & ~guard.again & ~again
-        A, kept = linearise(o.method, lambda v: own(linear(v)), at, kept, c.k)
+        A, kept = linearise(o.method, lambda v: own(linear(v)), at, kept, c.k, c.sizes, c.count)
         going = (seen.status < 0) if guard is None else (seen.status < 0) & ~guard.again
         new, kept, guard, damped = lax.cond(
             going, lambda: advance(c.x, F, A, kept, guard), lambda: (x, kept, guard, jnp.asarray(False))

@@ -15,6 +15,7 @@ from . import _mesh
 from ._primitive import varying
 from ._structure import Array
 
+CONTRACTING = 0.25  # how much smaller than the one before an update is that a basis did well by
 AT_ONCE = 16  # directions in which a trajectory is differentiated together: memory against passes
 Linear = Callable[[Array], Array]  # J[t] v[t] for all t
 
@@ -110,8 +111,11 @@ def signs(method: Any, at: Trajectory, key: Array, k: Array) -> Array:
     return jax.vmap(of_step, out_axes=1)(first + jnp.arange(steps))
 
 
-def linearise(method: Method, linear: Linear, at: Trajectory, kept: Kept, k: Array) -> tuple[Any, Kept]:
-    """A[t] as the method declares it, in a structure of pards.lds, and what it keeps."""
+def linearise(
+    method: Method, linear: Linear, at: Trajectory, kept: Kept, k: Array, sizes: Array, count: Array
+) -> tuple[Any, Kept]:
+    """A[t] as the method declares it, in a structure of pards.lds, and what it keeps. k: updates of the window; sizes:
+    of the last of them, and count: how many of those there are."""
     match method.derivative:
         case "none":
             return (lds.Identity() if method.structure == "identity" else lds.Zero()), kept
@@ -128,7 +132,7 @@ def linearise(method: Method, linear: Linear, at: Trajectory, kept: Kept, k: Arr
         case "block_diagonal":
             return lds.BlockDiagonal(blocks(linear, at, getattr(method, "block"))), kept  # noqa: B009
         case _:
-            kept = _turned(method, linear, at, kept, k)
+            kept = _turned(method, linear, at, kept, k, (count > 1) & ~(sizes[0] <= CONTRACTING * sizes[1]))
             return lds.Diagonal(diagonal(linear, at, kept.basis)), kept
 
 
@@ -139,13 +143,16 @@ def _own_diagonal(method: Any, linear: Linear, at: Trajectory, kept: Kept, k: Ar
     return each(signs(method, at, kept.key, k), lambda z: z * linear(z)).mean(0)
 
 
-def _turned(method: Any, linear: Linear, at: Trajectory, kept: Kept, k: Array) -> Kept:
-    """What a rotated method keeps: its basis, found anew when it is due."""
+def _turned(method: Any, linear: Linear, at: Trajectory, kept: Kept, k: Array, slow: Array) -> Kept:
+    """What a rotated method keeps: its basis, found anew when it is due. slow: the last updates did not contract."""
     if method.basis is not None:
         return kept
-    due = jnp.asarray(True)
-    if method.refresh not in ("iteration", "pieces"):
-        due = (k == 0) & (at.first == 0 if method.refresh == "never" else True)
+    first = jnp.asarray(at.first == 0)
+    due = {
+        "window": k == 0,
+        "contraction": (first & (k <= 1)) | slow,  # the first basis may be that of a poor guess
+        "never": first & (k == 0),
+    }.get(method.refresh, jnp.asarray(True))
     held: Any = kept.basis
     found = lax.cond(due, lambda: eigenbasis(linear, at), lambda: held)
     return kept._replace(basis=jnp.where(jnp.isfinite(found).all(), found, held))  # else the coordinates stay
