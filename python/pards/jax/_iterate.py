@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -115,104 +116,149 @@ def window(
     """Iterate on one window from a guess. first: which step its first is; share: of all of time, that it takes; part:
     the rows that are the window, others are 0. Returns how many rows are exact too, where something asks for them."""
     guess = _mesh.vary(guess, o.axis, x0, *jax.tree.leaves(u))
-    length, dtype = guess.shape[0] * _mesh.size(o.axis) if part is None else part.steps, guess.dtype
-    cap, tol = o.cap(length), None if o.merit_tol is None else o.merit_tol * share
+    length = guess.shape[0] * _mesh.size(o.axis) if part is None else part.steps
     rows = begin = read = None
     if part is not None:
         t = jnp.arange(len(guess))
         rows, begin = (t >= part.start) & (t < part.start + part.steps), t == part.start
         read = rows & ~begin
+    tol = None if o.merit_tol is None else o.merit_tol * share
+    task = _Task(steps, x0, u, _only(rows, guess), first, o, part, length, o.cap(length), tol, rows, begin, read)
+    start = _alike(task.update, task.start(kept))
+    end = lax.while_loop(lambda c: c.seen.status < 0, task.update, start)
+    return end.seen, end.kept, end.exact
 
-    def own(a: Array) -> Array:
-        return a if rows is None else jnp.where(rows[:, None], a, 0)
 
-    def before(x: Array) -> Array:
-        late = _mesh.before(x, x0, o.axis)
-        return late if begin is None else jnp.where(begin[:, None], x0, late)
+def _only(rows: Array | None, a: Array) -> Array:
+    return a if rows is None else jnp.where(rows[:, None], a, 0)
 
-    def body(c: _Loop) -> _Loop:
-        at = Trajectory(lambda p: steps(p, u), before(c.x), o.axis, first)
+
+@dataclass(frozen=True)
+class _Task:
+    """A window, and how it is iterated on."""
+
+    steps: Callable[[Array, Any], Array]
+    x0: Array
+    u: Any
+    guess: Array
+    first: Any
+    o: Options
+    part: Part | None
+    length: Any  # steps
+    cap: Any  # most updates
+    tol: Any  # of the merit, None for a stop by rtol
+    rows: Array | None  # which are the window's, None for all
+    begin: Array | None  # which is the first
+    read: Array | None  # those whose A is read
+
+    def start(self, kept: Kept) -> _Loop:
+        guess, on, zero = self.guess, jnp.int32(-1), jnp.int32(0)
+        nothing = jnp.zeros((), guess.dtype)
+        status = on if self.part is None else jnp.where(self.part.active, on, CONVERGED).astype(jnp.int32)
+        none = Window(guess, zero, nothing, nothing, nothing, status)
+        guard = _globalise.guard(self.o.method, self.o.damping < 0, guess)
+        top, sizes = self.largest(guess), jnp.zeros(3, guess.dtype)
+        return _Loop(guess, top, zero, sizes, zero, jnp.asarray(False), none, zero, kept, guard)
+
+    def update(self, c: _Loop) -> _Loop:
+        """Test an iterate, and make the next one where it is not the last."""
+        o = self.o
+        at = Trajectory(lambda p: self.steps(p, self.u), self.before(c.x), o.axis, self.first)
         f, linear = along(at)
-        F = own(f)
-        seen, settled, now = test(c, c.x - F)
+        F = self.own(f)
+        seen, settled, now = self.test(c, c.x - F)
         x, kept, guard, lost = c.x, c.kept, c.guard, jnp.asarray(False)
         if guard is not None:
             again = guard.again
             seen = seen._replace(status=jnp.where(again, -1, seen.status))
-            judged, x, held, lost = _globalise.judge(o.method, guard, now, c.k, c.x, length, kept)
+            judged, x, held, lost = _globalise.judge(o.method, guard, now, c.k, c.x, self.length, kept)
             judge = (seen.status < 0) & ~again
             guard, kept = _either(judge, (judged, held), (guard._replace(again=jnp.asarray(False)), kept))
             x, lost, settled = jnp.where(judge, x, c.x), judge & lost, settled & ~guard.again & ~again
-        A, kept = linearise(o.method, lambda v: own(linear(v)), at, kept, c.k, c.sizes, c.count)
+        A, kept = linearise(o.method, lambda v: self.own(linear(v)), at, kept, c.k, c.sizes, c.count)
         going = (seen.status < 0) if guard is None else (seen.status < 0) & ~guard.again
         new, kept, guard, damped = lax.cond(
-            going, lambda: advance(c.x, F, A, kept, guard), lambda: (x, kept, guard, jnp.asarray(False))
+            going, lambda: self.advance(c.x, F, A, kept, guard), lambda: (x, kept, guard, jnp.asarray(False))
         )
+        return self.accept(c, new, seen, going, settled, lost | damped, now.exact, kept, guard)
+
+    def accept(
+        self,
+        c: _Loop,
+        new: Array,
+        seen: Window,
+        going: Array,
+        settled: Array,
+        anew: Array,
+        exact: Array,
+        kept: Kept,
+        guard: _globalise.Guard | None,
+    ) -> _Loop:
+        """What follows an iterate; anew: the sizes of updates tell nothing yet."""
+        o = self.o
         if o.nonfinite == "reset":
-            new = jnp.where(jnp.isnan(new), guess, new)
-        top = largest(new)
+            new = jnp.where(jnp.isnan(new), self.guess, new)
+        top = self.largest(new)
         if o.nonfinite == "stop":
-            refused, short = going & ~jnp.isfinite(top).all(), _short(o, length)
+            refused, short = going & ~jnp.isfinite(top).all(), _short(o, self.length)
             seen = seen._replace(status=jnp.where(refused, short, seen.status).astype(jnp.int32))
         on, going = seen.status < 0, going & (seen.status < 0)
         new, top = jnp.where(on, new, c.x), jnp.where(on, top, c.top)
-        sizes = jnp.stack([size(largest(new - c.x), top, o), c.sizes[0], c.sizes[1]])
-        count = (jnp.where(lost | damped, 0, c.count) + going).astype(jnp.int32)
+        sizes = jnp.stack([size(self.largest(new - c.x), top, o), c.sizes[0], c.sizes[1]])
+        count = (jnp.where(anew, 0, c.count) + going).astype(jnp.int32)
         sizes, seen = jnp.where(going, sizes, c.sizes), seen._replace(states=c.x, iterations=c.k)
-        return _Loop(new, top, c.k + going, sizes, count, settled, seen, now.exact, kept, guard)
+        return _Loop(new, top, c.k + going, sizes, count, settled, seen, exact, kept, guard)
 
-    def largest(v: Array) -> Array:
-        return _mesh.largest(jnp.abs(v), o.axis)
-
-    def finite(x: Array) -> Array:
-        return jnp.isfinite(largest(x)).all()
-
-    def advance(x: Array, F: Array, A: Any, kept: Kept, guard: _globalise.Guard | None) -> Any:
+    def advance(self, x: Array, F: Array, A: Any, kept: Kept, guard: _globalise.Guard | None) -> Any:
         def make(damping: Array | None, kept: Kept) -> tuple[Array, Kept]:
-            new, kept = update(x, F, A, kept, o, damping, read)
-            return own(new), kept
+            new, kept = update(x, F, A, kept, self.o, damping, self.read)
+            return self.own(new), kept
 
         if guard is None:
             return *make(None, kept), None, jnp.asarray(False)
-        return _globalise.update(guard, x, kept, make, finite)
+        return _globalise.update(guard, x, kept, make, lambda x: jnp.isfinite(self.largest(x)).all())
 
-    def test(c: _Loop, r: Array) -> tuple[Window, Array, _globalise.Judged]:
+    def test(self, c: _Loop, r: Array) -> tuple[Window, Array, _globalise.Judged]:
+        """What an iterate's residual says: whether it is the last, whether it satisfies the model to rounding."""
+        o, dtype = self.o, r.dtype
         wide = r.astype(_globalise.wide())  # XLA's sums are pairwise where it has none
         merit = 0.5 * _mesh.total(jnp.sum(jnp.square(wide)), o.axis)
         merit = jnp.where(jnp.isnan(merit), jnp.inf, merit)
-        left, error = largest(r), estimate(c.sizes, c.count)
+        left, error = self.largest(r), estimate(c.sizes, c.count)
         residual, rough = _mesh.largest(left), size(left, c.top, o)
         settled = rough <= ROUNDING * jnp.finfo(dtype).eps
         if _elk.holds(o.method):  # what a trust region holds back below rounding has not come to rest
             error = jnp.where((error == 0) & ~settled, jnp.nan, error)
         floor = jnp.isposinf(error) & c.settled & settled
         exact = residual == 0
-        converged = merit <= tol if tol is not None else exact | (error <= o.rtol)
-        if tol is None:
+        converged = merit <= self.tol if self.tol is not None else exact | (error <= o.rtol)
+        if self.tol is None:
             error = jnp.where(exact, 0, error)
-        capped = jnp.where(c.k >= cap, jnp.where(jnp.isfinite(c.top).all(), CAPPED, NONFINITE), -1)
+        capped = jnp.where(c.k >= self.cap, jnp.where(jnp.isfinite(c.top).all(), CAPPED, NONFINITE), -1)
         if o.adapts:
-            capped = jnp.where((c.k >= jnp.minimum(cap, PATIENCE)) & (length > 1), SHORT, capped)
+            capped = jnp.where((c.k >= jnp.minimum(self.cap, PATIENCE)) & (self.length > 1), SHORT, capped)
         status = jnp.where(converged, CONVERGED, jnp.where(floor, FLOOR, capped)).astype(jnp.int32)
         error = jnp.where(floor & ~converged, c.sizes[0], error).astype(dtype)
         seen = Window(c.x, c.k, merit.astype(dtype), residual, error, status)
-        return seen, settled, _globalise.Judged(merit, leading(c.x, r), rough)
+        return seen, settled, _globalise.Judged(merit, self.leading(c.x, r), rough)
 
-    def leading(x: Array, r: Array) -> Array:
+    def leading(self, x: Array, r: Array) -> Array:
+        """How many rows are exact, from the first on, where something asks for it."""
+        o, part = self.o, self.part
         if not o.adapts and o.damping >= 0:
             return jnp.int32(0)
         count = _globalise.exact(x, r, o.atol / o.rtol, o.axis)
         return count if part is None else jnp.clip(count - part.start, 0, part.steps)
 
-    nothing, guess = jnp.zeros((), dtype), own(guess)
-    status = jnp.int32(-1) if part is None else jnp.where(part.active, -1, CONVERGED).astype(jnp.int32)
-    none = Window(guess, jnp.int32(0), nothing, nothing, nothing, status)
-    guard = _globalise.guard(o.method, o.damping < 0, guess)
-    zero = jnp.int32(0)
-    start = _Loop(guess, largest(guess), zero, jnp.zeros(3, dtype), zero, jnp.asarray(False), none, zero, kept, guard)
-    start = _alike(body, start)
-    end = lax.while_loop(lambda c: c.seen.status < 0, body, start)
-    return end.seen, end.kept, end.exact
+    def own(self, a: Array) -> Array:
+        return _only(self.rows, a)
+
+    def before(self, x: Array) -> Array:
+        late = _mesh.before(x, self.x0, self.o.axis)
+        return late if self.begin is None else jnp.where(self.begin[:, None], self.x0, late)
+
+    def largest(self, v: Array) -> Array:
+        return _mesh.largest(jnp.abs(v), self.o.axis)
 
 
 def _short(o: Options, length: Any) -> Any:
