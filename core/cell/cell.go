@@ -102,11 +102,7 @@ type Team[T num.Float] struct {
 }
 
 // Teamed is a cell that steps a team at less cost than a call of Step a step, with the same bits.
-type Teamed[T num.Float] interface {
-	Together(t Team[T])
-	// Least is how many sequences it steps at the cost of one.
-	Least() int
-}
+type Teamed[T num.Float] interface{ Together(t Team[T]) }
 
 // IsAffine tells whether f is affine in x.
 func IsAffine[T num.Float](c Cell[T]) bool { _, ok := c.(Affine); return ok }

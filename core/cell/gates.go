@@ -259,9 +259,6 @@ func (c *gates[T]) Together(t Team[T]) {
 	together(t, 1, c.d, c.inputs.width, func(in columns[T], y []T) { c.local(t.Scratch, in, y, false, false) })
 }
 
-// Least fills a vector.
-func (c *gates[T]) Least() int { return simd.Least[T]() }
-
 // Jacobian scales the rows of the weights.
 func (c *gates[T]) Jacobian(b Block[T], j []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())

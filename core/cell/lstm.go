@@ -115,9 +115,6 @@ func (c *lstm[T]) Together(t Team[T]) {
 	together(t, 2, c.h, c.inputs.width, func(in columns[T], y []T) { c.local(t.Scratch, in, y, false) })
 }
 
-// Least fills a vector.
-func (c *lstm[T]) Least() int { return simd.Least[T]() }
-
 // Jacobian writes the four blocks.
 func (c *lstm[T]) Jacobian(b Block[T], j []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())

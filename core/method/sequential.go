@@ -35,8 +35,8 @@ func (sequential[T]) Run(j *Job[T], members []int) error {
 	if workers := j.Worker.Size(); float64(j.Steps)*float64(j.Dim*len(members)) > little { // else helpers come too late
 		size = min(together, 1+max(len(members)-1, 0)/workers)
 	}
-	if c, ok := j.Cell.(cell.Teamed[T]); ok {
-		size = max(size, c.Least())
+	if _, ok := j.Cell.(cell.Teamed[T]); ok {
+		size = max(size, simd.Least[T]()) // a vector of sequences costs what one does
 	}
 	if cell.IsCaller(j.Cell) {
 		size = max(len(members), 1)
