@@ -124,7 +124,7 @@ def test_ctrl_c(tmp_path) -> None:
             time.sleep(0.005)
         process.send_signal(signal.SIGINT)
         printed = process.stdout.read()
-    assert process.returncode == 130
+    assert process.returncode == 130, printed
     assert "--resume goes on with them" in " ".join(printed.split())
     assert "Traceback" not in printed
     assert len(reproduce.read(rows)) >= 5

@@ -53,7 +53,7 @@ def solve(
     diag: Callable[[Any, Any], Any] | None = None,
     out: ArrayLike | None = None,
     trace: bool = False,
-    progress: bool | _progress.Report = False,
+    progress: bool | _progress.Report | None = False,
     num_threads: int | None = None,
     seed: int = 0,
     raise_on_failure: bool = True,
@@ -144,6 +144,7 @@ def solve(
     name, settings = _method(method)
     trace = _array.flag("solve", "trace", trace)
     raise_on_failure = _array.flag("solve", "raise_on_failure", raise_on_failure)
+    progress = False if progress is None else progress
     if not (callable(progress) or isinstance(progress, bool)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"solve: progress is {progress!r}, want True, False, or a function to call")
     states = _target(out, problem)
