@@ -235,20 +235,20 @@ def test_numbers_are_those_of_the_library():
 @pytest.mark.parametrize(
     ("error", "text", "change"),
     [
-        (ValueError, r"ELK: trust is 0.0, want a number above 0", {"method": ELK(trust=0.0)}),
-        (ValueError, r"ELK: trust is -1.0, want a number above 0", {"method": ELK(trust=-1.0)}),
-        (ValueError, r"QuasiELK: trust is nan, want a number above 0", {"method": QUASI(trust=np.nan)}),
-        (TypeError, r"ELK: trust is '1', want a number", {"method": ELK(trust="1")}),
-        (TypeError, r"ELK: trust is True, want a number", {"method": ELK(trust=True)}),
-        (TypeError, r"ELK: adaptive is 1, want True or False", {"method": ELK(adaptive=1)}),
-        (TypeError, r"QuasiELK: smoother is None, want True or False", {"method": QUASI(smoother=None)}),
-        (TypeError, r"damping is 'auto', want a number", {"damping": "auto"}),
-        (ValueError, r"window is 'adaptive', want a whole number", {"window": "adaptive"}),
+        (ValueError, r"ELK: trust is 0.0, want a number above 0", lambda: {"method": ELK(trust=0.0)}),
+        (ValueError, r"ELK: trust is -1.0, want a number above 0", lambda: {"method": ELK(trust=-1.0)}),
+        (ValueError, r"QuasiELK: trust is nan, want a number above 0", lambda: {"method": QUASI(trust=np.nan)}),
+        (TypeError, r"ELK: trust is '1', want a number", lambda: {"method": ELK(trust="1")}),
+        (TypeError, r"ELK: trust is True, want a number", lambda: {"method": ELK(trust=True)}),
+        (TypeError, r"ELK: adaptive is 1, want True or False", lambda: {"method": ELK(adaptive=1)}),
+        (TypeError, r"QuasiELK: smoother is None, want True or False", lambda: {"method": QUASI(smoother=None)}),
+        (TypeError, r"damping is 'auto', want a number", lambda: {"damping": "auto"}),
+        (ValueError, r"window is 'adaptive', want a whole number", lambda: {"window": "adaptive"}),
     ],
 )
 def test_errors_while_tracing(error, text, change):
     with pytest.raises(error, match=text):
-        jax.eval_shape(lambda: pards.jax.solve(two_wells, X0, U, **change))
+        jax.eval_shape(lambda: pards.jax.solve(two_wells, X0, U, **change()))
 
 
 def test_a_traced_trust():
