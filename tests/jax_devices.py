@@ -9,9 +9,9 @@ import pytest
 
 
 def of_a_cpu(why: str = "by the last bits, or counts that hang on them, which on a GPU are others"):
-    """A test that JAX must run on a CPU; test_gpu.py has what goes for GPUs."""
-    jax = sys.modules.get("jax")
-    return pytest.mark.skipif(jax is not None and jax.default_backend() != "cpu", reason=why)
+    """A test that JAX must run on a CPU; test_gpu.py has what goes for GPUs. Asked when it is run: a module of tests that
+    is imported must not begin what jax.distributed is to begin."""
+    return pytest.mark.skipif("jax.default_backend() != 'cpu'", reason=why)
 
 
 HEAD = """
