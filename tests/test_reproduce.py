@@ -118,7 +118,9 @@ def test_a_kill_loses_no_finished_row(tmp_path, everything) -> None:
 def test_ctrl_c(tmp_path) -> None:
     arguments = ("fig4", "--quick", "--device", "cpu", "--out", str(tmp_path))
     rows, begun = tmp_path / "rows.jsonl", time.monotonic()
-    with subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 - which what runs in a shell's background is not
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command(*arguments), preexec_fn=heard, **piped) as process:
         while not rows.exists() or rows.read_bytes().count(b"\n") < 6:
             assert time.monotonic() - begun < 60, "it writes no rows"
             time.sleep(0.005)
