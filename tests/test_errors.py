@@ -308,3 +308,18 @@ def test_a_derivative_that_is_not_finite_is_named(name: str, batch: int | None) 
             method="quasi_newton",
             diag=lambda x, u: 0 * x,
         )
+
+
+def test_a_derivative_is_not_blamed_for_another_sequence() -> None:
+    """The step that the error names is the first at which one failed."""
+    u = np.zeros((2, 60, 2))
+    u[0, 40], u[1, 20] = 5, 7
+
+    def f(x, u):
+        return np.where(u == 7, np.inf, 0.5 * np.tanh(x))
+
+    def diag(x, u):
+        return np.where(u == 5, np.nan, 0 * x)
+
+    with pytest.raises(pards.SolveError, match=r"on 2 of 2 sequences .* the first bad step 20: an update overflowed"):
+        pards.solve(f, np.ones(2), u, method="quasi_newton", diag=diag)

@@ -94,7 +94,9 @@ class Model:
                     lent.release()
 
     def not_finite(self, x: Array, sequence: int, step: int) -> str | None:
-        """Which of the derivatives that the user gave is not finite at a state before a step; None for none."""
+        """Which of the derivatives that the user gave is not finite at a finite state before a step; None for none."""
+        if not np.isfinite(x).all():
+            return None
         at = x[None, None] if self.batched else x[None]
         u = None if self.inputs is None else self.inputs[..., step : step + 1, :]
         if u is not None and self.batched:

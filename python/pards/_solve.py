@@ -458,11 +458,11 @@ def _wrap(problem: _Problem, states: Any, report: Array, args: Any, traced: bool
 
 
 def _cause(problem: _Problem, solution: Solution) -> str:
-    """What made a sequence overflow, where it was the derivative that the user gave."""
-    bad = np.atleast_1d(solution.bad_step)
+    """What made the sequences that failed overflow first, where it was the derivative that the user gave."""
+    bad = np.where(np.atleast_1d(solution.success), -1, np.atleast_1d(solution.bad_step))
     if problem.model is None or not (bad >= 0).any():
         return ""
-    sequence = int(np.argmax(bad >= 0))
+    sequence = int(np.argmin(np.where(bad >= 0, bad, problem.steps)))
     step, states = int(bad[sequence]), solution.states if problem.batch is None else solution.states[sequence]
     start = problem.x0 if problem.x0.ndim == 1 else problem.x0[sequence]
     with np.errstate(all="ignore"):
