@@ -12,7 +12,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import _harness
@@ -276,15 +276,13 @@ PAPER, TORCH, LAX, LOOP = "the paper's code", "`torch.nn.GRU`", "`lax.scan`", "o
 def gpu_solve() -> str:
     """A peer's wall over the device's time of pards, and over its wall."""
     cells: dict[tuple[str, int, str], dict[int, str]] = {}
-    alone = {f"{name} {axes['T']} {axes['D']}": seconds for name, axes, seconds in kernels()}
+    alone = kernels()
     for case in on_gpu("solve") + on_gpu("langevin"):
         first = next(iter(case.values()))
         name, D, T = first["name"], first["axes"]["D"], first["axes"]["T"]
         parallel = [row for f, row in case.items() if f.startswith("pards") and "sequential" not in f]
         wall = min(row["seconds"] for row in parallel)
-        device = alone.get(f"{name.removesuffix(' exchanged')} {T} {D}") or min(
-            row["event_seconds"] for row in parallel
-        )
+        device = alone.get((name.removesuffix(" exchanged"), D, T)) or min(row["event_seconds"] for row in parallel)
         peers = {
             PAPER: [row for f, row in case.items() if f.startswith("reference")],
             TORCH: [row for f, row in case.items() if f == "torch.nn.GRU"],
@@ -305,12 +303,14 @@ def gpu_solve() -> str:
     return markdown(["problem, batch 16", "D", "against", *(f"T = {T}" for T in lengths)], rows)
 
 
-def kernels() -> Iterator[tuple[str, _harness.Row, float]]:
-    """The problems of which the kernels' time alone is known, and that of the fastest method."""
+def kernels() -> dict[tuple[str, int, int], float]:
+    """The kernels' time alone of the fastest method, by problem, D and T, where it is known."""
+    found: dict[tuple[str, int, int], float] = {}
     for case in on_gpu("kernels"):
         first = next(iter(case.values()))
         parallel = [row["device_seconds"] for f, row in case.items() if "sequential" not in f]
-        yield first["name"], first["axes"], min(parallel)
+        found[first["name"], first["axes"]["D"], first["axes"]["T"]] = min(parallel)
+    return found
 
 
 def gpu_scan() -> str:

@@ -167,12 +167,8 @@ func xlaGivenOf[T num.Float](x *xlaCall) (*xlaGiven[T], error) {
 func onHost[T num.Float](x *xlaCall, a core.Array[T]) (v param.Value[T], err error) {
 	v.Shape, v.Data = a.Shape, slices.Clone(a.Data)
 	if ordinal, stream, ok := x.onGPU(); ok {
-		total := 1
-		for _, n := range a.Shape {
-			total *= n
-		}
-		v.Data = make([]T, total)
-		err = gpu.CopyOn(ordinal, stream, uintptr(pointer(v.Data)), a.Device, total*num.Size[T](), false)
+		v.Data = make([]T, a.Count())
+		err = gpu.CopyOn(ordinal, stream, uintptr(pointer(v.Data)), a.Device, len(v.Data)*num.Size[T](), false)
 	}
 	if len(a.Shape) == 0 && len(v.Data) == 1 {
 		v.Number = float64(v.Data[0])

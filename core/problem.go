@@ -28,6 +28,15 @@ func Host[T num.Float](data []T, shape ...int) Array[T] {
 	return Array[T]{Data: data, Shape: shape}
 }
 
+// Count is the number of elements, for an array whose shape is known to fit.
+func (a Array[T]) Count() int {
+	n := 1
+	for _, k := range a.Shape {
+		n *= k
+	}
+	return n
+}
+
 // size returns the number of elements that the shape asks for.
 func (a Array[T]) size() float64 {
 	n := 1.0

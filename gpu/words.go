@@ -21,7 +21,7 @@ func (w *work[T]) takeInputs() (err error) {
 		w.u, err = w.in(w.Problem.U, given.Device)
 		return err
 	}
-	count := product(given.Shape)
+	count := given.Count()
 	if w.u, err = w.alloc(count * num.Size[T]()); err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (w *work[T]) checkWords() error {
 
 // numbersOf brings an array on the device back, whole numbers as those of T.
 func numbersOf[T num.Float](w *work[T], a core.Array[T]) ([]T, error) {
-	u := make([]T, product(a.Shape))
+	u := make([]T, a.Count())
 	switch at := driver.Ptr(a.Device); a.Whole {
 	case 4:
 		return u, downloadWhole[T, int32](w, u, at)
@@ -69,14 +69,6 @@ func numbersOf[T num.Float](w *work[T], a core.Array[T]) ([]T, error) {
 	default:
 		return u, download(w, u, at)
 	}
-}
-
-func product(shape []int) int {
-	n := 1
-	for _, k := range shape {
-		n *= k
-	}
-	return n
 }
 
 func downloadWhole[T num.Float, I int32 | int64](w *work[T], u []T, at driver.Ptr) error {

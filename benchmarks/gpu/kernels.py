@@ -23,7 +23,6 @@ import pards
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import _harness
-import _reference
 
 
 def device_seconds(run: Callable[[int], Any], calls: int = 5) -> float:
@@ -39,24 +38,13 @@ def device_seconds(run: Callable[[int], Any], calls: int = 5) -> float:
     return statistics.median(times)
 
 
-def timed(cell: Any, x0: Any, guess: Any, method: str) -> solve.Flavour:
-    options: dict[str, Any] = {} if method == "sequential" else {"guess": guess, "merit_tol": _reference.MERIT}
-
-    def make(inputs: Sequence[Any]) -> _harness.Work:
-        run = lambda i: pards.solve(cell, x0, inputs[i % len(inputs)], method=method, device="cuda", **options)  # noqa: E731
-        about = lambda s: {**_harness.outcome(s), "device_seconds": device_seconds(run)}  # noqa: E731
-        return _harness.Work(run, result=solve.host, about=about)
-
-    return make
-
-
 def case(name: str, T: int, cell: Any, x0: Any, inputs: list[Any], methods: Sequence[str]) -> _harness.Case:
     guess = cp.random.default_rng(1).standard_normal((T, cell.dim), cp.float32)
     return _harness.Case(
         name=name,
         axes={"B": solve.BATCH, "T": T, "D": cell.dim, "dtype": "float32"},
         inputs=inputs,
-        flavours={f"pards {method}": timed(cell, x0, guess, method) for method in methods},
+        flavours={f"pards {m}": solve.by_pards(cell, x0, guess, m, device_seconds=device_seconds) for m in methods},
         tolerance=solve.ERROR,
     )
 

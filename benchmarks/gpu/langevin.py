@@ -2,8 +2,8 @@
 closed-form step, and the paper's public code where that is there (benchmarks/_reference.py). Float32, arrays on the device.
 
 The rows' seconds are by the host's clock; event_seconds of pards are by the device's, see scan.py. The eigenbases of the mixture are found
-in the first call, which is in neither. All stop at a merit of 5e-4, at which the reference's quasi-Newton is up to 0.25 away from the
-trajectory: the results' differences are allowed a little more.
+in the first call, which is in neither. All stop at a merit of 5e-4, at which the reference's quasi-Newton was up to 0.22 away from the
+others: the results' differences are allowed a little more.
 """
 
 from __future__ import annotations

@@ -37,12 +37,16 @@ def host(states: Any) -> Any:
     return cp.asnumpy(cp.asarray(getattr(states, "states", states)))
 
 
-def by_pards(cell: Any, x0: Any, guess: Any, method: str) -> Flavour:
+Clock = Callable[[Callable[[int], Any]], float]
+
+
+def by_pards(cell: Any, x0: Any, guess: Any, method: str, **clocks: Clock) -> Flavour:
+    """clocks: what else a row tells of a call, by the time it gives."""
     options: dict[str, Any] = {} if method == "sequential" else {"guess": guess, "merit_tol": _reference.MERIT}
 
     def make(inputs: Sequence[Any]) -> _harness.Work:
         run = lambda i: pards.solve(cell, x0, inputs[i % len(inputs)], method=method, device="cuda", **options)  # noqa: E731
-        about = lambda s: {**_harness.outcome(s), "event_seconds": scan.event_seconds(run)}  # noqa: E731
+        about = lambda s: {**_harness.outcome(s), **{name: clock(run) for name, clock in clocks.items()}}  # noqa: E731
         return _harness.Work(run, result=host, about=about)
 
     return make
@@ -89,7 +93,10 @@ def gru_case(rng: Any, exchanged: bool, T: int, D: int) -> _harness.Case:
 
         module = torch.nn.GRU(D, D, batch_first=True).cuda()
         cell, peers = pards.cells.GRU.from_torch(module), {"torch.nn.GRU": by_torch(module)}
-    own = {f"pards {m}": by_pards(cell, x0, guess, m) for m in ("sequential", "newton", "quasi_newton")}
+    own = {
+        f"pards {m}": by_pards(cell, x0, guess, m, event_seconds=scan.event_seconds)
+        for m in ("sequential", "newton", "quasi_newton")
+    }
     return _harness.Case(
         name="gru exchanged" if exchanged else "gru",
         axes={"B": BATCH, "T": T, "D": D, "dtype": "float32"},
@@ -108,7 +115,9 @@ def word_case(rng: Any, T: int) -> _harness.Case:
     cell = word_cell()
     x0, guess = cp.arange(1, 6, dtype=cp.float32), rng.standard_normal((T, 5), cp.float32)
     words = [rng.integers(0, 120, (BATCH, T)) for _ in range(3)]
-    flavours = {f"pards {m}": by_pards(cell, x0, guess, m) for m in ("sequential", "newton")}
+    flavours = {
+        f"pards {m}": by_pards(cell, x0, guess, m, event_seconds=scan.event_seconds) for m in ("sequential", "newton")
+    }
     if _reference.there():
         model = _reference.word_model()
         flavours["reference newton"] = by_reference(model, jnp.arange(1.0, 6.0), jnp.from_dlpack(guess))
