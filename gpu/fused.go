@@ -155,7 +155,11 @@ func (f *fusedPlan[T]) bring(w *work[T], t *solveTask) (err error) {
 		put(&t.weights, at, failed)
 	}
 	if f.traceRows > 0 {
-		at, failed := w.alloc(24 * f.traceRows * len(w.members))
+		bytes := 24 * f.traceRows * len(w.members)
+		at, failed := w.alloc(bytes)
+		if failed == nil { // all of it is read, and a sequence writes as many rows as it has iterations
+			failed = w.stream.Zero(at, bytes)
+		}
 		put(&t.trace, at, failed)
 	}
 	return err

@@ -56,7 +56,10 @@ func (langevin[T]) solve(w *work[T]) error {
 		c.stopped = c.stopped || w.Poll != nil && w.Poll()
 		return c.stopped
 	}
-	fit := max(int(memoryShare*float64(w.device.Available())/c.needs()), 1)
+	fit := len(w.members)
+	if need := c.needs(); need*float64(fit) > unasked {
+		fit = max(int(memoryShare*float64(w.device.Available())/need), 1)
+	}
 	for from := 0; from < len(w.members); {
 		to := from + 1 // sequences that follow one another
 		for to < len(w.members) && to-from < fit && w.members[to] == w.members[to-1]+1 {
@@ -119,6 +122,9 @@ type sampleArgs struct {
 	ended, basis       driver.Ptr
 	batch, steps       int32
 }
+
+// unasked is what is taken without a look at how much memory is free, which takes as long as a few launches.
+const unasked = 64 << 20
 
 // samples is how many states of the guess the choice of a basis looks at; queueMost how many iterations are queued at once.
 const samples, queueMost = 64, 8
@@ -215,26 +221,29 @@ func (c *chains[T]) begin(first, n int) error {
 		}
 	}
 	a.statesSequence = int64(p.Steps * p.Dim)
-	for _, room := range []struct {
+	carry := tiles * n * c.plan.pad * size / 4 * 8
+	rooms := []struct {
 		at    *driver.Ptr
 		bytes int
 	}{
 		{&a.z, 3 * rows}, {&a.residual, rows}, {&c.room.noise, rows}, {&c.room.guess, guess}, {&c.room.start, n * c.plan.pad * size},
-		{&a.carry, tiles * n * c.plan.pad * size / 4 * 8}, {&a.squares, tiles * n * 8}, {&a.weights, tiles * n * c.plan.components * 4},
-		{&a.active, n * 4}, {&a.last, n * 4}, {&a.bad, n * 4}, {&c.room.samples, samples * c.plan.components * 4},
-		{&c.room.head, 16 + queueMost*c.slotSize()*8}, {&a.ticket, 64},
-	} {
-		at, err := c.alloc(max(room.bytes, 1))
-		if err != nil {
-			return err
-		}
-		*room.at = at
+		{&a.squares, tiles * n * 8}, {&a.weights, tiles * n * c.plan.components * 4}, {&c.room.samples, samples * c.plan.components * 4},
+		{&c.room.head, 16 + queueMost*c.slotSize()*8}, {&a.active, 3 * n * 4}, {&a.ticket, 64}, {&a.carry, carry},
 	}
-	a.ended, a.basis, a.halt, a.report = a.ticket+4, c.room.head, c.room.head+8, c.room.head+16
-	if err := c.stream.Zero(a.carry, tiles*n*c.plan.pad*size/4*8); err != nil {
+	whole := 0
+	for i := range rooms { // each at a multiple of 256, as allocations are
+		rooms[i].bytes, whole = whole, whole+(rooms[i].bytes+255)/256*256
+	}
+	at, err := c.alloc(whole)
+	if err != nil {
 		return err
 	}
-	return c.stream.Zero(a.ticket, 64)
+	for _, room := range rooms {
+		*room.at = at + driver.Ptr(room.bytes)
+	}
+	a.last, a.bad, a.ended = a.active+driver.Ptr(4*n), a.active+driver.Ptr(8*n), a.ticket+4
+	a.basis, a.halt, a.report = c.room.head, c.room.head+8, c.room.head+16
+	return c.stream.Zero(a.ticket, int(a.carry-a.ticket)+carry) // carries lie behind tickets
 }
 
 // Guessed tells whether there is a guess but the first state.
@@ -298,20 +307,15 @@ func (c *chains[T]) Open(group []*method.Sequence[T], first, steps int) error {
 		in.of[i].steps = max(in.of[i].steps, 1)
 		blocks += (int(in.of[i].count) + c.plan.rows - 1) / c.plan.rows
 	}
-	if err := c.launch("langevin_enter", blocks, c.plan.threads, c.plan.shared, driver.Struct(&in)); err != nil {
+	if err := c.launch("langevin_enter", blocks, c.plan.threads, c.plan.turning, driver.Struct(&in)); err != nil {
 		return err
 	}
-	fill := make([]int32, n)
-	for i := range fill {
-		fill[i] = int32(steps)
+	state := make([]int32, 3*n) // all go on, or will: what is active is put anew where it is not all; none stands anywhere; none is bad
+	for i := range n {
+		state[i], state[n+i], state[2*n+i] = 1, -1, int32(steps)
 	}
-	if err := c.put(a.bad, fill); err != nil {
-		return err
-	}
-	for i := range fill {
-		fill[i] = -1
-	}
-	if err := c.put(a.last, fill); err != nil || c.ahead {
+	c.on = state[:n]
+	if err := c.put(a.active, state); err != nil || c.ahead {
 		return err
 	}
 	if err := c.ensure(0, group); err != nil {
@@ -355,8 +359,10 @@ func (c *chains[T]) ensure(k int, active []*method.Sequence[T]) error {
 	for _, s := range active {
 		on[s.Index-c.first] = 1
 	}
-	if err := c.put(a.active, on); err != nil {
-		return err
+	if k > 0 || !slices.Equal(on, c.on) { // the device lets go of those that are done
+		if err := c.put(a.active, on); err != nil {
+			return err
+		}
 	}
 	count := 1
 	a.merit, a.floor, a.limit = -1, -1, math.MaxInt32
@@ -396,9 +402,9 @@ func (c *chains[T]) ensure(k int, active []*method.Sequence[T]) error {
 	return nil
 }
 
-// leave queues the measuring of iterates k.
+// leave queues the measuring of iterates k: of them, their updates and their residuals.
 func (c *chains[T]) leave(k, slot int) error {
-	return c.launch("langevin_leave", int(c.args.batch*c.args.tiles), c.plan.threads, c.plan.shared, driver.Struct(&c.args), int32(k), int32(slot),
+	return c.launch("langevin_leave", 3*int(c.args.batch*c.args.tiles), c.plan.threads, c.plan.turning, driver.Struct(&c.args), int32(k), int32(slot),
 		int32(b2i(c.how != basisNone)), int32(b2i(!c.ahead)))
 }
 

@@ -1,7 +1,8 @@
 package gpu
 
 import (
-	"slices"
+	"bytes"
+	"unsafe"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -18,7 +19,8 @@ const (
 type langevinPlan struct {
 	variant
 	dim, pad, components, bytes int
-	rows, threads, shared       int
+	rows, threads               int
+	shared, turning             int // bytes of shared memory: of a step; of what turns rows only
 }
 
 // The codes of langevin.cu for how A is made.
@@ -56,9 +58,13 @@ func planLangevin(bytes, dim, components, dense, a, steps, most int) langevinPla
 	var p langevinPlan
 	for ; ; down /= 2 {
 		p = langevinPlan{dim: dim, pad: pad, components: components, bytes: bytes, rows: 32 * down, threads: 32 * across * down}
-		tile, warps := p.rows*(pad+4), p.threads/32
-		numbers := 2*tile + pad + 4 + max(tile, 2*slice*(pad+8)) + 2*pad + across*p.rows + 3*p.threads // as memory of langevin.cu
-		p.shared = numbers*bytes + warps*8 + components*(p.rows+warps)*4 + 16
+		tile, warps, sums := p.rows*(pad+4), p.threads/32, 0 // as memory of langevin.cu
+		if across > 1 {
+			sums = across * p.rows
+		}
+		scratch := max((2*pad+sums)*bytes+components*p.rows*4, 3*p.threads*bytes)
+		p.turning = (tile + pad + 4 + max(tile, 2*slice*(pad+8))) * bytes
+		p.shared = p.turning + tile*bytes + (scratch+15)/16*16 + warps*(8+components*4) + 16
 		if p.shared <= most || down == 1 {
 			break
 		}
@@ -207,5 +213,10 @@ func (m mixtureOf[T]) given(pad int, basis []T) []T {
 }
 
 func (m mixtureOf[T]) equal(o mixtureOf[T]) bool {
-	return m.k == o.k && m.d == o.d && slices.Equal(m.means, o.means) && slices.Equal(m.precisions, o.precisions)
+	return m.k == o.k && m.d == o.d && bytes.Equal(bytesOf(m.means), bytesOf(o.means)) && bytes.Equal(bytesOf(m.precisions), bytesOf(o.precisions))
+}
+
+// bytesOf are the bits of numbers: every solve compares all of a mixture's, and bytes are compared many at a time.
+func bytesOf[T num.Float](v []T) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), len(v)*num.Size[T]())
 }

@@ -67,22 +67,23 @@ struct solve {
     }
 };
 
-// Shared memory. f lies where products keep slices of matrices; vector is the mean and the diagonal of the component in hand; sums are of
-// rows, one from each warp across.
+// Shared memory; what only turns rows needs no more than z and f. f lies where products keep slices of matrices. vector is the mean and
+// the diagonal of the component in hand; sums are of rows, one from each warp across; parts, of the scan, lie where those and logits were.
 struct memory {
     static constexpr int tile = shape::rows * shape::pitch, large = tile > shape::slices ? tile : shape::slices, warps = shape::threads / 32;
-    static constexpr int reals = tile + shape::pitch + large + tile + 2 * pad + shape::across * shape::rows + 3 * shape::parts * pad;
-    static constexpr int bytes = reals * sizeof(real) + warps * 8 + components * (shape::rows + warps) * 4 + 16;
+    static constexpr int weighing = (2 * pad + (shape::across > 1 ? shape::across * shape::rows : 0)) * sizeof(real) + components * shape::rows * 4;
+    static constexpr int scanning = 3 * shape::threads * sizeof(real), either = ((weighing > scanning ? weighing : scanning) + 15) / 16 * 16;
+    static constexpr int turning = (tile + shape::pitch + large) * sizeof(real);
+    static constexpr int bytes = turning + tile * sizeof(real) + either + warps * (8 + components * 4) + 16;
     real *z, *f, *a, *vector, *sums, *parts;
     double* squares;
     float *logits, *means;
     int* shared;
     PARDS_FN memory(char* at) {
-        z = (real*)at, f = z + tile + shape::pitch, a = f + large, vector = a + tile, sums = vector + 2 * pad;
-        parts = sums + shape::across * shape::rows;
-        squares = (double*)(parts + 3 * shape::parts * pad);
-        shared = (int*)(squares + warps);
-        logits = (float*)(shared + 4), means = logits + components * shape::rows;
+        z = (real*)at, f = z + tile + shape::pitch, a = f + large, parts = vector = a + tile, sums = vector + 2 * pad;
+        logits = (float*)(shape::across > 1 ? sums + shape::across * shape::rows : sums);
+        squares = (double*)((char*)parts + either);
+        shared = (int*)(squares + warps), means = (float*)(shared + 4);
     }
 };
 
@@ -201,11 +202,12 @@ PARDS_FN void scan(const solve& s, int k, unsigned flag, int b, int tile, int co
     int column = threadIdx.x % pad, part = threadIdx.x / pad, first = part * n, length = min(n, count - first);
     real *f = mem.f + column, *a = mem.a + column, *z = mem.z + shape::pitch + column;
     real factor = 1, sum = 0;
+#pragma unroll 4
     for (int t = first; t < first + length; t++) {
         real at = a[t * shape::pitch];
         factor *= at, sum = at * sum + (f[t * shape::pitch] - z[t * shape::pitch]);
     }
-    real *factors = mem.parts, *sums = factors + shape::parts * pad, *carries = sums + shape::parts * pad;
+    real *factors = mem.parts, *sums = factors + shape::threads, *carries = sums + shape::threads;
     factors[threadIdx.x] = factor, sums[threadIdx.x] = sum;
     __syncthreads();
     constexpr int words = words_of<real>;
@@ -232,6 +234,7 @@ PARDS_FN void scan(const solve& s, int k, unsigned flag, int b, int tile, int co
     real d = carries[threadIdx.x];
     real* to = s.z + (((long)((k + 1) % 3) * s.batch + b) * s.steps + (long)tile * shape::rows) * pad + column;
     int bad = length;
+#pragma unroll 4
     for (int t = first; t < first + length; t++) {
         real ft = f[t * shape::pitch], ad = a[t * shape::pitch] * d, next = ft + ad;
         d = ad + (ft - z[t * shape::pitch]);
@@ -276,7 +279,9 @@ PARDS_FN void decide(const solve& s, int k, int slot, const memory& mem) {
 }
 
 // Blocks that a multiprocessor is to hold: 16 warps hide what each waits for, and have 128 registers a thread. Doubles take two each.
+// What only turns rows waits for memory most of the time, and does with fewer registers.
 constexpr int at_once = sizeof(real) == 8 || shape::threads > 512 ? 1 : 512 / shape::threads;
+constexpr int turning_at_once = at_once == 4 ? 5 : at_once;
 
 // One iteration: evaluates iterate k and writes its successor.
 extern "C" __global__ void __launch_bounds__(shape::threads, at_once) langevin_step(solve s, int k, unsigned flag, int slot) {
@@ -298,19 +303,22 @@ extern "C" __global__ void __launch_bounds__(shape::threads, at_once) langevin_s
         local l;
         weigh(l, s, mixture(s.tables, basis), basis, mem, at);
         __syncthreads(); // mem.f, where matrices were, takes f
-        double squares = 0;
         real* residual = s.residual + ((long)b * s.steps + first) * pad;
-        real mean[shape::own_rows] = {};
+        real mean[shape::own_rows] = {}, part[shape::own_rows] = {}, share[shape::own_rows];
+        PARDS_UNROLL for (int i = 0; i < shape::own_rows; i++) share[i] = 1 / l.total[i];
         PARDS_EACH {
             int i = m * shape::halves + e / 2, r = at.row_of(m, e), c = at.column_of(n, e);
-            real g = l.g[m][n][e] / l.total[i], a = 1 + s.step_size * (l.s[m][n][e] / l.total[i] - g * g);
+            real g = l.g[m][n][e] * share[i], a = 1 + s.step_size * (l.s[m][n][e] * share[i] - g * g);
             const real* z = mem.z + r * shape::pitch + c;
             real f = z[0] + s.step_size * g + s.noise_scale * mem.a[r * shape::pitch + c], d = f - z[shape::pitch];
             mem.f[r * shape::pitch + c] = f;
             l.g[m][n][e] = d, l.s[m][n][e] = a;
             if (c < dim) mean[i] += a;
-            if (r < count) squares += (double)d * d;
+            part[i] += d * d;
         }
+        double squares = 0;
+        PARDS_UNROLL for (int i = 0; i < shape::own_rows; i++)
+            if (at.own_row(i) < count) squares += part[i];
         if (PARDS_A == a_scaled) sum_rows(mean, mem.sums, at);
         PARDS_EACH {
             int i = m * shape::halves + e / 2, r = at.row_of(m, e), c = at.column_of(n, e);
@@ -346,12 +354,24 @@ struct pieces {
     piece of[3];
 };
 
-// Brings a row of dim numbers to shared memory, the rest of its pitch zero.
-PARDS_FN void bring(real* dst, int r, const real* src, int lane) {
-    for (int c = lane; c < pad; c += 32) dst[r * shape::pitch + c] = src && c < dim ? src[c] : real(0);
+// Begins to bring rows of a piece to shared memory, unit numbers at a time; the rest of their pitch is zero, and rows beyond its last.
+template <int unit> PARDS_FN void bring(real* dst, const piece& in, long first) {
+    constexpr int units = pad / unit;
+    const long sequence = first / in.steps;
+    const unsigned steps = (unsigned)in.steps, step = (unsigned)(first % in.steps), count = (unsigned)min((long)shape::rows, in.count - first);
+    for (int i = threadIdx.x; i < shape::rows * units; i += shape::threads) {
+        unsigned r = i / units, c = i % units * unit, t = step + r;
+        real* to = dst + r * shape::pitch + c;
+        if (r < count && c < dim) {
+            copy_async<unit * sizeof(real)>(to, in.from.data + (sequence + t / steps) * in.from.sequence + t % steps * in.from.step + c);
+        } else {
+            PARDS_UNROLL for (int k = 0; k < unit; k++) to[k] = 0;
+        }
+    }
+    copy_commit();
 }
 
-extern "C" __global__ void __launch_bounds__(shape::threads, at_once) langevin_enter(pieces p) {
+extern "C" __global__ void __launch_bounds__(shape::threads, turning_at_once) langevin_enter(pieces p) {
     place<shape> at;
     memory mem(dynamic_shared());
     long tile = blockIdx.x;
@@ -361,10 +381,10 @@ extern "C" __global__ void __launch_bounds__(shape::threads, at_once) langevin_e
     if (i == 1) in = p.of[1];
     if (i == 2) in = p.of[2];
     long first = tile * shape::rows;
-    PARDS_UNROLL for (int r = threadIdx.x / 32; r < shape::rows; r += memory::warps) {
-        long row = first + r;
-        bring(mem.z, r, row < in.count ? in.from.at(row / in.steps, row % in.steps) : nullptr, threadIdx.x % 32);
-    }
+    constexpr int most = pack_most<real>;
+    if (dim % most == 0 && (unsigned long long)in.from.data % 16 == 0 && in.from.sequence % most == 0 && in.from.step % most == 0) bring<most>(mem.z, in, first);
+    else bring<1>(mem.z, in, first);
+    copy_wait<0>();
     __syncthreads();
     shape::sum y;
     if (p.turn) {
@@ -382,7 +402,8 @@ PARDS_FN unsigned long long bits_of(float v) { return __float_as_uint(v); }
 PARDS_FN unsigned long long bits_of(double v) { return (unsigned long long)__double_as_longlong(v); }
 
 // Widens an extent by the largest of a tile's numbers in each column; bits of numbers that are not negative order as they do, NaN on top.
-PARDS_FN void widen(const shape::sum& y, int count, unsigned long long* extent, const place<shape>& at) {
+// tops is shared memory for a number of each column from each warp down.
+PARDS_FN void widen(const shape::sum& y, int count, unsigned long long* extent, real* tops, const place<shape>& at) {
     PARDS_UNROLL for (int n = 0; n < shape::nt; n++) {
         PARDS_UNROLL for (int j = 0; j < 2; j++) {
             real v = 0;
@@ -391,56 +412,61 @@ PARDS_FN void widen(const shape::sum& y, int count, unsigned long long* extent, 
                     if (at.row_of(m, e) < count) v = largest(v, absolute(y[m][n][e]));
             }
             PARDS_UNROLL for (int d = 4; d < 32; d *= 2) v = largest(v, __shfl_xor_sync(~0u, v, d));
-            int c = at.column_of(n, j);
-            if (at.g == 0 && c < dim && bits_of(v) > load_fresh(extent + c)) atomicMax(extent + c, bits_of(v));
+            if (at.g == 0) tops[at.warp / shape::across * pad + at.column_of(n, j)] = v;
         }
+    }
+    __syncthreads();
+    for (int c = threadIdx.x; c < dim; c += shape::threads) {
+        real v = tops[c];
+        PARDS_UNROLL for (int w = 1; w < PARDS_DOWN; w++) v = largest(v, tops[w * pad + c]);
+        atomicMax(extent + c, bits_of(v));
     }
 }
 
+enum { leave_iterate, leave_update, leave_residual, leave_all };
+
 // Brings iterates k out of the coordinates, into the states, and measures them, their last update and their residual there; those of
-// sequences that were evaluated at k. all: the guess too where a sequence goes on from it.
-extern "C" __global__ void __launch_bounds__(shape::threads, at_once) langevin_leave(solve s, int k, int slot, int turn, int all) {
-    int b = blockIdx.x % s.batch, tile = blockIdx.x / s.batch, first = tile * shape::rows, count = min(shape::rows, s.steps - first);
-    if (s.last[b] != k || (k == 0 && s.active[b] && !all)) return;
+// sequences that were evaluated at k. A block does one of the three for a tile. all: the guess too where a sequence goes on from it.
+extern "C" __global__ void __launch_bounds__(shape::threads, turning_at_once) langevin_leave(solve s, int k, int slot, int turn, int all) {
+    int what = blockIdx.x % leave_all, b = blockIdx.x / leave_all % s.batch, tile = blockIdx.x / leave_all / s.batch;
+    if (s.last[b] != k || (k == 0 && (what == leave_update || (s.active[b] && !all)))) return;
+    int first = tile * shape::rows, count = min(shape::rows, s.steps - first);
     place<shape> at;
     memory mem(dynamic_shared());
     const real* out_of = mixture(s.tables, *s.basis).out_of;
-    for (int what = 0; what < 3; what++) {
-        if (what == 1 && k == 0) continue;
+    auto bring = [&](real* to, int j) { // iterate j
+        gather<pad, shape::threads>(to, shape::pitch, shape::rows, [&](int r) -> const real* {
+            return r >= count ? nullptr : j == 0 ? s.guess.at(b, first + r) : s.z + (((long)(j % 3) * s.batch + b) * s.steps + first + r) * pad;
+        });
+    };
+    if (what == leave_residual) {
+        gather<pad, shape::threads>(mem.z, shape::pitch, shape::rows,
+                                    [&](int r) { return r < count ? s.residual + ((long)b * s.steps + first + r) * pad : nullptr; });
+    } else {
+        bring(mem.z, k);
+    }
+    if (what == leave_update) bring(mem.f, k - 1);
+    copy_commit();
+    copy_wait<0>();
+    __syncthreads();
+    if (what == leave_update) {
+        for (int i = threadIdx.x; i < memory::tile; i += shape::threads) mem.z[i] -= mem.f[i];
         __syncthreads();
-        auto iterate = [&](int j) {
-            return [=](int r) -> const real* {
-                return r >= count ? nullptr : j == 0 ? s.guess.at(b, first + r) : s.z + (((long)(j % 3) * s.batch + b) * s.steps + first + r) * pad;
-            };
-        };
-        if (what == 2) {
-            gather<pad, shape::threads>(mem.z, shape::pitch, shape::rows,
-                                        [&](int r) { return r < count ? s.residual + ((long)b * s.steps + first + r) * pad : nullptr; });
-        } else {
-            gather<pad, shape::threads>(mem.z, shape::pitch, shape::rows, iterate(k));
-        }
-        if (what == 1) gather<pad, shape::threads>(mem.a, shape::pitch, shape::rows, iterate(k - 1));
-        copy_commit();
-        copy_wait<0>();
-        __syncthreads();
-        if (what == 1) {
-            for (int i = threadIdx.x; i < memory::tile; i += shape::threads) mem.z[i] -= mem.a[i];
-        }
-        __syncthreads();
-        shape::sum y;
-        if (turn) {
-            product<shape>(y, mem.z, (const real*)nullptr, out_of, mem.f);
-        } else {
-            PARDS_EACH y[m][n][e] = mem.z[at.row_of(m, e) * shape::pitch + at.column_of(n, e)];
-        }
-        widen(y, count, s.extents(slot, b) + what * dim, at);
-        if (what > 0) continue;
+    }
+    shape::sum y;
+    if (turn) {
+        product<shape>(y, mem.z, (const real*)nullptr, out_of, mem.f);
+    } else {
+        PARDS_EACH y[m][n][e] = mem.z[at.row_of(m, e) * shape::pitch + at.column_of(n, e)];
+    }
+    if (what == leave_iterate) {
         real* states = s.states + b * s.states_sequence + (long)first * dim;
         PARDS_EACH {
             int r = at.row_of(m, e), c = at.column_of(n, e);
             if (r < count && c < dim) states[(long)r * dim + c] = y[m][n][e];
         }
     }
+    widen(y, count, s.extents(slot, b) + what * dim, mem.f, at);
 }
 
 // What the choice of a basis looks at: the caller's guess and first states, and the mixture in its own coordinates.

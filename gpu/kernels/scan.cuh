@@ -48,6 +48,13 @@ template <class op, int V, int C, int J> struct chain {
         if (tid == 0) s.ticket[slot] = g.resident ? load_word(g.work) + blockIdx.x : atomicAdd(g.work, (word)1);
     }
 
+    // taken is the number that comes with the first ticket.
+    PARDS_FN unsigned taken(const scan_args<real>& g) const {
+        if (g.resident) return blockIdx.x;
+        __syncthreads();
+        return (unsigned)s.ticket[0];
+    }
+
     // done makes the work area ready for the next run once all blocks have ended.
     PARDS_FN void done(const scan_args<real>& g, unsigned run) {
         if (tid != 0) return;
@@ -300,9 +307,8 @@ template <class op, int V, int C, int J, int K> struct direct_scan {
         const slots mine(memory);
         const unsigned all = (unsigned)(g.batch * g.strips * g.tiles);
         const long long step = g.reverse ? -(long long)g.dim : g.dim;
-        l.take(g, 0);
-        if (!g.resident) __syncthreads();
-        unsigned n = g.resident ? blockIdx.x : (unsigned)l.s.ticket[0], flag = 0, held = all;
+        l.take(g);
+        unsigned n = l.taken(g), flag = 0, held = all;
         if (n < all) fetch(g, find(g, n, l.c, l.j), l.tid, mine);
         real av[K][V] = {}, bv[K][V] = {}; // of the tile that is held
         map before[V] = {};                // the thread's steps in it
@@ -401,8 +407,7 @@ struct portion {
 };
 template <int rows, class real, class line_type> PARDS_FN portion portion_of(const scan_args<real>& g, line_type& l) {
     l.take(g);
-    if (!g.resident) __syncthreads();
-    const int lines = g.batch, n = g.resident ? blockIdx.x : (int)(unsigned)l.s.ticket[0], tile = n / lines;
+    const int lines = g.batch, n = (int)l.taken(g), tile = n / lines;
     const long long first = (long long)tile * rows;
     const int count = g.steps - first < rows ? (int)(g.steps - first) : rows;
     return {tile, n % lines, count, first, n % lines * g.steps + (g.reverse ? g.steps - first - count : first)};

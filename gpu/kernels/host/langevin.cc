@@ -58,7 +58,7 @@ extern "C" void pards_chains(const real* tables, const real* log_weights, int ba
                                      {{noise, (long)steps * dim, dim}, at_noise.data(), (long)batch * steps, steps}}};
     int blocks = 0;
     for (const piece& p : in.of) blocks += int((p.count + shape::rows - 1) / shape::rows);
-    emulate::launch(blocks, shape::threads, false, memory::bytes, [&] { langevin_enter(in); });
+    emulate::launch(blocks, shape::threads, false, memory::turning, [&] { langevin_enter(in); });
     solve s{tables, log_weights, &basis, {at_noise.data(), (long)steps * pad, pad}, {at_guess.data(), 0, pad}, {at_start.data(), pad, 0},
             z.data(), residual.data(), carry.data(), tile_squares.data(), weights.data(), active.data(), last.data(), bad.data(), &ticket, &ended,
             &halt, report.data(), states, (long)steps * dim, batch, steps, tiles, (real)step_size, (real)std::sqrt(2 * step_size),
@@ -66,7 +66,7 @@ extern "C" void pards_chains(const real* tables, const real* log_weights, int ba
     for (int k = 0; k <= updates; k++) {
         std::fill(report.begin(), report.end(), 0.0);
         emulate::launch(batch * tiles, shape::threads, false, memory::bytes, [&] { langevin_step(s, k, k + 1, 0); });
-        emulate::launch(batch * tiles, shape::threads, false, memory::bytes, [&] { langevin_leave(s, k, 0, turn, 1); });
+        emulate::launch(leave_all * batch * tiles, shape::threads, false, memory::turning, [&] { langevin_leave(s, k, 0, turn, 1); });
     }
     for (int b = 0; b < batch; b++) {
         squares[b] = report[b * (2 + components)];
