@@ -90,7 +90,7 @@ type rowsArgs struct {
 type solveArgs[T num.Float] struct {
 	tables, logWeights, basis  driver.Ptr
 	noise, guess, start        rowsArgs
-	z, residual, carry         driver.Ptr
+	z, residual, told, carry   driver.Ptr
 	squares, weights           driver.Ptr
 	active, last, bad          driver.Ptr
 	ticket, ended, halt        driver.Ptr
@@ -201,7 +201,7 @@ func (c *chains[T]) release() {
 
 // needs returns the bytes that a sequence takes.
 func (c *chains[T]) needs() float64 {
-	return float64((c.Options.Window+c.plan.rows)*c.plan.pad*num.Size[T]()) * (6 + 2/float64(c.plan.rows))
+	return float64((c.Options.Window+c.plan.rows)*c.plan.pad*num.Size[T]()) * (6 + 5/float64(c.plan.rows))
 }
 
 // slotSize is the numbers of a slot of the report.
@@ -221,14 +221,15 @@ func (c *chains[T]) begin(first, n int) error {
 		}
 	}
 	a.statesSequence = int64(p.Steps * p.Dim)
-	carry := tiles * n * c.plan.pad * size / 4 * 8
+	words := n * c.plan.pad * size / 4 * 8 // of a number for each column
 	rooms := []struct {
 		at    *driver.Ptr
 		bytes int
 	}{
 		{&a.z, 3 * rows}, {&a.residual, rows}, {&c.room.noise, rows}, {&c.room.guess, guess}, {&c.room.start, n * c.plan.pad * size},
 		{&a.squares, tiles * n * 8}, {&a.weights, tiles * n * c.plan.components * 4}, {&c.room.samples, samples * c.plan.components * 4},
-		{&c.room.head, 16 + queueMost*c.slotSize()*8}, {&a.active, 3 * n * 4}, {&a.ticket, 64}, {&a.carry, carry},
+		{&a.active, 3 * n * 4}, {&a.ticket, 64}, {&c.room.head, 16 + queueMost*c.slotSize()*8}, {&a.told, 2 * tiles * words},
+		{&a.carry, (tiles/langevinGroup + 1) * words},
 	}
 	whole := 0
 	for i := range rooms { // each at a multiple of 256, as allocations are
@@ -243,7 +244,7 @@ func (c *chains[T]) begin(first, n int) error {
 	}
 	a.last, a.bad, a.ended = a.active+driver.Ptr(4*n), a.active+driver.Ptr(8*n), a.ticket+4
 	a.basis, a.halt, a.report = c.room.head, c.room.head+8, c.room.head+16
-	return c.stream.Zero(a.ticket, int(a.carry-a.ticket)+carry) // carries lie behind tickets
+	return c.stream.Zero(a.ticket, int(at-a.ticket)+whole) // and what lies behind it
 }
 
 // Guessed tells whether there is a guess but the first state.

@@ -15,6 +15,9 @@ const (
 	mixtureMost                 = 16
 )
 
+// langevinGroup is group of langevin.cu: so many tiles are one link of a chain.
+const langevinGroup = 8
+
 // langevinPlan is a variant of kernels/langevin.cu and what follows from it.
 type langevinPlan struct {
 	variant

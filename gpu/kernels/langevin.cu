@@ -46,7 +46,7 @@ struct solve {
     rows noise, guess, start;        // u, iterate 0, and the states before the window's first step, in coordinates
     real* z;                         // (3, batch, steps, pad)
     real* residual;                  // (batch, steps, pad): f - x of the last iterate evaluated
-    word* carry;                     // (tiles, batch, pad)
+    word *told, *carry;              // (tiles, batch, pad, 2) maps of tiles; (groups, batch, pad) states at the ends of groups
     double* squares;                 // (tiles, batch)
     float* weights;                  // (tiles, batch, components)
     int *active, *last, *bad;        // (batch): goes on; the iterate it stands at; the first row of its successor that is not finite
@@ -195,8 +195,70 @@ PARDS_FN void leave(const solve& s, const local& l, double squares, int b, int t
     }
 }
 
+// A tile tells the map of each of its columns, d -> factor d + sum, each number beside the launch's flag, and folds those of the tiles before
+// it in its group; the state at the group's beginning comes from the last tile of the group before. So a chain has a link for a group.
+constexpr int group = 8, told_words = 2 * words_of<real>;
+
+PARDS_FN word* told_by(const solve& s, int b, int tile, int column) {
+    return s.told + (((long)tile * s.batch + b) * pad + column) * told_words;
+}
+PARDS_FN word* carry_of(const solve& s, int b, int which, int column) {
+    return s.carry + (((long)which * s.batch + b) * pad + column) * words_of<real>;
+}
+
+PARDS_FN void tell(word* to, float factor, float sum, unsigned flag) {
+    store_words(to, flagged(__float_as_uint(factor), flag), flagged(__float_as_uint(sum), flag));
+}
+PARDS_FN void tell(word* to, double factor, double sum, unsigned flag) { publish(to, factor, flag), publish(to + 2, sum, flag); }
+
+// The map of `count` tiles that follow one another, fewer than a group, whose words are a stride apart: all are on their way at once.
+PARDS_FN void fold(const word* from, long stride, int count, unsigned flag, real& factor, real& sum) {
+    word w[group - 1][told_words];
+    bool all;
+    do {
+        all = true;
+        PARDS_UNROLL for (int j = 0; j < group - 1; j++) {
+            if (j >= count) continue;
+            PARDS_UNROLL for (int i = 0; i < told_words; i += 2) load_words(from + j * stride + i, w[j][i], w[j][i + 1]);
+        }
+        PARDS_UNROLL for (int j = 0; j < group - 1; j++) {
+            if (j >= count) continue;
+            PARDS_UNROLL for (int i = 0; i < told_words; i++) all = all && has(w[j][i], flag);
+        }
+        if (!all) spin();
+    } while (!all);
+    PARDS_UNROLL for (int j = 0; j < group - 1; j++) {
+        if (j >= count) continue;
+        real f = unflagged<real>(w[j]);
+        sum = f * sum + unflagged<real>(w[j] + words_of<real>), factor *= f;
+    }
+}
+
+// The state before a tile's first step, a thread for each column, whose map over the tile this is.
+PARDS_FN real carry_in(const solve& s, int b, int tile, int column, unsigned flag, real factor, real sum) {
+    int place = tile % group, own = tile / group;
+    bool last = tile + 1 == s.tiles;
+    if (place < group - 1 && !last) tell(told_by(s, b, tile, column), factor, sum, flag);
+    real before = 1, carry = 0, at = 0;
+    if (place > 0) fold(told_by(s, b, tile - place, column), (long)s.batch * pad * told_words, place, flag, before, carry);
+    if (own > 0) {
+        const word* from = carry_of(s, b, own - 1, column);
+        word w[2];
+        if constexpr (words_of<real> == 1) {
+            while (!has(w[0] = load_word(from), flag)) spin();
+        } else {
+            do load_words(from, w[0], w[1]);
+            while (!has(w[0], flag) || !has(w[1], flag));
+        }
+        at = unflagged<real>(w);
+    }
+    carry += before * at;
+    if (place == group - 1 && !last) publish(carry_of(s, b, own, column), factor * carry + sum, flag);
+    return carry;
+}
+
 // Scans the increments d[t] = a[t] d[t-1] + (f[t] - z[t]) down the columns of a tile and writes z'[t] = f[t] + a[t] d[t-1]. A thread has a
-// part of a column; the tile's carry comes from the tile before, number by number, each beside the launch's flag.
+// part of a column.
 PARDS_FN void scan(const solve& s, int k, unsigned flag, int b, int tile, int count, const memory& mem) {
     constexpr int n = shape::part_rows;
     int column = threadIdx.x % pad, part = threadIdx.x / pad, first = part * n, length = min(n, count - first);
@@ -210,25 +272,14 @@ PARDS_FN void scan(const solve& s, int k, unsigned flag, int b, int tile, int co
     real *factors = mem.parts, *sums = factors + shape::threads, *carries = sums + shape::threads;
     factors[threadIdx.x] = factor, sums[threadIdx.x] = sum;
     __syncthreads();
-    constexpr int words = words_of<real>;
     if (part == 0) {
-        real carry = 0;
-        if (tile > 0) {
-            const word* from = s.carry + (((long)(tile - 1) * s.batch + b) * pad + column) * words;
-            word w[2];
-            if constexpr (words == 1) {
-                while (!has(w[0] = load_word(from), flag)) spin();
-            } else {
-                do load_words(from, w[0], w[1]);
-                while (!has(w[0], flag) || !has(w[1], flag));
-            }
-            carry = unflagged<real>(w);
-        }
+        factor = 1, sum = 0;
+        PARDS_UNROLL for (int p = 0; p < shape::parts; p++) sum = factors[p * pad + column] * sum + sums[p * pad + column], factor *= factors[p * pad + column];
+        real carry = carry_in(s, b, tile, column, flag, factor, sum);
         PARDS_UNROLL for (int p = 0; p < shape::parts; p++) {
             carries[p * pad + column] = carry;
             carry = factors[p * pad + column] * carry + sums[p * pad + column];
         }
-        if (tile + 1 < s.tiles) publish(s.carry + (((long)tile * s.batch + b) * pad + column) * words, carry, flag);
     }
     __syncthreads();
     real d = carries[threadIdx.x];
@@ -384,12 +435,12 @@ extern "C" __global__ void __launch_bounds__(shape::threads, turning_at_once) la
     constexpr int most = pack_most<real>;
     if (dim % most == 0 && (unsigned long long)in.from.data % 16 == 0 && in.from.sequence % most == 0 && in.from.step % most == 0) bring<most>(mem.z, in, first);
     else bring<1>(mem.z, in, first);
-    copy_wait<0>();
-    __syncthreads();
     shape::sum y;
-    if (p.turn) {
+    if (p.turn) { // waits for the rows with the matrix
         product<shape>(y, mem.z, (const real*)nullptr, mixture(p.tables, *p.basis).into, mem.f);
     } else {
+        copy_wait<0>();
+        __syncthreads();
         PARDS_EACH y[m][n][e] = mem.z[at.row_of(m, e) * shape::pitch + at.column_of(n, e)];
     }
     PARDS_EACH {
@@ -447,8 +498,10 @@ extern "C" __global__ void __launch_bounds__(shape::threads, turning_at_once) la
     }
     if (what == leave_update) bring(mem.f, k - 1);
     copy_commit();
-    copy_wait<0>();
-    __syncthreads();
+    if (!turn || what == leave_update) { // a product waits for them with the matrix
+        copy_wait<0>();
+        __syncthreads();
+    }
     if (what == leave_update) {
         for (int i = threadIdx.x; i < memory::tile; i += shape::threads) mem.z[i] -= mem.f[i];
         __syncthreads();

@@ -48,7 +48,7 @@ extern "C" void pards_chains(const real* tables, const real* log_weights, int ba
     std::vector<real> at_start(batch * pad), at_guess((size_t)steps * pad), at_noise((size_t)batch * steps * pad), z(3 * at_noise.size()),
         residual(at_noise.size());
     int tiles = (steps + shape::rows - 1) / shape::rows, slot = batch * (2 + components + 3 * dim);
-    std::vector<word> carry((size_t)tiles * batch * pad * words_of<real>);
+    std::vector<word> carry((size_t)(tiles / group + 1) * batch * pad * words_of<real>), told((size_t)tiles * batch * pad * told_words);
     std::vector<double> tile_squares(tiles * batch), report(slot);
     std::vector<float> weights(tiles * batch * components);
     std::vector<int> active(batch, 1), last(batch, -1), bad(batch, steps);
@@ -60,7 +60,7 @@ extern "C" void pards_chains(const real* tables, const real* log_weights, int ba
     for (const piece& p : in.of) blocks += int((p.count + shape::rows - 1) / shape::rows);
     emulate::launch(blocks, shape::threads, false, memory::turning, [&] { langevin_enter(in); });
     solve s{tables, log_weights, &basis, {at_noise.data(), (long)steps * pad, pad}, {at_guess.data(), 0, pad}, {at_start.data(), pad, 0},
-            z.data(), residual.data(), carry.data(), tile_squares.data(), weights.data(), active.data(), last.data(), bad.data(), &ticket, &ended,
+            z.data(), residual.data(), told.data(), carry.data(), tile_squares.data(), weights.data(), active.data(), last.data(), bad.data(), &ticket, &ended,
             &halt, report.data(), states, (long)steps * dim, batch, steps, tiles, (real)step_size, (real)std::sqrt(2 * step_size),
             (real)(1 - damping), -1, -1, 0, 1 << 30};
     for (int k = 0; k <= updates; k++) {
