@@ -182,9 +182,9 @@ def test_what_is_not_finite():
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_largest_is_no_number_where_there_is_one(dtype, sign):
-    """Whatever its sign, which |.| leaves there on GPUs."""
-    x = np.array([[3, 1], [np.copysign(np.nan, sign), np.inf], [7, 2]], dtype)
-    np.testing.assert_array_equal(jax.jit(_mesh.largest)(x), [np.nan, np.inf])
+    """Whatever its sign; of magnitudes, whatever theirs."""
+    x = np.array([[3, 1, 2], [np.copysign(np.nan, sign), np.inf, -9], [7, 2, 8]], dtype)
+    np.testing.assert_array_equal(jax.jit(_mesh.largest)(x), [np.nan, np.inf, 9])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

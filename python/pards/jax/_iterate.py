@@ -258,7 +258,7 @@ class _Task:
         return late if self.begin is None else jnp.where(self.begin[:, None], self.x0, late)
 
     def largest(self, v: Array) -> Array:
-        return _mesh.largest(jnp.abs(v), self.o.axis)
+        return _mesh.largest(v, self.o.axis)
 
 
 def _short(o: Options, length: Any) -> Any:

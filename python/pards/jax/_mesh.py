@@ -22,9 +22,10 @@ def total(value: Array, axis: Any) -> Array:
 
 
 def largest(value: Array, axis: Any = None) -> Array:
-    """The largest along the first axis, that of time, of what is not negative; not a number where there is one. By the
-    bits, whose order is the same: on CPUs the maximum of jaxlib 0.10 passes over what is not a number. Its sign is let
-    go: on GPUs the magnitude of what is not a number may have one."""
+    """The largest magnitude along the first axis, that of time; not a number where there is one. By the bits, whose
+    order is that of magnitudes once the sign is off: on CPUs the maximum of jaxlib 0.10 passes over what is not a
+    number. No |.| before it: that leaves a double's sign on GPUs if it is no number, and what takes the sign off would
+    be optimised away, as if there were none."""
     kind = jnp.int32 if value.dtype == jnp.float32 else jnp.int64
     bits = (lax.bitcast_convert_type(value, kind) & jnp.iinfo(kind).max).max(0)
     return lax.bitcast_convert_type(bits if axis is None else lax.pmax(bits, axis), value.dtype)
