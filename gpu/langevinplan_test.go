@@ -133,7 +133,7 @@ func chainsOnTheHost[T num.Float](t *testing.T) {
 		{16, 2, 1, 1, 1, "picard", 1e-3, 0, 100},
 		{19, 2, 2, 165, 3, "scaled_identity", 1e-3, 0.5, 100},
 		{16, 1, 1, 2200, 2, "quasi_newton", 1e-5, 0, 1000}, // 18 tiles: a chain of three groups, which forgets slowly
-		{16, 2, 1, 64, 1, "jacobi", 0.5, 0, 20}, // nothing but products: one pass of tf32 is 100 times worse
+		{16, 2, 1, 64, 1, "jacobi", 0.5, 0, 20},            // nothing but products: one pass of tf32 is 100 times worse
 	} {
 		p := mixtureProblem[T](t, c.dim, c.wells, c.batch, c.steps, c.step, true)
 		m := mixtureOf[T]{p.Params["means"].Data, p.Params["precisions"].Data, c.wells, c.dim}
