@@ -149,7 +149,8 @@ type work[T num.Float] struct {
 	members              []int
 	results              []method.Result
 	lent                 []driver.Ptr
-	seen                 *desk // where a kernel tells of words, see words.go
+	wordsTaken           func() error // launches the kernel that takes words, see words.go
+	seen                 *desk        // where it tells of them
 }
 
 // Solve brings the arrays to the device, runs an engine, and brings the states back.

@@ -28,6 +28,9 @@ func (fused[T]) solve(w *work[T]) error {
 		return err
 	}
 	defer r.desk.giveBack()
+	if err := w.takeWords(); err != nil {
+		return err
+	}
 	if err := r.launch(); err != nil {
 		return err
 	}

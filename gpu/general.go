@@ -65,6 +65,9 @@ const partsMost, meansMost = 256, 32
 const memoryShare = 0.8
 
 func (general[T]) solve(w *work[T]) error {
+	if err := w.takeWords(); err != nil {
+		return err
+	}
 	r := &remote[T]{work: w, declared: method.Declare(w.Name, w.Method), structure: w.Method.Structure()}
 	if s, ok := r.structure.(lds.Restrainable[T]); ok && w.Options.Damping != 0 {
 		r.structure = s.Damped()

@@ -47,6 +47,9 @@ func (sequential[T]) solve(w *work[T]) error {
 	if a.table, err = upload(w, cell.words); err != nil {
 		return err
 	}
+	if err := w.takeWords(); err != nil {
+		return err
+	}
 	if a.members, err = w.index(); err != nil {
 		return err
 	}

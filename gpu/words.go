@@ -13,8 +13,8 @@ import (
 
 const wordThreads = 256
 
-// takeInputs finds the inputs on the device or brings them there. Words that are there have been seen by nobody: a kernel looks at them on
-// the way, and checkWords tells what it saw.
+// takeInputs finds the inputs on the device or brings them there. Words that are there have been seen by nobody: a kernel, which takeWords
+// launches, looks at them on the way, and checkWords tells what it saw.
 func (w *work[T]) takeInputs() (err error) {
 	given := w.Given.Inputs
 	if _, are := w.Problem.Cell.(cell.Checker[T]); !are || given.Device == 0 {
@@ -34,8 +34,20 @@ func (w *work[T]) takeInputs() (err error) {
 	}
 	*w.wrong() = 0
 	blocks := min((count+wordThreads-1)/wordThreads, 8*w.device.SMs)
-	return f.Launch(w.stream, [3]int{blocks, 1, 1}, [3]int{wordThreads, 1, 1}, 0, driver.Ptr(given.Device), w.u, int64(count),
-		int64(w.Given.Params["permutations"].Shape[0]), w.seen.at+deskHead)
+	w.wordsTaken = func() error {
+		return f.Launch(w.stream, [3]int{blocks, 1, 1}, [3]int{wordThreads, 1, 1}, 0, driver.Ptr(given.Device), w.u, int64(count),
+			int64(w.Given.Params["permutations"].Shape[0]), w.seen.at+deskHead)
+	}
+	return nil
+}
+
+// takeWords has words taken that are still to be: by an engine's first kernel, and not long before it, while the device would wait.
+func (w *work[T]) takeWords() error {
+	take := w.wordsTaken
+	if w.wordsTaken = nil; take == nil {
+		return nil
+	}
+	return take()
 }
 
 // wrong is what the kernel of words writes to.

@@ -1,8 +1,8 @@
-"""The device's time alone for solves of small states: from the start of a call's first kernel to the end of its last, as CUPTI tells it.
+"""The device's time alone for solves and scans: from the start of a call's first kernel to the end of its last, as CUPTI tells it.
 
-What the host does before, between calls and after is left out: a solve of solve.py's has that too, in its event_seconds in part. The
-problems, inputs and stopping rule are those of solve.py; float32, batch 16, arrays on the device. Peers are not here: the profiler of
-torch, which reads CUPTI, does not take what JAX runs, and of torch.nn.GRU it tells what the host's clock tells.
+What the host does before, between calls and after is left out: the event_seconds of solve.py, langevin.py and scan.py have that too, in
+part. Problems, inputs and stopping rules are theirs; float32, arrays on the device. Peers are not here: the profiler of torch, which
+reads CUPTI, does not take what JAX runs, and of torch.nn.GRU it tells what the host's clock tells.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import cupy as cp
+import langevin
 import numpy as np
+import scan
 import solve
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
@@ -32,7 +34,9 @@ def device_seconds(run: Callable[[int], Any], calls: int = 5) -> float:
         with profile(activities=[ProfilerActivity.CUDA]) as seen:
             run(max(i, 0))
             cp.cuda.Device().synchronize()
-        spans = [e.time_range for e in seen.events() if e.device_type == DeviceType.CUDA]
+        events = [e for e in seen.events() if e.device_type == DeviceType.CUDA]
+        kernels = [e.time_range for e in events if not e.name.startswith("Mem")]
+        spans = kernels or [e.time_range for e in events]  # a call that is a copy
         if i >= 0:  # the first call may start the profiler
             times.append((max(span.end for span in spans) - min(span.start for span in spans)) / 1e6)
     return statistics.median(times)
@@ -49,6 +53,17 @@ def case(name: str, T: int, cell: Any, x0: Any, inputs: list[Any], methods: Sequ
     )
 
 
+def chains(T: int, D: int) -> _harness.Case:
+    problem, method = pards.problems.langevin(T, D, langevin.BATCH), "rotated_quasi_newton"
+    return _harness.Case(
+        name="langevin",
+        axes={"B": langevin.BATCH, "T": T, "D": D, "dtype": "float32"},
+        inputs=[(cp.asarray(problem.inputs),)],
+        flavours={f"pards {method}": langevin.by_pards(problem, method, device_seconds=device_seconds)},
+        tolerance=langevin.ERROR,
+    )
+
+
 def cases(settings: _harness.Settings) -> Iterator[_harness.Case]:
     rng = cp.random.default_rng(0)
     draw = lambda *shape: [rng.standard_normal((solve.BATCH, *shape), cp.float32) for _ in range(3)]  # noqa: E731
@@ -58,6 +73,11 @@ def cases(settings: _harness.Settings) -> Iterator[_harness.Case]:
             yield case("gru", T, cell, cp.zeros(D, cp.float32), draw(T, D), ("sequential", "newton", "quasi_newton"))
         words = [rng.integers(0, 120, (solve.BATCH, T)) for _ in range(3)]
         yield case("s5 word", T, solve.word_cell(), cp.arange(1, 6, dtype=cp.float32), words, ("sequential", "newton"))
+        for D in langevin.DIMS:
+            yield chains(min(T, 100) if settings.quick else T, D)
+    for dense, *what in scan.sizes(settings.quick):
+        own = scan.by_pards(pards.lds.Dense if dense else pards.lds.Diagonal, device_seconds, "device")
+        yield scan.case(dense, *what, {"pards": own})
 
 
 if __name__ == "__main__":

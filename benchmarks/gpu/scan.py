@@ -60,15 +60,19 @@ def last(states: Any) -> Any:
     return cp.asnumpy(cp.asarray(states)[:, -1])
 
 
-def by_pards(structure: type) -> Callable[[Sequence[Any]], _harness.Work]:
+def by_pards(
+    structure: type, clock: Callable[[Callable[[int], Any]], float], name: str
+) -> Callable[[Sequence[Any]], _harness.Work]:
+    """clock: what else a row tells of a call and of a copy of as many bytes, as name_seconds and name_copy_share."""
+
     def make(inputs: Sequence[Any]) -> _harness.Work:
         out = cp.empty_like(inputs[0][1])
         run = lambda i: pards.lds.scan(structure(inputs[i % len(inputs)][0]), inputs[i % len(inputs)][1], out=out)  # noqa: E731
         nbytes = inputs[0][0].nbytes + 2 * out.nbytes
 
         def about(_: Any) -> _harness.Row:
-            seconds = event_seconds(run)
-            return {"event_seconds": seconds, "event_copy_share": event_seconds(device_copy(nbytes)([]).run) / seconds}
+            seconds = clock(run)
+            return {f"{name}_seconds": seconds, f"{name}_copy_share": clock(device_copy(nbytes)([]).run) / seconds}
 
         return _harness.Work(run, result=last, about=about)
 
@@ -137,24 +141,31 @@ def draw(rng: Any, B: int, T: int, D: int, dense: bool) -> tuple[Any, Any]:
     return (2 * rng.random(shape, cp.float32) - 1) / norm, rng.standard_normal((B, T, D), cp.float32)
 
 
+def sizes(quick: bool) -> Iterator[tuple[bool, dict[str, Any], list[tuple[Any, Any]], int]]:
+    """Whether the matrices are dense, the axes, inputs and bytes of each case."""
+    rng = cp.random.default_rng(0)
+    for dense, shapes in ((False, DIAGONAL), (True, DENSE)):
+        for B, T, D in shapes:
+            T = min(T, 100) if quick else T
+            nbytes = 4 * B * T * (D * D if dense else D) + 8 * B * T * D
+            inputs = [draw(rng, B, T, D, dense) for _ in range(max(1, min(4, int(CACHE / nbytes))))]
+            yield dense, {"B": B, "T": T, "D": D, "dtype": "float32"}, inputs, nbytes
+
+
+def case(
+    dense: bool, axes: dict[str, Any], inputs: list[tuple[Any, Any]], nbytes: int, flavours: dict[str, Any]
+) -> _harness.Case:
+    name = "scan dense" if dense else "scan diagonal"
+    return _harness.Case(name=name, axes=axes, inputs=inputs, flavours=flavours, nbytes=nbytes, copy=device_copy)
+
+
 def cases(settings: _harness.Settings) -> Iterator[_harness.Case]:
     jax.config.update("jax_default_matmul_precision", "highest")
-    rng = cp.random.default_rng(0)
-    for name, sizes in (("scan diagonal", DIAGONAL), ("scan dense", DENSE)):
-        dense = name == "scan dense"
-        for B, T, D in sizes:
-            T = min(T, 100) if settings.quick else T
-            nbytes = 4 * B * T * (D * D if dense else D) + 8 * B * T * D
-            peers = {"jax.lax.associative_scan": by_jax(compose_dense if dense else compose_diagonal)}
-            peers |= {} if dense else by_accelerated_scan()
-            yield _harness.Case(
-                name=name,
-                axes={"B": B, "T": T, "D": D, "dtype": "float32"},
-                inputs=[draw(rng, B, T, D, dense) for _ in range(max(1, min(4, int(CACHE / nbytes))))],
-                flavours={"pards": by_pards(pards.lds.Dense if dense else pards.lds.Diagonal)} | peers,
-                nbytes=nbytes,
-                copy=device_copy,
-            )
+    for dense, *what in sizes(settings.quick):
+        peers = {"jax.lax.associative_scan": by_jax(compose_dense if dense else compose_diagonal)}
+        peers |= {} if dense else by_accelerated_scan()
+        own = by_pards(pards.lds.Dense if dense else pards.lds.Diagonal, event_seconds, "event")
+        yield case(dense, *what, {"pards": own} | peers)
 
 
 if __name__ == "__main__":
