@@ -205,6 +205,16 @@ def test_what_is_not_a_number_is_never_passed_over(method, dtype):
         assert want.status == "nonfinite" and not found.success and np.isnan(found.residual)
 
 
+def test_programs_are_few():
+    """Compiling takes some 10 ms for each of them on a CPU. What a loop carries, what tests an iterate and what makes
+    the next one come to 20 here, 44 where each number is carried by itself and magnitudes are taken by bits."""
+    f, u = lambda x, u: jnp.tanh(0.5 * x[::-1] + u), np.ones((2, 4000, 3), np.float32)
+    solve = jax.vmap(lambda u: pards.jax.solve(f, jnp.zeros(3, jnp.float32), u))
+    text = jax.jit(solve).lower(u).compile().as_text()
+    assert sum(text.count(f"kind={kind}") for kind in ("kLoop", "kInput", "kOutput")) <= 24
+    assert "reduce-window" not in text  # a sum or a maximum that is taken twice
+
+
 def test_empty():
     found = pards.jax.solve(gru, X0, U[:0], WEIGHTS)
     assert found.states.shape == (0, D) and found.success and int(found.iterations) == 0

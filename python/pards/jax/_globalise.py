@@ -28,7 +28,7 @@ class Judged(NamedTuple):
     """What an iterate is judged by."""
 
     merit: Array
-    exact: Array  # leading rows that satisfy the model to rounding
+    exact: Any  # leading rows that satisfy the model to rounding, None where damping does not adapt
     rough: Array  # the size of the residual
 
 
@@ -54,12 +54,12 @@ def wide() -> Any:
     return jax.dtypes.canonicalize_dtype(np.float64)
 
 
-def guard(method: Method, damps: bool, x: Array) -> Guard | None:
-    """That of a new window; None if nothing adapts."""
+def guard(method: Method, damps: bool, windows: bool, x: Array) -> Guard | None:
+    """That of a new window, which adapts too if windows do; None if nothing else adapts."""
     if not damps and not _elk.adapts(method):
         return None
     zero = jnp.zeros((), wide())
-    now = Judged(zero, jnp.int32(0), jnp.zeros((), x.dtype))
+    now = Judged(zero, jnp.int32(0) if damps or windows else None, jnp.zeros((), x.dtype))
     damper = Damper(zero, x, now) if damps else None
     return Guard(jnp.asarray(False), now, damper, _elk.region(method, x, wide()) if _elk.adapts(method) else None)
 

@@ -17,6 +17,7 @@ from .. import _catalog
 from .._method import Method
 from . import _elk, _globalise, _mesh
 from ._linearise import Kept, Trajectory, along, linearise, restrain
+from ._pack import Packing, pick
 from ._primitive import vary_over
 from ._scan import scan
 from ._structure import Array
@@ -81,25 +82,31 @@ class _Loop(NamedTuple):
     top: Array  # the largest |x| of each component
     k: Array  # updates
     sizes: Array  # of the last three updates, the last one first
-    count: Array  # of the updates since sizes began to tell
-    settled: Array  # the iterate before satisfied the model to rounding
-    seen: Window
-    exact: Array  # rows of what was seen
+    told: Any  # updates since sizes began to tell, None where those are k
+    seen: Window  # but the states, which are x, k and the residual
+    left: Array  # the residual of what was seen, and its size
+    exact: Any  # rows of what was seen, None where nothing asks for them
     kept: Kept
     guard: _globalise.Guard | None
 
 
 def size(v: Array, x: Array, o: Options) -> Array:
     """|v| = max over t and d of |v| / (atol/rtol + max_t |x[., d]|), of the largest of each component; 0/0 is 0."""
-    return _mesh.largest(jnp.where(v == 0, 0, v / (o.atol / o.rtol + x)))
+    return _mesh.highest(relative(v, x, o))
+
+
+def relative(v: Array, x: Array, o: Options) -> Array:
+    return pick(v == 0, 0, v / (o.atol / o.rtol + x))
 
 
 def estimate(sizes: Array, k: Array) -> Array:
     """The distance to the sequential trajectory after k updates, see pards.solve."""
     last, one, two = sizes
-    q = jnp.where(k > 2, jnp.maximum(last / one, one / two), last / one)
-    e = jnp.where(q < 1, last * jnp.where(k > 2, q, 1) / (1 - q), jnp.inf)
-    return jnp.where(k == 0, jnp.nan, jnp.where(last == 0, 0, jnp.where(k == 1, jnp.nan, e)))
+    q = lax.max(last / one, pick(k > 2, one / two, 0))
+    known = (k > 1) & (last != 0) & (q < 1)
+    other = pick((k > 0) & (last == 0), 0, pick(k > 1, jnp.inf, jnp.full_like(last, jnp.nan)))
+    # one division, of which all follows
+    return pick(known, last * pick(k > 2, q, 1), other) / pick(known, 1 - q, 1)
 
 
 def window(
@@ -112,9 +119,11 @@ def window(
     share: Any,
     o: Options,
     part: Part | None = None,
-) -> tuple[Window, Kept, Array]:
+    still: bool = False,
+) -> tuple[Window, Kept, Any]:
     """Iterate on one window from a guess. first: which step its first is; share: of all of time, that it takes; part:
-    the rows that are the window, others are 0. Returns how many rows are exact too, where something asks for them."""
+    the rows that are the window, others are 0; still: the guess is x0. Returns how many rows are exact too, where
+    something asks for them."""
     guess = _mesh.vary(guess, o.axis, x0, *jax.tree.leaves(u))
     length = guess.shape[0] * _mesh.size(o.axis) if part is None else part.steps
     rows = begin = read = None
@@ -124,9 +133,15 @@ def window(
         read = rows & ~begin
     tol = None if o.merit_tol is None else o.merit_tol * share
     task = _Task(steps, x0, u, _only(rows, guess), first, o, part, length, o.cap(length), tol, rows, begin, read)
-    start = _alike(task.update, task.start(kept))
-    end = lax.while_loop(lambda c: c.seen.status < 0, task.update, start)
-    return end.seen, end.kept, end.exact
+    start = _alike(task.update, task.start(kept, still))
+    own = Packing(start)
+    end = lax.while_loop(
+        lambda c: own.one(c, lambda c: c.seen.status) < 0,
+        lambda c: own.pack(task.update(own.unpack(c))),
+        own.pack(start),
+    )
+    end = own.unpack(end)
+    return end.seen._replace(states=end.x, iterations=end.k, residual=end.left[0]), end.kept, end.exact
 
 
 def _only(rows: Array | None, a: Array) -> Array:
@@ -151,14 +166,17 @@ class _Task:
     begin: Array | None  # which is the first
     read: Array | None  # those whose A is read
 
-    def start(self, kept: Kept) -> _Loop:
+    def start(self, kept: Kept, still: bool) -> _Loop:
         guess, on, zero = self.guess, jnp.int32(-1), jnp.int32(0)
         nothing = jnp.zeros((), guess.dtype)
         status = on if self.part is None else jnp.where(self.part.active, on, CONVERGED).astype(jnp.int32)
-        none = Window(guess, zero, nothing, nothing, nothing, status)
-        guard = _globalise.guard(self.o.method, self.o.damping < 0, guess)
-        top, sizes = self.largest(guess), jnp.zeros(3, guess.dtype)
-        return _Loop(guess, top, zero, sizes, zero, jnp.asarray(False), none, zero, kept, guard)
+        none = _seen(nothing, nothing, status)
+        guard = _globalise.guard(self.o.method, self.o.damping < 0, self.o.adapts, guess)
+        # behind a barrier, for the largest of a constant XLA takes while it compiles, number by number
+        top = jnp.abs(self.x0) if still else self.largest(lax.optimization_barrier(guess))
+        sizes, left = jnp.zeros(3, guess.dtype), jnp.full(2, jnp.inf, guess.dtype)
+        told, exact = None if guard is None else zero, zero if self.judges else None
+        return _Loop(guess, top, zero, sizes, told, none, left, exact, kept, guard)
 
     def update(self, c: _Loop) -> _Loop:
         """Test an iterate, and make the next one where it is not the last."""
@@ -166,21 +184,23 @@ class _Task:
         at = Trajectory(lambda p: self.steps(p, self.u), self.before(c.x), o.axis, self.first)
         f, linear = along(at)
         F = self.own(f)
-        seen, settled, now = self.test(c, c.x - F)
+        count = c.k if c.told is None else c.told
+        seen, left, now = self.test(c, F - c.x, count)
         x, kept, guard, lost = c.x, c.kept, c.guard, jnp.asarray(False)
         if guard is not None:
             again = guard.again
-            seen = seen._replace(status=jnp.where(again, -1, seen.status))
+            seen = seen._replace(status=pick(again, -1, seen.status))
             judged, x, held, lost = _globalise.judge(o.method, guard, now, c.k, c.x, self.length, kept)
             judge = (seen.status < 0) & ~again
             guard, kept = _either(judge, (judged, held), (guard._replace(again=jnp.asarray(False)), kept))
-            x, lost, settled = jnp.where(judge, x, c.x), judge & lost, settled & ~guard.again & ~again
-        A, kept = linearise(o.method, lambda v: self.own(linear(v)), at, kept, c.k, c.sizes, c.count)
+            x, lost = pick(judge, x, c.x), judge & lost
+            left = pick(guard.again | again, jnp.stack([left[0], jnp.inf]), left)
+        A, kept = linearise(o.method, lambda v: self.own(linear(v)), at, kept, c.k, c.sizes, count)
         going = (seen.status < 0) if guard is None else (seen.status < 0) & ~guard.again
         new, kept, guard, damped = lax.cond(
             going, lambda: self.advance(c.x, F, A, kept, guard), lambda: (x, kept, guard, jnp.asarray(False))
         )
-        return self.accept(c, new, seen, going, settled, lost | damped, now.exact, kept, guard)
+        return self.accept(c, new, seen, going, left, lost | damped, now.exact, kept, guard)
 
     def accept(
         self,
@@ -188,26 +208,29 @@ class _Task:
         new: Array,
         seen: Window,
         going: Array,
-        settled: Array,
+        left: Array,
         anew: Array,
-        exact: Array,
+        exact: Any,
         kept: Kept,
         guard: _globalise.Guard | None,
     ) -> _Loop:
         """What follows an iterate; anew: the sizes of updates tell nothing yet."""
         o = self.o
         if o.nonfinite == "reset":
-            new = jnp.where(jnp.isnan(new), self.guess, new)
+            new = pick(jnp.isnan(new), self.guess, new)
         top = self.largest(new)
         if o.nonfinite == "stop":
             refused, short = going & ~jnp.isfinite(top).all(), _short(o, self.length)
-            seen = seen._replace(status=jnp.where(refused, short, seen.status).astype(jnp.int32))
+            seen = seen._replace(status=pick(refused, short, seen.status).astype(jnp.int32))
         on, going = seen.status < 0, going & (seen.status < 0)
-        new, top = jnp.where(on, new, c.x), jnp.where(on, top, c.top)
-        sizes = jnp.stack([size(self.largest(new - c.x), top, o), c.sizes[0], c.sizes[1]])
-        count = (jnp.where(anew, 0, c.count) + going).astype(jnp.int32)
-        sizes, seen = jnp.where(going, sizes, c.sizes), seen._replace(states=c.x, iterations=c.k)
-        return _Loop(new, top, c.k + going, sizes, count, settled, seen, exact, kept, guard)
+        # a difference that is no number is of one that is none, or of infinities, over which nothing tells
+        known = jnp.isfinite(top) & ~jnp.isnan(c.top)
+        moved = pick(known, _mesh.most(new - c.x, o.axis), jnp.nan)
+        sizes = jnp.concatenate([size(moved, top, o)[None], c.sizes[:2]])
+        new, top = pick(on, new, c.x), pick(on, top, c.top)
+        told = None if c.told is None else (pick(anew, 0, c.told) + going).astype(jnp.int32)
+        sizes = pick(going, sizes, c.sizes)
+        return _Loop(new, top, c.k + going, sizes, told, seen, left, exact, kept, guard)
 
     def advance(self, x: Array, F: Array, A: Any, kept: Kept, guard: _globalise.Guard | None) -> Any:
         def make(damping: Array | None, kept: Kept) -> tuple[Array, Kept]:
@@ -218,35 +241,39 @@ class _Task:
             return *make(None, kept), None, jnp.asarray(False)
         return _globalise.update(guard, x, kept, make, lambda x: jnp.isfinite(self.largest(x)).all())
 
-    def test(self, c: _Loop, r: Array) -> tuple[Window, Array, _globalise.Judged]:
-        """What an iterate's residual says: whether it is the last, whether it satisfies the model to rounding."""
+    def test(self, c: _Loop, r: Array, count: Array) -> tuple[Window, Array, _globalise.Judged]:
+        """What an iterate's residual says: whether it is the last, and what is left."""
         o, dtype = self.o, r.dtype
         wide = r.astype(_globalise.wide())  # XLA's sums are pairwise where it has none
         merit = 0.5 * _mesh.total(jnp.sum(jnp.square(wide)), o.axis)
-        merit = jnp.where(jnp.isnan(merit), jnp.inf, merit)
-        left, error = self.largest(r), estimate(c.sizes, c.count)
-        residual, rough = _mesh.largest(left), size(left, c.top, o)
-        settled = rough <= ROUNDING * jnp.finfo(dtype).eps
+        left = pick(jnp.isnan(merit), jnp.nan, _mesh.most(r, o.axis))  # the sum tells of what is not a number
+        merit, error = pick(jnp.isnan(merit), jnp.inf, merit), estimate(c.sizes, count)
+        left = _mesh.highest(jnp.stack([left, relative(left, c.top, o)], 1))
+        rounding = ROUNDING * jnp.finfo(dtype).eps
+        settled = left[1] <= rounding
         if _elk.holds(o.method):  # what a trust region holds back below rounding has not come to rest
-            error = jnp.where((error == 0) & ~settled, jnp.nan, error)
-        floor = jnp.isposinf(error) & c.settled & settled
-        exact = residual == 0
+            error = pick((error == 0) & ~settled, jnp.nan, error)
+        floor = jnp.isposinf(error) & (c.left[1] <= rounding) & settled
+        exact = left[0] == 0
         converged = merit <= self.tol if self.tol is not None else exact | (error <= o.rtol)
         if self.tol is None:
-            error = jnp.where(exact, 0, error)
-        capped = jnp.where(c.k >= self.cap, jnp.where(jnp.isfinite(c.top).all(), CAPPED, NONFINITE), -1)
+            error = pick(exact, 0, error)
+        capped = pick(c.k >= self.cap, pick(jnp.isfinite(c.top).all(), jnp.int32(CAPPED), NONFINITE), -1)
         if o.adapts:
-            capped = jnp.where((c.k >= jnp.minimum(self.cap, PATIENCE)) & (self.length > 1), SHORT, capped)
-        status = jnp.where(converged, CONVERGED, jnp.where(floor, FLOOR, capped)).astype(jnp.int32)
-        error = jnp.where(floor & ~converged, c.sizes[0], error).astype(dtype)
-        seen = Window(c.x, c.k, merit.astype(dtype), residual, error, status)
-        return seen, settled, _globalise.Judged(merit, self.leading(c.x, r), rough)
+            capped = pick((c.k >= jnp.minimum(self.cap, PATIENCE)) & (self.length > 1), SHORT, capped)
+        status = pick(converged, CONVERGED, pick(floor, FLOOR, capped)).astype(jnp.int32)
+        error = pick(floor & ~converged, c.sizes[0], error).astype(dtype)
+        exact = self.leading(c.x, r) if self.judges else None
+        return _seen(merit.astype(dtype), error, status), left, _globalise.Judged(merit, exact, left[1])
+
+    @property
+    def judges(self) -> bool:
+        """Whether something asks for rows that are exact."""
+        return self.o.adapts or self.o.damping < 0
 
     def leading(self, x: Array, r: Array) -> Array:
-        """How many rows are exact, from the first on, where something asks for it."""
+        """How many rows are exact, from the first on."""
         o, part = self.o, self.part
-        if not o.adapts and o.damping >= 0:
-            return jnp.int32(0)
         count = _globalise.exact(x, r, o.atol / o.rtol, o.axis)
         return count if part is None else jnp.clip(count - part.start, 0, part.steps)
 
@@ -261,17 +288,25 @@ class _Task:
         return _mesh.largest(v, self.o.axis)
 
 
+def _seen(merit: Array, error: Array, status: Array) -> Window:
+    """What is seen while an iteration goes on."""
+    later: Any = None
+    return Window(later, later, merit, later, error, status)
+
+
 def _short(o: Options, length: Any) -> Any:
     """The status of a window whose update is not finite."""
-    return jnp.where(length > 1, SHORT, NONFINITE) if o.adapts else NONFINITE
+    return pick(length > 1, jnp.int32(SHORT), NONFINITE) if o.adapts else NONFINITE
 
 
 def _either(first: Array, a: Any, b: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(first, a, b), a, b)
+    return jax.tree.map(lambda a, b: pick(first, a, b), a, b)
 
 
 def _alike(body: Callable[[_Loop], _Loop], start: _Loop) -> _Loop:
     """The start of a loop, varying over the axes of a mesh as what follows it does."""
+    if not jax.sharding.get_abstract_mesh().manual_axes:  # no shard_map around it
+        return start
     shapes = jax.eval_shape(body, start)
     vary: Callable[[Any, Any], Any] = lambda value, like: _like(value, like)  # noqa: E731
     return jax.tree.map(vary, start, shapes)
@@ -306,7 +341,7 @@ def solve(
     """The whole sequence, window after window from the converged end of the last."""
     if o.window is None or o.window >= T:
         own = jnp.broadcast_to(x0, (T, *x0.shape)) if guess is None else guess
-        return window(steps, x0, u, own, kept, 0, 1.0, o)[0]
+        return window(steps, x0, u, own, kept, 0, 1.0, o, still=guess is None)[0]
     W, dtype = o.window, x0.dtype
 
     def one(carry: Any, xs: Any, length: int) -> Any:
@@ -318,7 +353,7 @@ def solve(
         skipped = Window(left, jnp.int32(0), nothing, nothing, nothing, worst)
         done, kept = lax.cond(
             worst <= FLOOR,
-            lambda: window(steps, start, u, begin, kept, first, length / T, o)[:2],
+            lambda: window(steps, start, u, begin, kept, first, length / T, o, still=guess is None)[:2],
             lambda: (skipped, kept),
         )
         return (done.states[-1], kept, jnp.maximum(worst, done.status), first + W), done
@@ -333,7 +368,9 @@ def solve(
         parts.append(last)
     together = [jnp.concatenate([jnp.atleast_1d(getattr(p, name)) for p in parts]) for name in Window._fields]
     states, iterations, merit, residual, error, status = together
-    return Window(states, iterations.sum(dtype=jnp.int32), merit.sum(), residual.max(), error.sum(), status.max())
+    return Window(
+        states, iterations.sum(dtype=jnp.int32), merit.sum(), _mesh.largest(residual), error.sum(), status.max()
+    )
 
 
 def _shortened(kept: Kept, steps: int) -> Kept:
