@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import _harness
 import numpy as np
@@ -448,21 +449,34 @@ def claims() -> str:
 def gpu_auto() -> str:
     """The plain loop's time over that of auto on a GPU, and auto's over that of the fastest other method, of the paper's runs."""
     cells: dict[str, dict[int, str]] = {}
-    groups: dict[tuple[str, int, int], dict[str, list[float]]] = {}
+    groups: dict[
+        tuple[str, str, int], dict[str, list[float]]
+    ] = {}  # by figure too: methods of one were run after one another
     for row in reproduce.read(RESULTS / "reproduced" / "rows.jsonl"):
         if row.get("success") and row.get("seconds"):
-            groups.setdefault((row["problem"], row["D"], row["T"]), {}).setdefault(row["method"], []).append(
-                row["seconds"]
-            )
-    for (problem, D, T), found in groups.items():
+            group = groups.setdefault((row["figure"], run_of(row), row["T"]), {})
+            group.setdefault(row["method"], []).append(row["seconds"])
+    for (_, name, T), found in groups.items():
         seconds = {method: float(np.median(times)) for method, times in found.items()}
         if "auto" in seconds:
             own = seconds.pop("auto")
             text = f"{times(seconds['sequential'] / own)} ({times(own / min(seconds.values()))})"
-            cells.setdefault(problem if problem == "S5" else f"{problem}, D = {D}", {})[T] = text
+            cells.setdefault(name, {}).setdefault(T, text)
     lengths = sorted({T for found in cells.values() for T in found})
     rows = [[name, *(found.get(T, "") for T in lengths)] for name, found in cells.items()]
     return markdown(["the loop / `auto` (`auto` / best fixed)", *(f"T = {T:,}" for T in lengths)], rows)
+
+
+def run_of(row: dict[str, Any]) -> str:
+    """The problem of a row of the paper's figures, without its length; Langevin has two wells and steps of 1e-5 where none are told."""
+    parts = [row["problem"]]
+    if row["problem"] != "S5":
+        parts.append(f"D = {row['D']}")
+    if row["K"] not in (None, 2):
+        parts.append(f"{row['K']} wells")
+    if row["step"] not in (None, 1e-5):
+        parts.append(f"step {row['step']:.0e}".replace("e-0", "e-"))
+    return ", ".join(parts)
 
 
 TABLES: dict[str, Callable[[], str]] = {
