@@ -98,6 +98,7 @@ type region[T num.Float] struct {
 	merits   []float64 // of the last iterates that were kept
 	rejected int       // updates taken back since
 	x, f     []T       // the last iterate that was kept, and f along it for a Caller
+	exact    int       // its rows that satisfy the model
 }
 
 // Keeps returns the numbers of the smoother.
@@ -175,7 +176,7 @@ func (r *region[T]) keep(g *group[T], s *Sequence[T], i, memory int) {
 		r.merits = append(r.merits[:0], r.merits[1:]...)
 	}
 	r.merits, r.rejected = append(r.merits, s.merit), 0
-	r.x = append(r.x[:0], s.x...)
+	r.x, r.exact = append(r.x[:0], s.x...), s.exact
 	if g.whole {
 		r.f = append(r.f[:0], g.buf.f[i*len(s.x):(i+1)*len(s.x)]...)
 	}
@@ -188,7 +189,7 @@ func (r *region[T]) back(g *group[T], s *Sequence[T], i int) {
 	copy(s.x, r.x)
 	clear(s.scale)
 	widen(s.scale, s.x)
-	s.finite, s.settled, s.sizes = true, false, updates{}
+	s.finite, s.settled, s.sizes, s.exact = true, false, updates{}, r.exact
 	if n := len(s.x); g.whole {
 		copy(g.buf.f[i*n:(i+1)*n], r.f)
 		s.before(g.buf.prev[i*n:(i+1)*n], 0, g.steps)
