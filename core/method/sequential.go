@@ -79,16 +79,16 @@ func (j *Job[T]) loop(w *par.Worker, members []int) error {
 		copy(x[i*d:], j.start(s))
 		index[i] = int64(s)
 	}
-	every := min(max(1<<16/(n*d*(d+m)+1), 1), 64) // steps between two looks at whether to stop
+	every := max(1<<16/(n*d*(d+m)+1), 1) // steps between two looks at whether to stop
 	if some := j.several(scratch, members, x); some != nil {
-		for t := first; t < until; t += every {
-			if j.progress(t, n); w.Stopped() {
+		for every = min(every, 1<<10); first < until; first += every {
+			if j.progress(first, n); w.Stopped() {
 				return nil
 			}
-			some(t, min(t+every, until))
+			some(first, min(first+every, until))
 		}
-		first = until
 	}
+	every = min(every, 64) // where each step is a call
 	for t := first; t < until; t++ {
 		if t%every == 0 {
 			j.progress(t, n)
