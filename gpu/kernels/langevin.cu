@@ -329,6 +329,16 @@ PARDS_FN void decide(const solve& s, int k, int slot, const memory& mem) {
     }
 }
 
+PARDS_FN rows iterate(const solve& s, int k) {
+    return k == 0 ? s.guess : rows{s.z + (long)(k % 3) * s.batch * s.steps * pad, (long)s.steps * pad, pad};
+}
+
+// Begins to bring a tile's rows to shared memory, zeros where there are none.
+PARDS_FN void bring(real* dst, const rows& from, int b, int first, int count) {
+    if (from.step == pad) return gather_rows<pad, shape::threads, shape::rows>(dst, shape::pitch, from.at(b, first), count);
+    gather<pad, shape::threads>(dst, shape::pitch, shape::rows, [&](int r) { return r < count ? from.at(b, first + r) : nullptr; });
+}
+
 // Blocks that a multiprocessor is to hold: 16 warps hide what each waits for, and have 128 registers a thread. Doubles take two each.
 // What only turns rows waits for memory most of the time, and does with fewer registers.
 constexpr int at_once = sizeof(real) == 8 || shape::threads > 512 ? 1 : 512 / shape::threads;
@@ -344,12 +354,10 @@ extern "C" __global__ void __launch_bounds__(shape::threads, at_once) langevin_s
     int ticket = mem.shared[0], b = ticket % s.batch, tile = ticket / s.batch, first = tile * shape::rows, count = min(shape::rows, s.steps - first);
     int basis = *s.basis;
     if (s.active[b]) {
-        const real* own = s.z + ((long)(k % 3) * s.batch + b) * s.steps * pad;
-        gather<pad, shape::threads>(mem.z, shape::pitch, shape::rows + 1, [&](int i) -> const real* {
-            int t = first - 1 + i;
-            return t >= s.steps ? nullptr : t < 0 ? s.start.at(b, 0) : k == 0 ? s.guess.at(b, t) : own + (long)t * pad;
-        });
-        gather<pad, shape::threads>(mem.a, shape::pitch, shape::rows, [&](int i) { return i < count ? s.noise.at(b, first + i) : nullptr; });
+        rows z = iterate(s, k);
+        gather<pad, shape::threads>(mem.z, shape::pitch, 1, [&](int) { return first == 0 ? s.start.at(b, 0) : z.at(b, first - 1); });
+        bring(mem.z + shape::pitch, z, b, first, count);
+        gather_rows<pad, shape::threads, shape::rows>(mem.a, shape::pitch, s.noise.at(b, first), count);
         copy_commit();
         local l;
         weigh(l, s, mixture(s.tables, basis), basis, mem, at);
@@ -406,7 +414,7 @@ struct pieces {
 };
 
 // Begins to bring rows of a piece to shared memory, unit numbers at a time; the rest of their pitch is zero, and rows beyond its last.
-template <int unit> PARDS_FN void bring(real* dst, const piece& in, long first) {
+template <int unit> PARDS_FN void take(real* dst, const piece& in, long first) {
     constexpr int units = pad / unit;
     const long sequence = first / in.steps;
     const unsigned steps = (unsigned)in.steps, step = (unsigned)(first % in.steps), count = (unsigned)min((long)shape::rows, in.count - first);
@@ -433,8 +441,8 @@ extern "C" __global__ void __launch_bounds__(shape::threads, turning_at_once) la
     if (i == 2) in = p.of[2];
     long first = tile * shape::rows;
     constexpr int most = pack_most<real>;
-    if (dim % most == 0 && (unsigned long long)in.from.data % 16 == 0 && in.from.sequence % most == 0 && in.from.step % most == 0) bring<most>(mem.z, in, first);
-    else bring<1>(mem.z, in, first);
+    if (dim % most == 0 && (unsigned long long)in.from.data % 16 == 0 && in.from.sequence % most == 0 && in.from.step % most == 0) take<most>(mem.z, in, first);
+    else take<1>(mem.z, in, first);
     shape::sum y;
     if (p.turn) { // waits for the rows with the matrix
         product<shape>(y, mem.z, (const real*)nullptr, mixture(p.tables, *p.basis).into, mem.f);
@@ -485,18 +493,8 @@ extern "C" __global__ void __launch_bounds__(shape::threads, turning_at_once) la
     place<shape> at;
     memory mem(dynamic_shared());
     const real* out_of = mixture(s.tables, *s.basis).out_of;
-    auto bring = [&](real* to, int j) { // iterate j
-        gather<pad, shape::threads>(to, shape::pitch, shape::rows, [&](int r) -> const real* {
-            return r >= count ? nullptr : j == 0 ? s.guess.at(b, first + r) : s.z + (((long)(j % 3) * s.batch + b) * s.steps + first + r) * pad;
-        });
-    };
-    if (what == leave_residual) {
-        gather<pad, shape::threads>(mem.z, shape::pitch, shape::rows,
-                                    [&](int r) { return r < count ? s.residual + ((long)b * s.steps + first + r) * pad : nullptr; });
-    } else {
-        bring(mem.z, k);
-    }
-    if (what == leave_update) bring(mem.f, k - 1);
+    bring(mem.z, what == leave_residual ? rows{s.residual, (long)s.steps * pad, pad} : iterate(s, k), b, first, count);
+    if (what == leave_update) bring(mem.f, iterate(s, k - 1), b, first, count);
     copy_commit();
     if (!turn || what == leave_update) { // a product waits for them with the matrix
         copy_wait<0>();

@@ -73,6 +73,21 @@ template <int dim, int threads, class real, class source> PARDS_FN void gather(r
     }
 }
 
+// The same for rows that lie one after another, of which `there` are there and the others zeros: nothing but constants is added to addresses.
+template <int dim, int threads, int rows, class real> PARDS_FN void gather_rows(real* dst, int pitch, const real* from, int there) {
+    constexpr int unit = pack_most<real>, units = dim / unit, count = rows * units;
+    PARDS_UNROLL for (int k = 0; k < (count + threads - 1) / threads; k++) {
+        int i = threadIdx.x + k * threads, r = i / units;
+        if (count % threads != 0 && i >= count) break;
+        real* to = dst + r * pitch + i % units * unit;
+        if (r < there) {
+            copy_async<16>(to, from + (long)i * unit);
+        } else {
+            PARDS_UNROLL for (int e = 0; e < unit; e++) to[e] = 0;
+        }
+    }
+}
+
 template <class shape> PARDS_FN void clear(typename shape::sum& sum) {
     PARDS_UNROLL for (int m = 0; m < shape::mt; m++)
         PARDS_UNROLL for (int n = 0; n < shape::nt; n++)
@@ -140,8 +155,7 @@ PARDS_FN void product(typename shape::sum& sum, const real* rows, const real* sh
     place<shape> at;
     auto fetch = [&](int s) {
         if (s < count)
-            gather<dim, shape::threads>(slices + s % 2 * length * shape::matrix_pitch, shape::matrix_pitch, length,
-                                        [&](int r) { return matrix + (long)(s * length + r) * dim; });
+            gather_rows<dim, shape::threads, length>(slices + s % 2 * length * shape::matrix_pitch, shape::matrix_pitch, matrix + (long)s * length * dim, length);
         copy_commit();
     };
     clear<shape>(sum);
