@@ -237,8 +237,8 @@ func makeLevels(d *driver.Device, structure string, bytes, steps, sequences, dim
 	if err != nil {
 		return p, err
 	}
-	perBlock, most := p.threads/p.team, 1
-	p.cut = cutTime(steps, sequences, blocks*d.SMs*perBlock, p.policy)
+	most := 1
+	p.cut = cutTime(steps, sequences, blocks*d.SMs*(p.threads/p.team), p.policy)
 	p.chunks = p.cut.chunks(steps)
 	take := func(n int) int {
 		at := p.numbers
@@ -249,7 +249,7 @@ func makeLevels(d *driver.Device, structure string, bytes, steps, sequences, dim
 		most = max(most, n)
 		p.p, p.s, p.x = append(p.p, take(sequences*(n-1)*p.length)), append(p.s, take(sequences*(n-1)*dim)), append(p.x, take(sequences*(n-1)*dim))
 	}
-	p.grid = [3]int{min(blocks*d.SMs, (sequences*most+perBlock-1)/perBlock), 1, 1}
+	p.grid = [3]int{min(blocks*d.SMs, sequences*most), 1, 1}
 	return p, nil
 }
 

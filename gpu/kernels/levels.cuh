@@ -30,10 +30,8 @@ template <class real> struct level_args {
 PARDS_FN void every_block(unsigned* barrier, unsigned n) {
     __syncthreads();
     if (threadIdx.x == 0) {
-        __threadfence();
-        atomicAdd(barrier, 1u);
+        add_release(barrier, 1u);
         while (load_acquire(barrier) < n * gridDim.x) spin();
-        __threadfence();
     }
     __syncthreads();
 }
@@ -79,9 +77,8 @@ template <class real, class op> PARDS_FN span<real> span_of(const level_args<rea
 template <class op> PARDS_FN void run_levels(const level_args<typename op::real>& g, char* memory) {
     typedef typename op::real real;
     op team(threadIdx.x, memory, g.dim);
-    const long long teams = (long long)gridDim.x * op::teams, first = (long long)blockIdx.x * op::teams + threadIdx.x / op::team;
+    const long long teams = (long long)gridDim.x * op::teams, first = (long long)(threadIdx.x / op::team) * gridDim.x + blockIdx.x; // few chunks: far apart
     const int sequences = g.batch * g.units;
-    unsigned passed = 0;
     for (int lv = 0; lv + 1 < g.count; lv++) {
         const int chunks = g.at[lv].chunks - 1;
         const long long all = (long long)sequences * chunks;
@@ -89,7 +86,7 @@ template <class op> PARDS_FN void run_levels(const level_args<typename op::real>
             span<real> one = span_of<real, op>(g, lv, n < all ? n : 0, chunks);
             team.reduce(one, n < all, g.at[lv].chunk);
         }
-        every_block(g.barrier, ++passed);
+        every_block(g.barrier, lv + 1);
     }
     for (int lv = g.count - 1; lv >= 0; lv--) {
         const int chunks = g.at[lv].chunks;
@@ -98,7 +95,7 @@ template <class op> PARDS_FN void run_levels(const level_args<typename op::real>
             span<real> one = span_of<real, op>(g, lv, n < all ? n : 0, chunks);
             team.apply(one, n < all, g.at[lv].chunk);
         }
-        if (lv > 0) every_block(g.barrier, ++passed);
+        if (lv > 0) every_block(g.barrier, 2 * g.count - 1 - lv);
     }
     if (g.count > 1) end(g.barrier);
 }

@@ -25,6 +25,8 @@ PARDS_FN unsigned load_acquire(const unsigned* p) {
     asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
     return v;
 }
+// Whoever acquires the sum sees what the thread, and those it met at a barrier before, wrote.
+PARDS_FN void add_release(unsigned* p, unsigned v) { asm volatile("red.release.gpu.global.add.u32 [%0], %1;" ::"l"(p), "r"(v) : "memory"); }
 
 // Copies from global to shared memory that run while the thread goes on; 4, 8 or 16 bytes.
 template <int bytes> PARDS_FN void copy_async(void* dst, const void* src) {
