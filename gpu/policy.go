@@ -75,6 +75,22 @@ var densePolicy = [2][]leveled{
 	},
 }
 
+// tensored is a variant of kernels/levels.cu by op_tensor_dense.cuh, in its letters.
+type tensored struct {
+	leveled
+	high, stages, many int
+}
+
+// tensorPolicy is by dimension, for float32 whose rows come in eights.
+var tensorPolicy = []tensored{
+	{leveled{8, 256, 2, 0.1, 0.07}, 1, 4, 8},
+	{leveled{16, 256, 2, 0.2, 0.08}, 1, 4, 2},
+	{leveled{32, 192, 2, 0.6, 0.15}, 2, 3, 1},
+	{leveled{48, 96, 4, 0.9, 0.25}, 1, 3, 1},
+	{leveled{56, 128, 2, 1.1, 0.3}, 1, 4, 1},
+	{leveled{64, 128, 4, 1.1, 0.3}, 1, 3, 1},
+}
+
 // Permutations and matrices too large for shared memory are right, not fast.
 var (
 	permutationPolicy = leveled{0, 128, 4, 1, 0.5}

@@ -126,6 +126,8 @@ type levelsPlan struct {
 func planLevels(structure string, bytes, d int, aligned bool) levelsPlan {
 	op, dim := structure, d
 	var row leveled
+	var extra []string
+	var team, shared int
 	switch {
 	case structure == "permutation":
 		row, dim = permutationPolicy, lanesFor(d)
@@ -134,24 +136,47 @@ func planLevels(structure string, bytes, d int, aligned bool) levelsPlan {
 		}
 	case d > denseMost:
 		op, row, dim = "large", largePolicy, 0
+	case bytes == 4 && d%8 == 0 && aligned:
+		t := rowFor(tensorPolicy, d, func(t tensored) int { return t.most })
+		op, row = "tensor_dense", t.leveled
+		team, shared = tensorShared(d, t)
+		extra = []string{define("HIGH", t.high), define("STAGES", t.stages), define("MANY", t.many)}
 	default:
-		op = "dense"
-		for _, row = range densePolicy[bytes/8] {
-			if d <= row.most {
-				break
-			}
-		}
+		op, row = "dense", rowFor(densePolicy[bytes/8], d, func(l leveled) int { return l.most })
+		team, shared = denseShared(bytes, d, row.block, aligned)
 	}
-	p := levelsPlan{threads: row.block, policy: row, team: row.block, length: d * d}
-	switch op {
-	case "dense":
-		p.team, p.shared = denseShared(bytes, d, row.block, aligned)
-	case "permutation":
+	p := levelsPlan{threads: row.block, policy: row, team: team, shared: shared, length: d * d}
+	switch {
+	case op == "permutation":
 		p.team, p.length = dim, d
+	case team == 0:
+		p.team = row.block
 	}
 	p.variant = variant{"levels.cu", []string{define("REAL", realName(bytes)), define("OP", op), define("DIM", dim), define("BLOCK", row.block),
 		define("ALIGNED", b2i(aligned)), define("RESIDENT", row.resident), define("SHARED", p.shared), define("TEAM", p.team)}}
+	p.options = append(p.options, extra...)
 	return p
+}
+
+// rowFor returns the first row of a table that serves a dimension.
+func rowFor[R any](table []R, d int, most func(R) int) (row R) {
+	for _, row = range table {
+		if d <= most(row) {
+			break
+		}
+	}
+	return row
+}
+
+// tensorShared is denseShared of op_tensor_dense.cuh.
+func tensorShared(d int, t tensored) (team, shared int) {
+	rows := 16 * t.high
+	team = (d + rows - 1) / rows * 32
+	pitch := d + 4
+	if d == 8 {
+		pitch = d
+	}
+	return team, (t.stages*t.many*(d*pitch+d) + 2*d) * (t.block / team) * 4
 }
 
 // denseMost is the largest dimension whose matrices go through shared memory.

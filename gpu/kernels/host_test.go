@@ -81,7 +81,8 @@ const (
 	dense
 	large
 	permutation
-	small // dense, of 2 or 3 rows, in one pass
+	small  // dense, of 2 or 3 rows, in one pass
+	tensor // dense, by the tensor cores
 )
 
 var kinds = map[string]int{"diagonal": diagonal, "scaled_identity": scaledIdentity, "identity": identity, "dense": dense, "permutation": permutation}
@@ -168,14 +169,18 @@ func TestScansOnTheHost(t *testing.T) {
 	t.Run("large", func(t *testing.T) { largeDense(t, s) })
 }
 
-// largeDense holds the kernels to the plain loop in the dimensions whose matrices do not fit registers, which the table leaves out.
+// largeDense holds the kernels to the plain loop in the dimensions that the table leaves out, those of the tensor cores among them.
 func largeDense(t *testing.T, s scanner) {
-	for _, c := range []struct{ kind, d int }{{dense, 20}, {dense, 41}, {dense, 64}, {large, 70}} {
+	for _, c := range []struct{ kind, d, block int }{{dense, 20, 20}, {dense, 41, 41}, {dense, 64, 64}, {large, 70, 70}, {tensor, 8, 8}, {tensor, 24, 8},
+		{tensor, 16, 16}, {tensor, 24, 24}, {tensor, 32, 32}, {tensor, 40, 40}, {tensor, 64, 64}} {
 		for _, steps := range []int{1, 7, 50} {
 			for bits := range 4 {
 				start, reverse := bits&1 > 0, bits&2 > 0
 				rng := rand.New(rand.NewPCG(9, uint64(c.d*steps+bits)))
 				structure := lds.Structure[float32](lds.Dense[float32]{})
+				if c.block < c.d {
+					structure = lds.BlockDiagonal[float32]{Size: c.block}
+				}
 				a := ldstest.Matrices(rng, structure, 2*steps, c.d)
 				b, x0 := ldstest.Matrices(rng, lds.Structure[float32](lds.Diagonal[float32]{}), 2*steps, c.d), []float32(nil)
 				if start {
@@ -186,16 +191,16 @@ func largeDense(t *testing.T, s scanner) {
 				if c.kind == large {
 					chunk = steps
 				}
-				if err := scan(s, c.kind, a, b, x0, out, 2, steps, 1, c.d, reverse, chunk, above); err != nil {
+				if err := scan(s, c.kind, a, b, x0, out, 2, steps, c.d/c.block, c.block, reverse, chunk, above); err != nil {
 					t.Fatal(err)
 				}
 				for i := range 2 {
-					n := steps * c.d
+					n, length := steps*c.d, steps*structure.Len(c.d)
 					var from []float32
 					if start {
 						from = x0[i*c.d : (i+1)*c.d]
 					}
-					want := ldstest.Loop(structure, a[i*n*c.d:(i+1)*n*c.d], b[i*n:(i+1)*n], from, steps, c.d, reverse)
+					want := ldstest.Loop(structure, a[i*length:(i+1)*length], b[i*n:(i+1)*n], from, steps, c.d, reverse)
 					for k, v := range want {
 						// D + 2 roundings a step of numbers of order 1, passed on unamplified
 						if got := float64(out[i*n+k]); !(got-v < 1.2e-7*float64((c.d+2)*steps) && v-got < 1.2e-7*float64((c.d+2)*steps)) {

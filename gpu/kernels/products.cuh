@@ -3,33 +3,16 @@
 // A block holds a tile of rows in shared memory and streams the matrix through it in slices. Warps stand in a grid over the tile, each
 // over warp_rows x warp_columns numbers of the product, which its lanes hold as the tensor cores lay them out.
 #pragma once
-#include "portable.cuh"
-
 #include "memory.cuh"
+#include "tensor.cuh"
 
-// What a warp-wide product takes: rows x steps by steps x 8. Lane (g, q) = (lane / 4, lane % 4) holds of the first factor (g, q), and for
-// float (g + 8, q), (g, q + 4), (g + 8, q + 4); of the second (q, g) and (q + 4, g); of the sum (g, 2q), (g, 2q + 1), and rows g + 8.
+// What a product of a warp takes: rows x steps by steps x 8, and how many numbers of each a lane holds.
 template <class real> struct fragment;
 template <> struct fragment<float> { static constexpr int rows = 16, steps = 8, a = 4, b = 2, c = 4; };
 template <> struct fragment<double> { static constexpr int rows = 8, steps = 4, a = 1, b = 1, c = 2; };
 
 // A load past caches that may be stale.
 template <class T> PARDS_FN T load_fresh(const T* p) { return *(const volatile T*)p; }
-
-#ifdef __CUDACC__
-PARDS_FN void tensor_product(float (&c)[4], const float (&a)[4], const float (&b)[2]) {
-    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-        : "r"(__float_as_uint(a[0])), "r"(__float_as_uint(a[1])), "r"(__float_as_uint(a[2])), "r"(__float_as_uint(a[3])),
-          "r"(__float_as_uint(b[0])), "r"(__float_as_uint(b[1])));
-}
-PARDS_FN void tensor_product(double (&c)[2], const double (&a)[1], const double (&b)[1]) {
-    asm("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%0, %1}, {%2}, {%3}, {%0, %1};"
-        : "+d"(c[0]), "+d"(c[1]) : "d"(a[0]), "d"(b[0]));
-}
-#endif
-// The nearest tf32, 11 bits of the 24. Integer operations: the device's own conversion runs at an eighth of their rate.
-PARDS_FN float leading(float v) { return __uint_as_float((__float_as_uint(v) + 0x1000u) & 0xffffe000u); }
 
 template <class real, int dim, int down> struct tile {
     using fr = fragment<real>;
@@ -142,9 +125,6 @@ template <class shape> PARDS_FN void multiply(typename shape::sum& c, const doub
         PARDS_UNROLL for (int m = 0; m < shape::mt; m++) tensor_product(c[m][n], a[m], b);
     }
 }
-
-// How many steps are added up by the tensor cores, which cut sums off where float rounds: the error of longer ones grows with their length.
-constexpr int together = 16;
 
 // sum = (rows - shift) matrix, all threads of a block together; rows are in shared memory by shape::pitch, shift in shared memory or null.
 template <class shape, class real>

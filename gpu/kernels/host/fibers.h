@@ -37,7 +37,7 @@ struct fiber {
 
 struct warp {
     barrier b;
-    unsigned long long slot[32];
+    double slot[32][6];
 };
 
 // What the threads of a block share; its memory begins as NaN.
@@ -131,15 +131,23 @@ inline void* shared(size_t bytes) {
     return fixed.data();
 }
 
-// exchange shows v to the warp and returns what a lane of it shows, its own where there is no such lane.
-template <class T> T exchange(T v, int from) {
-    static_assert(sizeof(T) <= 8, "a shuffle moves at most 8 bytes");
+// show shows v to the warp and returns what finds that of a lane; the warp must meet before it shows the next.
+template <class T> auto show(const T& v) {
+    static_assert(sizeof(T) <= sizeof warp::slot[0], "more than a slot holds");
     warp* w = now->w;
     memcpy(&w->slot[now->lane], &v, sizeof v);
     wait(w->b);
-    T r;
-    memcpy(&r, &w->slot[from >= 0 && from < 32 ? from : now->lane], sizeof r);
-    wait(w->b);
+    return [w](int lane) {
+        T r;
+        memcpy(&r, &w->slot[lane], sizeof r);
+        return r;
+    };
+}
+
+// exchange shows v to the warp and returns what a lane of it shows, its own where there is no such lane.
+template <class T> T exchange(T v, int from) {
+    T r = show(v)(from >= 0 && from < 32 ? from : now->lane);
+    wait(now->w->b);
     return r;
 }
 

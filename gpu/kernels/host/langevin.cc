@@ -7,36 +7,7 @@ using std::min;
 template <class T> T atomicMin(T* p, T v) { T old = *p; *p = min(*p, v); return old; }
 template <class T> T atomicMax(T* p, T v) { T old = *p; *p = std::max(*p, v); return old; }
 
-template <class to, class from> to same_bits(from v) {
-    to r;
-    memcpy(&r, &v, sizeof r);
-    return r;
-}
-inline unsigned __float_as_uint(float v) { return same_bits<unsigned>(v); }
-inline float __uint_as_float(unsigned v) { return same_bits<float>(v); }
 inline long long __double_as_longlong(double v) { return same_bits<long long>(v); }
-
-// Products of a warp: every lane sees what the others hold.
-inline void tensor_product(float (&c)[4], const float (&a)[4], const float (&b)[2]) {
-    int g = emulate::now->lane / 4, q = emulate::now->lane % 4;
-    for (int k = 0; k < 8; k++) {
-        int lane = k % 4, half = k / 4;
-        float upper[2], lower[2], left[2], right[2];
-        for (int h = 0; h < 2; h++) { // all lanes take part in each exchange
-            upper[h] = emulate::exchange(a[2 * h], 4 * g + lane), lower[h] = emulate::exchange(a[2 * h + 1], 4 * g + lane);
-            left[h] = emulate::exchange(b[h], 8 * q + lane), right[h] = emulate::exchange(b[h], 8 * q + 4 + lane);
-        }
-        c[0] += upper[half] * left[half], c[1] += upper[half] * right[half];
-        c[2] += lower[half] * left[half], c[3] += lower[half] * right[half];
-    }
-}
-inline void tensor_product(double (&c)[2], const double (&a)[1], const double (&b)[1]) {
-    int g = emulate::now->lane / 4, q = emulate::now->lane % 4;
-    for (int k = 0; k < 4; k++) {
-        double x = emulate::exchange(a[0], 4 * g + k);
-        c[0] += x * emulate::exchange(b[0], 8 * q + k), c[1] += x * emulate::exchange(b[0], 8 * q + 4 + k);
-    }
-}
 
 #include "../langevin.cu"
 

@@ -12,9 +12,10 @@
 #include "../op_permutation.cuh"
 #include "../op_scaled_identity.cuh"
 #include "../op_small.cuh"
+#include "../op_tensor_dense.cuh"
 #include "../scan.cuh"
 
-enum structure { DIAGONAL, SCALED_IDENTITY, IDENTITY, DENSE, LARGE, PERMUTATION, SMALL };
+enum structure { DIAGONAL, SCALED_IDENTITY, IDENTITY, DENSE, LARGE, PERMUTATION, SMALL, TENSOR };
 
 struct header {
     long long structure, size, batch, steps, units, dim, given, reverse, chunk, above;
@@ -103,9 +104,24 @@ template <class T> void dense_any(const header& h, const T* a, const T* b, const
     }
 }
 
+// Floats whose rows come in eights go by the tensor cores where the device's do.
+void tensor_any(const header& h, const float* a, const float* b, const float* x0, float* out) {
+    switch (h.dim) {
+    case 8: return levels<tensor_dense<8, 64, 1, 4, 8>>(h, a, b, x0, out);
+    case 16: return levels<tensor_dense<16, 32, 1, 4, 2>>(h, a, b, x0, out);
+    case 24: return levels<tensor_dense<24, 32, 2, 3, 1>>(h, a, b, x0, out);
+    case 32: return levels<tensor_dense<32, 64, 2, 3, 1>>(h, a, b, x0, out);
+    case 40: return levels<tensor_dense<40, 96, 1, 3, 1>>(h, a, b, x0, out);
+    case 48: return levels<tensor_dense<48, 96, 1, 2, 1>>(h, a, b, x0, out);
+    case 56: return levels<tensor_dense<56, 128, 1, 3, 1>>(h, a, b, x0, out);
+    case 64: return levels<tensor_dense<64, 128, 1, 3, 1>>(h, a, b, x0, out);
+    default: exit(3);
+    }
+}
+
 template <class T> void run(const header& h) {
     const size_t d = h.dim * h.units, steps = h.batch * h.steps;
-    const size_t lengths[] = {d, 1, 0, h.dim * h.dim * (size_t)h.units, h.dim * h.dim * (size_t)h.units, d, h.dim * h.dim * (size_t)1};
+    const size_t lengths[] = {d, 1, 0, h.dim * h.dim * (size_t)h.units, h.dim * h.dim * (size_t)h.units, d, h.dim * h.dim * (size_t)1, h.dim * h.dim * (size_t)h.units};
     auto a = read<T>(steps * lengths[h.structure]), b = read<T>(steps * d), x0 = read<T>(h.given ? h.batch * d : 0);
     std::vector<T> out(steps * d, NAN);
     if (!out.empty()) switch (h.structure) {
@@ -113,6 +129,9 @@ template <class T> void run(const header& h) {
         case SCALED_IDENTITY: one_pass_any<scaled_identity<T>>(h, a.data(), b.data(), x0.data(), out.data()); break;
         case IDENTITY: one_pass_any<identity<T>>(h, a.data(), b.data(), x0.data(), out.data()); break;
         case DENSE: dense_any<T>(h, a.data(), b.data(), x0.data(), out.data()); break;
+        case TENSOR:
+            if constexpr (sizeof(T) == 4) tensor_any(h, a.data(), b.data(), x0.data(), out.data());
+            break;
         case LARGE: levels<large<T, 0, 64, false>>(h, a.data(), b.data(), x0.data(), out.data()); break;
         case SMALL:
             if (h.dim == 2) small<T, 2>(h, a.data(), b.data(), x0.data(), out.data());
