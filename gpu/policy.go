@@ -88,7 +88,7 @@ var tensorPolicy = []tensored{
 	{leveled{32, 192, 2, 0.6, 0.15}, 2, 3, 1},
 	{leveled{48, 96, 4, 0.9, 0.25}, 1, 3, 1},
 	{leveled{56, 128, 2, 1.1, 0.3}, 1, 4, 1},
-	{leveled{64, 128, 4, 1.1, 0.3}, 1, 3, 1},
+	{leveled{64, 128, 2, 1.1, 0.3}, 1, 5, 1},
 }
 
 // Permutations and matrices too large for shared memory are right, not fast.

@@ -346,13 +346,13 @@ constexpr int turning_at_once = at_once == 4 ? 5 : at_once;
 
 // One iteration: evaluates iterate k and writes its successor.
 extern "C" __global__ void __launch_bounds__(shape::threads, at_once) langevin_step(solve s, int k, unsigned flag, int slot) {
-    if (load_fresh(s.halt)) return;
+    int halt = load_fresh(s.halt), basis = *s.basis;
+    if (halt) return;
     memory mem(dynamic_shared());
     place<shape> at;
     if (threadIdx.x == 0) mem.shared[0] = atomicAdd(s.ticket, 1u);
     __syncthreads();
     int ticket = mem.shared[0], b = ticket % s.batch, tile = ticket / s.batch, first = tile * shape::rows, count = min(shape::rows, s.steps - first);
-    int basis = *s.basis;
     if (s.active[b]) {
         rows z = iterate(s, k);
         gather<pad, shape::threads>(mem.z, shape::pitch, 1, [&](int) { return first == 0 ? s.start.at(b, 0) : z.at(b, first - 1); });
@@ -488,11 +488,12 @@ enum { leave_iterate, leave_update, leave_residual, leave_all };
 // sequences that were evaluated at k. A block does one of the three for a tile. all: the guess too where a sequence goes on from it.
 extern "C" __global__ void __launch_bounds__(shape::threads, turning_at_once) langevin_leave(solve s, int k, int slot, int turn, int all) {
     int what = blockIdx.x % leave_all, b = blockIdx.x / leave_all % s.batch, tile = blockIdx.x / leave_all / s.batch;
-    if (s.last[b] != k || (k == 0 && (what == leave_update || (s.active[b] && !all)))) return;
+    int last = s.last[b], active = s.active[b], basis = *s.basis; // all on their way at once
+    if (last != k || (k == 0 && (what == leave_update || (active && !all)))) return;
     int first = tile * shape::rows, count = min(shape::rows, s.steps - first);
     place<shape> at;
     memory mem(dynamic_shared());
-    const real* out_of = mixture(s.tables, *s.basis).out_of;
+    const real* out_of = mixture(s.tables, basis).out_of;
     bring(mem.z, what == leave_residual ? rows{s.residual, (long)s.steps * pad, pad} : iterate(s, k), b, first, count);
     if (what == leave_update) bring(mem.f, iterate(s, k - 1), b, first, count);
     copy_commit();
