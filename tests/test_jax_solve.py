@@ -184,7 +184,9 @@ def test_what_is_not_finite():
 def test_the_largest_is_no_number_where_there_is_one(dtype, sign):
     """Whatever its sign; of magnitudes, whatever theirs."""
     x = np.array([[3, 1, 2], [np.copysign(np.nan, sign), np.inf, -9], [7, 2, 8]], dtype)
-    np.testing.assert_array_equal(jax.jit(_mesh.largest)(x), [np.nan, np.inf, 9])
+    for copies in (1, 1 + _mesh.NARROW // 3):
+        for found in jax.jit(_mesh.largest)(np.tile(x, copies), np.tile(-x, copies)):
+            np.testing.assert_array_equal(found, copies * [np.nan, np.inf, 9])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -207,12 +209,11 @@ def test_what_is_not_a_number_is_never_passed_over(method, dtype):
 
 def test_programs_are_few():
     """Compiling takes some 10 ms for each of them on a CPU. What a loop carries, what tests an iterate and what makes
-    the next one come to 20 here, 44 where each number is carried by itself and magnitudes are taken by bits."""
+    the next one come to 22 here (25 in jaxlib 0.6), 44 (29) where each number is carried and reduced by itself."""
     f, u = lambda x, u: jnp.tanh(0.5 * x[::-1] + u), np.ones((2, 4000, 3), np.float32)
     solve = jax.vmap(lambda u: pards.jax.solve(f, jnp.zeros(3, jnp.float32), u))
     text = jax.jit(solve).lower(u).compile().as_text()
-    assert sum(text.count(f"kind={kind}") for kind in ("kLoop", "kInput", "kOutput")) <= 24
-    assert "reduce-window" not in text  # a sum or a maximum that is taken twice
+    assert sum(text.count(f"kind={kind}") for kind in ("kLoop", "kInput", "kOutput")) <= 26
 
 
 def test_empty():

@@ -79,7 +79,6 @@ class Part(NamedTuple):
 
 class _Loop(NamedTuple):
     x: Array
-    top: Array  # the largest |x| of each component
     k: Array  # updates
     sizes: Array  # of the last three updates, the last one first
     told: Any  # updates since sizes began to tell, None where those are k
@@ -90,12 +89,9 @@ class _Loop(NamedTuple):
     guard: _globalise.Guard | None
 
 
-def size(v: Array, x: Array, o: Options) -> Array:
-    """|v| = max over t and d of |v| / (atol/rtol + max_t |x[., d]|), of the largest of each component; 0/0 is 0."""
-    return _mesh.highest(relative(v, x, o))
-
-
 def relative(v: Array, x: Array, o: Options) -> Array:
+    """What |v| = max over t and d of |v| / (atol/rtol + max_t |x[., d]|) is the largest of; v and x are the largest of
+    each component, 0/0 is 0."""
     return pick(v == 0, 0, v / (o.atol / o.rtol + x))
 
 
@@ -119,11 +115,9 @@ def window(
     share: Any,
     o: Options,
     part: Part | None = None,
-    still: bool = False,
 ) -> tuple[Window, Kept, Any]:
     """Iterate on one window from a guess. first: which step its first is; share: of all of time, that it takes; part:
-    the rows that are the window, others are 0; still: the guess is x0. Returns how many rows are exact too, where
-    something asks for them."""
+    the rows that are the window, others are 0. Returns how many rows are exact too, where something asks for them."""
     guess = _mesh.vary(guess, o.axis, x0, *jax.tree.leaves(u))
     length = guess.shape[0] * _mesh.size(o.axis) if part is None else part.steps
     rows = begin = read = None
@@ -133,7 +127,7 @@ def window(
         read = rows & ~begin
     tol = None if o.merit_tol is None else o.merit_tol * share
     task = _Task(steps, x0, u, _only(rows, guess), first, o, part, length, o.cap(length), tol, rows, begin, read)
-    start = _alike(task.update, task.start(kept, still))
+    start = _alike(task.update, task.start(kept))
     own = Packing(start)
     end = lax.while_loop(
         lambda c: own.one(c, lambda c: c.seen.status) < 0,
@@ -166,17 +160,15 @@ class _Task:
     begin: Array | None  # which is the first
     read: Array | None  # those whose A is read
 
-    def start(self, kept: Kept, still: bool) -> _Loop:
+    def start(self, kept: Kept) -> _Loop:
         guess, on, zero = self.guess, jnp.int32(-1), jnp.int32(0)
         nothing = jnp.zeros((), guess.dtype)
         status = on if self.part is None else jnp.where(self.part.active, on, CONVERGED).astype(jnp.int32)
         none = _seen(nothing, nothing, status)
         guard = _globalise.guard(self.o.method, self.o.damping < 0, self.o.adapts, guess)
-        # behind a barrier, for the largest of a constant XLA takes while it compiles, number by number
-        top = jnp.abs(self.x0) if still else self.largest(lax.optimization_barrier(guess))
         sizes, left = jnp.zeros(3, guess.dtype), jnp.full(2, jnp.inf, guess.dtype)
         told, exact = None if guard is None else zero, zero if self.judges else None
-        return _Loop(guess, top, zero, sizes, told, none, left, exact, kept, guard)
+        return _Loop(guess, zero, sizes, told, none, left, exact, kept, guard)
 
     def update(self, c: _Loop) -> _Loop:
         """Test an iterate, and make the next one where it is not the last."""
@@ -218,19 +210,17 @@ class _Task:
         o = self.o
         if o.nonfinite == "reset":
             new = pick(jnp.isnan(new), self.guess, new)
-        top = self.largest(new)
+        top, moved = _mesh.largest(new, new - c.x, axis=o.axis)
+        size, most = _mesh.highest(relative(moved, top, o), top)
         if o.nonfinite == "stop":
-            refused, short = going & ~jnp.isfinite(top).all(), _short(o, self.length)
+            refused, short = going & ~jnp.isfinite(most), _short(o, self.length)
             seen = seen._replace(status=pick(refused, short, seen.status).astype(jnp.int32))
         on, going = seen.status < 0, going & (seen.status < 0)
-        # a difference that is no number is of one that is none, or of infinities, over which nothing tells
-        known = jnp.isfinite(top) & ~jnp.isnan(c.top)
-        moved = pick(known, _mesh.most(new - c.x, o.axis), jnp.nan)
-        sizes = jnp.concatenate([size(moved, top, o)[None], c.sizes[:2]])
-        new, top = pick(on, new, c.x), pick(on, top, c.top)
+        sizes = jnp.concatenate([size[None], c.sizes[:2]])
+        new = pick(on, new, c.x)
         told = None if c.told is None else (pick(anew, 0, c.told) + going).astype(jnp.int32)
         sizes = pick(going, sizes, c.sizes)
-        return _Loop(new, top, c.k + going, sizes, told, seen, left, exact, kept, guard)
+        return _Loop(new, c.k + going, sizes, told, seen, left, exact, kept, guard)
 
     def advance(self, x: Array, F: Array, A: Any, kept: Kept, guard: _globalise.Guard | None) -> Any:
         def make(damping: Array | None, kept: Kept) -> tuple[Array, Kept]:
@@ -239,32 +229,35 @@ class _Task:
 
         if guard is None:
             return *make(None, kept), None, jnp.asarray(False)
-        return _globalise.update(guard, x, kept, make, lambda x: jnp.isfinite(self.largest(x)).all())
+        return _globalise.update(
+            guard, x, kept, make, lambda x: jnp.isfinite(_mesh.largest(x, axis=self.o.axis)[0]).all()
+        )
 
     def test(self, c: _Loop, r: Array, count: Array) -> tuple[Window, Array, _globalise.Judged]:
         """What an iterate's residual says: whether it is the last, and what is left."""
         o, dtype = self.o, r.dtype
         wide = r.astype(_globalise.wide())  # XLA's sums are pairwise where it has none
         merit = 0.5 * _mesh.total(jnp.sum(jnp.square(wide)), o.axis)
-        left = pick(jnp.isnan(merit), jnp.nan, _mesh.most(r, o.axis))  # the sum tells of what is not a number
+        left, top = _mesh.largest(r, c.x, axis=o.axis)
         merit, error = pick(jnp.isnan(merit), jnp.inf, merit), estimate(c.sizes, count)
-        left = _mesh.highest(jnp.stack([left, relative(left, c.top, o)], 1))
+        residual, rough, most = _mesh.highest(left, relative(left, top, o), top)
+        left = jnp.stack([residual, rough])
         rounding = ROUNDING * jnp.finfo(dtype).eps
-        settled = left[1] <= rounding
+        settled = rough <= rounding
         if _elk.holds(o.method):  # what a trust region holds back below rounding has not come to rest
             error = pick((error == 0) & ~settled, jnp.nan, error)
         floor = jnp.isposinf(error) & (c.left[1] <= rounding) & settled
-        exact = left[0] == 0
+        exact = residual == 0
         converged = merit <= self.tol if self.tol is not None else exact | (error <= o.rtol)
         if self.tol is None:
             error = pick(exact, 0, error)
-        capped = pick(c.k >= self.cap, pick(jnp.isfinite(c.top).all(), jnp.int32(CAPPED), NONFINITE), -1)
+        capped = pick(c.k >= self.cap, pick(jnp.isfinite(most), jnp.int32(CAPPED), NONFINITE), -1)
         if o.adapts:
             capped = pick((c.k >= jnp.minimum(self.cap, PATIENCE)) & (self.length > 1), SHORT, capped)
         status = pick(converged, CONVERGED, pick(floor, FLOOR, capped)).astype(jnp.int32)
         error = pick(floor & ~converged, c.sizes[0], error).astype(dtype)
         exact = self.leading(c.x, r) if self.judges else None
-        return _seen(merit.astype(dtype), error, status), left, _globalise.Judged(merit, exact, left[1])
+        return _seen(merit.astype(dtype), error, status), left, _globalise.Judged(merit, exact, rough)
 
     @property
     def judges(self) -> bool:
@@ -283,9 +276,6 @@ class _Task:
     def before(self, x: Array) -> Array:
         late = _mesh.before(x, self.x0, self.o.axis)
         return late if self.begin is None else jnp.where(self.begin[:, None], self.x0, late)
-
-    def largest(self, v: Array) -> Array:
-        return _mesh.largest(v, self.o.axis)
 
 
 def _seen(merit: Array, error: Array, status: Array) -> Window:
@@ -341,7 +331,7 @@ def solve(
     """The whole sequence, window after window from the converged end of the last."""
     if o.window is None or o.window >= T:
         own = jnp.broadcast_to(x0, (T, *x0.shape)) if guess is None else guess
-        return window(steps, x0, u, own, kept, 0, 1.0, o, still=guess is None)[0]
+        return window(steps, x0, u, own, kept, 0, 1.0, o)[0]
     W, dtype = o.window, x0.dtype
 
     def one(carry: Any, xs: Any, length: int) -> Any:
@@ -353,7 +343,7 @@ def solve(
         skipped = Window(left, jnp.int32(0), nothing, nothing, nothing, worst)
         done, kept = lax.cond(
             worst <= FLOOR,
-            lambda: window(steps, start, u, begin, kept, first, length / T, o, still=guess is None)[:2],
+            lambda: window(steps, start, u, begin, kept, first, length / T, o)[:2],
             lambda: (skipped, kept),
         )
         return (done.states[-1], kept, jnp.maximum(worst, done.status), first + W), done
@@ -369,7 +359,7 @@ def solve(
     together = [jnp.concatenate([jnp.atleast_1d(getattr(p, name)) for p in parts]) for name in Window._fields]
     states, iterations, merit, residual, error, status = together
     return Window(
-        states, iterations.sum(dtype=jnp.int32), merit.sum(), _mesh.largest(residual), error.sum(), status.max()
+        states, iterations.sum(dtype=jnp.int32), merit.sum(), _mesh.largest(residual)[0], error.sum(), status.max()
     )
 
 
