@@ -26,18 +26,18 @@ def total(value: Array, axis: Any) -> Array:
 def largest(*values: Array, axis: Any = None) -> list[Array]:
     """The largest magnitudes of each along the first axis, that of time; not a number where there is one.
 
-    Of few components by bits, all in one pass; their order is that of magnitudes when the sign is off. No |.| before:
-    that leaves a double's sign on GPUs if it is no number, and what takes the sign off would be optimised away, as if
-    there were none. Of more components by maxima, for which XLA has fast code, and by the sum of squares, which tells
-    of what is not a number: on CPUs the maximum of jaxlib 0.10 passes over it."""
+    Of few components by bits, all in one pass; their order is that of magnitudes when the sign is shifted out. Not
+    masked: LLVM makes |.| of that, which on GPUs leaves a double's sign if it is no number. Of more components by
+    maxima, for which XLA has fast code, and by the sum of squares, which tells of what is not a number: on CPUs the
+    maximum of jaxlib 0.10 passes over it."""
     if values[0].ndim > 1 and values[0].shape[1] > NARROW:
         return [_by_maximum(value, axis) for value in values]
     dtype = values[0].dtype
-    kind = jnp.int32 if dtype == jnp.float32 else jnp.int64
-    bits = [lax.bitcast_convert_type(value, kind) & jnp.iinfo(kind).max for value in values]
+    kind = jnp.uint32 if dtype == jnp.float32 else jnp.uint64
+    bits = [lax.bitcast_convert_type(value, kind) << 1 for value in values]
     nothing = [jnp.zeros((), kind) for _ in bits]
     found = lax.reduce(bits, nothing, lambda a, b: [lax.max(a, b) for a, b in zip(a, b, strict=True)], (0,))
-    return [lax.bitcast_convert_type(top if axis is None else lax.pmax(top, axis), dtype) for top in found]
+    return [lax.bitcast_convert_type((top if axis is None else lax.pmax(top, axis)) >> 1, dtype) for top in found]
 
 
 def _by_maximum(value: Array, axis: Any) -> Array:
