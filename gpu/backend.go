@@ -58,6 +58,10 @@ func (b *backend[T]) Fits(p *core.Plan[T]) error {
 // fullMost is the largest dimension whose Jacobians stay in a thread's registers, so that Newton's method costs little more than others.
 const fullMost = 8
 
+// wellsMost is up to how many wells a batch of Langevin chains is taken to stay in one: with 4 and more the basis of one was none for all, and
+// the general engine took 150 times as long as the diagonal.
+const wellsMost = 2
+
 // Choices returns Newton for small dimensions and affine models, the eigenbasis of the mean Jacobian where that is known to make the others
 // diagonal, Newton as long as a scan of its matrices is fast, and the diagonal beyond.
 func (b *backend[T]) Choices(p *core.Problem[T]) []core.Choice {
@@ -68,7 +72,12 @@ func (b *backend[T]) Choices(p *core.Problem[T]) []core.Choice {
 	case d <= fullMost:
 		return []core.Choice{{Method: "newton", Reason: fmt.Sprintf("with D = %d the matrices of Newton's method stay in registers", d)}, fallback}
 	case p.Name == "langevin":
-		return []core.Choice{{Method: "rotated_quasi_newton", Reason: "its scan moves D numbers a step, and within a well it converges like Newton"}, fallback}
+		rotated := core.Choice{Method: "rotated_quasi_newton", Reason: "its scan moves D numbers a step, and within a well it converges like Newton"}
+		if k := p.Params["means"].Shape[0]; k > wellsMost {
+			several := fmt.Sprintf("with %d wells no basis is that of all sequences, and its scan moves D numbers a step", k)
+			return []core.Choice{{Method: "quasi_newton", Reason: several}, rotated, fallback}
+		}
+		return []core.Choice{rotated, fallback}
 	}
 	quasi := core.Choice{Method: "quasi_newton", Reason: fmt.Sprintf("with D = %d full Jacobians cost too much, and its scan moves D numbers a step", p.Cell.Dim())}
 	if p.Cell.Dim() > denseMost {
