@@ -33,6 +33,40 @@ func TestMixtureFarAway(t *testing.T) {
 	}
 }
 
+// Far from its centres one component of a mixture has all the weight, and J is I - eps P of that: nothing of the squares of its gradients,
+// which are 1e15 there, may be left.
+func TestMixtureFarAwayIsOneWell(t *testing.T) {
+	c, err := cell.New("langevin", param.Values[float32]{
+		"means": {Data: []float32{1, 1, 0, 0}, Shape: []int{2, 2}}, "precisions": {Data: []float32{3, 1, 1, 5, 2, 0.5, 0.5, 7}, Shape: []int{2, 2, 2}},
+		"log_weights": {Data: []float32{0, 0}, Shape: []int{2}}, "step_size": {Number: 0.125},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []struct{ x, want []float32 }{
+		{[]float32{3e6, -2e6}, []float32{1 - 0.375, -0.125, -0.125, 1 - 0.625}}, // the first
+		{[]float32{-7e6, 1e6}, []float32{1 - 0.25, -0.0625, -0.0625, 1 - 0.875}},
+	} {
+		x, want := at.x, at.want
+		b := cell.Block[float32]{N: 1, X: x, Y: make([]float32, 2), U: []float32{0, 0}, Scratch: &cell.Arena[float32]{}}
+		J, diagonal, product := make([]float32, 4), make([]float32, 2), make([]float32, 2)
+		for _, err := range []error{c.Jacobian(b, J), c.Diagonal(b, diagonal), c.JVP(b, product, []float32{1, 2})} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if J[0] != want[0] || J[1] != want[1] || J[2] != want[2] || J[3] != want[3] {
+			t.Errorf("x = %v: J is %v, want %v", x, J, want)
+		}
+		if diagonal[0] != want[0] || diagonal[1] != want[3] {
+			t.Errorf("x = %v: diag J is %v, want %v, %v", x, diagonal, want[0], want[3])
+		}
+		if product[0] != want[0]+2*want[1] || product[1] != want[2]+2*want[3] {
+			t.Errorf("x = %v: J (1, 2) is %v, want %v, %v", x, product, want[0]+2*want[1], want[2]+2*want[3])
+		}
+	}
+}
+
 func TestBadParameters(t *testing.T) {
 	m := func(shape []int, data ...float64) param.Value[float64] {
 		return param.Value[float64]{Shape: shape, Data: data}

@@ -143,32 +143,33 @@ func (c *langevin[T]) Step(b Block[T]) error {
 	return nil
 }
 
-// Jacobian writes I + eps H, H = sum_k w_k (h_k h_k' - P_k) - g g'.
+// Jacobian writes I + eps H, H = sum_k w_k ((h_k - g) (h_k - g)' - P_k). Far from the centres, where one component has all the weight,
+// h_k h_k' - g g' would be what rounding leaves of large numbers; likewise below.
 func (c *langevin[T]) Jacobian(b Block[T], j []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
 	w, h, g := c.local(b)
 	n, d := b.N, c.d
+	off := b.Scratch.Take(d)
+	clear(j[:n*d*d])
 	for t := range n {
-		J, gt := j[t*d*d:(t+1)*d*d], g[t*d:(t+1)*d]
-		for i := range d {
-			row, s := J[i*d:(i+1)*d], -c.eps*gt[i]
-			for m, v := range gt {
-				row[m] = s * v
-			}
-		}
+		J := j[t*d*d : (t+1)*d*d]
 		for k, wk := range w[t*c.k : (t+1)*c.k] {
-			s, hk := c.eps*wk, h[(k*n+t)*d:(k*n+t+1)*d]
+			if wk == 0 {
+				continue
+			}
+			s := c.eps * wk
+			simd.Sub(off, h[(k*n+t)*d:(k*n+t+1)*d], g[t*d:(t+1)*d])
 			for i := range d {
-				row, r := J[i*d:(i+1)*d], s*hk[i]
+				row, r := J[i*d:(i+1)*d], s*off[i]
 				if c.diagonal {
 					row[i] -= s * c.precision[k*d+i]
-					for m, v := range hk {
+					for m, v := range off {
 						row[m] += r * v
 					}
 					continue
 				}
 				P := c.precision[(k*d+i)*d : (k*d+i+1)*d]
-				for m, v := range hk {
+				for m, v := range off {
 					row[m] += r*v - s*P[m]
 				}
 			}
@@ -211,18 +212,20 @@ func (c *langevin[T]) Rotate(q []T) func(b Block[T], dst []T) error {
 	}
 }
 
-// diagonalOf writes 1 + eps (sum_k w_k (h_k^2 - p_k) - g^2), p_k being the diagonal of P_k in the coordinates of h and g.
+// diagonalOf writes 1 + eps sum_k w_k ((h_k - g)^2 - p_k), p_k being the diagonal of P_k in the coordinates of h and g.
 func (c *langevin[T]) diagonalOf(dst, w, h, g, p []T, n int) {
 	d := c.d
 	for t := range n {
-		out := dst[t*d : (t+1)*d]
-		for i, v := range g[t*d : (t+1)*d] {
-			out[i] = -v * v
-		}
+		out, gt := dst[t*d:(t+1)*d], g[t*d:(t+1)*d]
+		clear(out)
 		for k, wk := range w[t*c.k : (t+1)*c.k] {
+			if wk == 0 {
+				continue
+			}
 			pk := p[k*d : (k+1)*d]
 			for i, v := range h[(k*n+t)*d : (k*n+t+1)*d] {
-				out[i] += wk * (v*v - pk[i])
+				off := v - gt[i]
+				out[i] += wk * (off*off - pk[i])
 			}
 		}
 		for i, v := range out {
@@ -236,21 +239,19 @@ func (c *langevin[T]) JVP(b Block[T], p, v []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
 	w, h, g := c.local(b)
 	n, d := b.N, c.d
-	Pv := b.Scratch.Take(n * d)
-	for t := range n {
-		vt, gt, out := v[t*d:(t+1)*d], g[t*d:(t+1)*d], p[t*d:(t+1)*d]
-		s := -vec.Dot(gt, vt)
-		for i, x := range gt {
-			out[i] = s * x
-		}
-	}
+	Pv, off := b.Scratch.Take(n*d), b.Scratch.Take(d)
+	clear(p[:n*d])
 	for k := range c.k {
 		c.multiply(Pv, v, k, n)
 		for t := range n {
-			hk, vt, out := h[(k*n+t)*d:(k*n+t+1)*d], v[t*d:(t+1)*d], p[t*d:(t+1)*d]
-			wk, s := w[t*c.k+k], vec.Dot(hk, vt)
+			wk := w[t*c.k+k]
+			if wk == 0 {
+				continue
+			}
+			simd.Sub(off, h[(k*n+t)*d:(k*n+t+1)*d], g[t*d:(t+1)*d])
+			out, s := p[t*d:(t+1)*d], vec.Dot(off, v[t*d:(t+1)*d])
 			for i, x := range Pv[t*d : (t+1)*d] {
-				out[i] += wk * (s*hk[i] - x)
+				out[i] += wk * (s*off[i] - x)
 			}
 		}
 	}

@@ -77,7 +77,7 @@ struct langevin {
         for (int i = 0; i < D; i++) f[i] = x[i] + step[0] * p.g[i] + v.u[i];
     }
 
-    // I + eps H, H = sum_k w_k (h_k h_k' - P_k) - g g'.
+    // I + eps H, H = sum_k w_k ((h_k - g) (h_k - g)' - P_k): h_k h_k' - g g' is rounding where one component has all the weight.
     PARDS_FN void jacobian(const point& p, real* J) const {
         real step[2];
         take<2>(step, w + steps);
@@ -85,7 +85,7 @@ struct langevin {
         for (int j = 0; j < D; j++) {
             real s[D];
             PARDS_UNROLL
-            for (int i = 0; i < D; i++) s[i] = -p.g[i] * p.g[j];
+            for (int i = 0; i < D; i++) s[i] = 0;
             PARDS_UNROLL
             for (int k = 0; k < K; k++) {
                 real P[D];
@@ -97,7 +97,7 @@ struct langevin {
                     take<D>(P, w + precisions + (k * D + j) * row);
                 }
                 PARDS_UNROLL
-                for (int i = 0; i < D; i++) s[i] += p.w[k] * (p.h[k][i] * p.h[k][j] - P[i]);
+                for (int i = 0; i < D; i++) s[i] += p.w[k] == 0 ? real(0) : p.w[k] * ((p.h[k][i] - p.g[i]) * (p.h[k][j] - p.g[j]) - P[i]);
             }
             PARDS_UNROLL
             for (int i = 0; i < D; i++) J[i * D + j] = i == j ? 1 + step[0] * s[i] : step[0] * s[i];
@@ -108,33 +108,31 @@ struct langevin {
         real step[2];
         take<2>(step, w + steps);
         PARDS_UNROLL
-        for (int i = 0; i < D; i++) a[i] = -p.g[i] * p.g[i];
+        for (int i = 0; i < D; i++) a[i] = 0;
         PARDS_UNROLL
         for (int k = 0; k < K; k++) {
             real P[D];
             take<D>(P, w + diagonals + k * row);
             PARDS_UNROLL
-            for (int i = 0; i < D; i++) a[i] += p.w[k] * (p.h[k][i] * p.h[k][i] - P[i]);
+            for (int i = 0; i < D; i++) a[i] += p.w[k] == 0 ? real(0) : p.w[k] * ((p.h[k][i] - p.g[i]) * (p.h[k][i] - p.g[i]) - P[i]);
         }
         PARDS_UNROLL
         for (int i = 0; i < D; i++) a[i] = 1 + step[0] * a[i];
     }
 
     PARDS_FN void jvp(const point& p, const real* v, const real*, real* y) const {
-        real s = 0, out[D], step[2];
+        real out[D], step[2];
         take<2>(step, w + steps);
         PARDS_UNROLL
-        for (int i = 0; i < D; i++) s -= p.g[i] * v[i];
-        PARDS_UNROLL
-        for (int i = 0; i < D; i++) out[i] = s * p.g[i];
+        for (int i = 0; i < D; i++) out[i] = 0;
         PARDS_UNROLL
         for (int k = 0; k < K; k++) {
             real Pv[D], c = 0;
             multiply(k, v, Pv);
             PARDS_UNROLL
-            for (int i = 0; i < D; i++) c += p.h[k][i] * v[i];
+            for (int i = 0; i < D; i++) c += (p.h[k][i] - p.g[i]) * v[i];
             PARDS_UNROLL
-            for (int i = 0; i < D; i++) out[i] += p.w[k] * (c * p.h[k][i] - Pv[i]);
+            for (int i = 0; i < D; i++) out[i] += p.w[k] == 0 ? real(0) : p.w[k] * (c * (p.h[k][i] - p.g[i]) - Pv[i]);
         }
         PARDS_UNROLL
         for (int i = 0; i < D; i++) y[i] = v[i] + step[0] * out[i];

@@ -113,32 +113,33 @@ PARDS_FN void sum_rows(real (&v)[shape::own_rows], real* sums, const place<shape
     PARDS_UNROLL for (int n = 0; n < shape::nt; n++)  \
     PARDS_UNROLL for (int e = 0; e < fr::c; e++)
 
-// What the mixture is at the states before a tile's steps: g = sum_k w_k h_k and s = sum_k w_k (h_k^2 - diag P_k), both times total, the
-// sum of the weights relative to the largest, whose logit is top.
+// What the mixture is at the states before a tile's steps: g = sum_k w_k h_k and s = sum_k w_k ((h_k - g)^2 - diag P_k), of the components so
+// far. Far from all of them h_k^2 - g^2 would be rounding, and that of one square alone where the other is fused with a sum. total is the sum
+// of the weights relative to the largest, whose logit is top.
 struct local {
     shape::sum g, s;
     real top[shape::own_rows], total[shape::own_rows];
 
     // Adds a component of which y = P (z - m) is known.
     PARDS_FN void add(bool first, int k, real log_weight, const shape::sum& y, const memory& mem, const place<shape>& at) {
-        real q[shape::own_rows] = {}, fade[shape::own_rows], weight[shape::own_rows];
+        real q[shape::own_rows] = {}, share[shape::own_rows];
         PARDS_EACH {
             int c = at.column_of(n, e);
             q[m * shape::halves + e / 2] += y[m][n][e] * (mem.z[at.row_of(m, e) * shape::pitch + c] - mem.vector[c]);
         }
         sum_rows(q, mem.sums, at);
         PARDS_UNROLL for (int i = 0; i < shape::own_rows; i++) {
-            real logit = log_weight - q[i] / 2, larger = first || logit > top[i] ? logit : top[i];
+            real logit = log_weight - q[i] / 2, larger = first || logit > top[i] ? logit : top[i], weight = exponential(logit - larger);
             if (at.q == 0 && at.warp % shape::across == 0) mem.logits[k * shape::rows + at.own_row(i)] = (float)logit;
-            fade[i] = first ? real(0) : exponential(top[i] - larger), weight[i] = exponential(logit - larger);
-            total[i] = first ? weight[i] : total[i] * fade[i] + weight[i];
+            total[i] = first ? weight : total[i] * exponential(top[i] - larger) + weight;
+            share[i] = weight / total[i]; // of this component in those so far
             top[i] = larger;
         }
         PARDS_EACH {
             int i = m * shape::halves + e / 2;
-            real h = -y[m][n][e], wg = weight[i] * h, ws = weight[i] * (h * h - mem.vector[pad + at.column_of(n, e)]);
-            g[m][n][e] = first ? wg : g[m][n][e] * fade[i] + wg;
-            s[m][n][e] = first ? ws : s[m][n][e] * fade[i] + ws;
+            real h = -y[m][n][e], p = mem.vector[pad + at.column_of(n, e)], off = first ? real(0) : h - g[m][n][e];
+            if (first || share[i] == 1) g[m][n][e] = h, s[m][n][e] = -p; // those before weigh nothing
+            else if (share[i] != 0) g[m][n][e] += share[i] * off, s[m][n][e] += share[i] * ((1 - share[i]) * off * off - p - s[m][n][e]);
         }
     }
 };
@@ -363,11 +364,10 @@ extern "C" __global__ void __launch_bounds__(shape::threads, at_once) langevin_s
         weigh(l, s, mixture(s.tables, basis), basis, mem, at);
         __syncthreads(); // mem.f, where matrices were, takes f
         real* residual = s.residual + ((long)b * s.steps + first) * pad;
-        real mean[shape::own_rows] = {}, part[shape::own_rows] = {}, share[shape::own_rows];
-        PARDS_UNROLL for (int i = 0; i < shape::own_rows; i++) share[i] = 1 / l.total[i];
+        real mean[shape::own_rows] = {}, part[shape::own_rows] = {};
         PARDS_EACH {
             int i = m * shape::halves + e / 2, r = at.row_of(m, e), c = at.column_of(n, e);
-            real g = l.g[m][n][e] * share[i], a = 1 + s.step_size * (l.s[m][n][e] * share[i] - g * g);
+            real g = l.g[m][n][e], a = 1 + s.step_size * l.s[m][n][e];
             const real* z = mem.z + r * shape::pitch + c;
             real f = z[0] + s.step_size * g + s.noise_scale * mem.a[r * shape::pitch + c], d = f - z[shape::pitch];
             mem.f[r * shape::pitch + c] = f;

@@ -152,10 +152,10 @@ template <class T> struct langevin_rows : model<T> { // means, precisions, log_w
     PARDS_FN T element(const T* local, const T*, int i, int k) const {
         const int d = this->d, K = this->k;
         const T *weight = local, *h = local + K, *g = h + (long long)K * d;
-        T s = -g[i] * g[k];
-        for (int c = 0; c < K; c++) {
+        T s = 0;
+        for (int c = 0; c < K; c++) { // of differences: h h' - g g' is rounding where one component has all the weight
             const T P = !this->flag ? precision(c)[(long long)i * d + k] : i == k ? precision(c)[i] : T(0);
-            s += weight[c] * (h[(long long)c * d + i] * h[(long long)c * d + k] - P);
+            if (weight[c] != 0) s += weight[c] * ((h[(long long)c * d + i] - g[i]) * (h[(long long)c * d + k] - g[k]) - P);
         }
         s *= precision(K)[K];
         return i == k ? 1 + s : s;
