@@ -210,7 +210,7 @@ func (c *chains[T]) slotSize() int { return int(c.args.batch) * (2 + c.plan.comp
 // begin allocates for n sequences from the first on.
 func (c *chains[T]) begin(first, n int) error {
 	p, a, size := c.Problem, &c.args, num.Size[T]()
-	c.first, c.on, c.measured = first, make([]int32, n), map[int]int{}
+	c.first, c.measured = first, map[int]int{}
 	a.batch = int32(n)
 	rows := n * c.Options.Window * c.plan.pad * size
 	tiles := (c.Options.Window + c.plan.rows - 1) / c.plan.rows

@@ -242,17 +242,7 @@ PARDS_FN real carry_in(const solve& s, int b, int tile, int column, unsigned fla
     if (place < group - 1 && !last) tell(told_by(s, b, tile, column), factor, sum, flag);
     real before = 1, carry = 0, at = 0;
     if (place > 0) fold(told_by(s, b, tile - place, column), (long)s.batch * pad * told_words, place, flag, before, carry);
-    if (own > 0) {
-        const word* from = carry_of(s, b, own - 1, column);
-        word w[2];
-        if constexpr (words_of<real> == 1) {
-            while (!has(w[0] = load_word(from), flag)) spin();
-        } else {
-            do load_words(from, w[0], w[1]);
-            while (!has(w[0], flag) || !has(w[1], flag));
-        }
-        at = unflagged<real>(w);
-    }
+    if (own > 0) receive<1>(carry_of(s, b, own - 1, column), &at, flag);
     carry += before * at;
     if (place == group - 1 && !last) publish(carry_of(s, b, own, column), factor * carry + sum, flag);
     return carry;

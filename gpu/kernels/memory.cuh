@@ -88,3 +88,25 @@ template <class real> PARDS_FN real unflagged(const word* w) {
         return b.f;
     }
 }
+
+// receive reads count published numbers, all in flight at once, until each has its flag.
+template <int count, class real> PARDS_FN void receive(const word* p, real* to, unsigned flag) {
+    constexpr int n = count * words_of<real>;
+    word w[n];
+    bool all;
+    do {
+        all = true;
+        if constexpr (n % 2 == 0) {
+#pragma unroll
+            for (int i = 0; i < n; i += 2) load_words(p + i, w[i], w[i + 1]);
+        } else {
+#pragma unroll
+            for (int i = 0; i < n; i++) w[i] = load_word(p + i);
+        }
+#pragma unroll
+        for (int i = 0; i < n; i++) all = all && has(w[i], flag);
+        if (!all) spin();
+    } while (!all);
+#pragma unroll
+    for (int i = 0; i < count; i++) to[i] = unflagged<real>(w + i * words_of<real>);
+}

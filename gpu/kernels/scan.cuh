@@ -128,28 +128,6 @@ template <class op, int V, int C, int J> struct chain {
         return g.work + work_head + lines * (g.tiles + groups) * C * V * words + ((line * clans + clan) * C * V + c * V) * state_words;
     }
 
-    // gather reads count flagged numbers, all in flight at once, until each has its flag.
-    template <int count> static PARDS_FN void gather(const word* p, real* to, unsigned flag) {
-        constexpr int n = count * words_of<real>;
-        word w[n];
-        bool all;
-        do {
-            all = true;
-            if constexpr (n % 2 == 0) {
-#pragma unroll
-                for (int i = 0; i < n; i += 2) load_words(p + i, w[i], w[i + 1]);
-            } else {
-#pragma unroll
-                for (int i = 0; i < n; i++) w[i] = load_word(p + i);
-            }
-#pragma unroll
-            for (int i = 0; i < n; i++) all = all && has(w[i], flag);
-            if (!all) spin();
-        } while (!all);
-#pragma unroll
-        for (int i = 0; i < count; i++) to[i] = unflagged<real>(w + i * words_of<real>);
-    }
-
     // announce publishes a map for each component.
     static PARDS_FN void announce(word* to, const map (&m)[V], unsigned flag) {
 #pragma unroll
@@ -167,7 +145,7 @@ template <class op, int V, int C, int J> struct chain {
         for (int v = 0; v < V; v++) mine[v] = op::none();
         if (j < count) {
             real n[V * op::numbers];
-            gather<V * op::numbers>(at + (word)j * C * V * words, n, flag);
+            receive<V * op::numbers>(at + (word)j * C * V * words, n, flag);
 #pragma unroll
             for (int v = 0; v < V; v++)
 #pragma unroll
@@ -210,7 +188,7 @@ template <class op, int V, int C, int J> struct chain {
             }
             if (clan > 0) {
                 real n[V * op::parts];
-                gather<V * op::parts>(of_clan(g, line, clan), n, flag);
+                receive<V * op::parts>(of_clan(g, line, clan), n, flag);
 #pragma unroll
                 for (int v = 0; v < V; v++)
 #pragma unroll
