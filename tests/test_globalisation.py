@@ -63,15 +63,15 @@ def test_a_batch_of_a_function_waits_for_its_slowest() -> None:
     ("method", "size", "guess"),
     [
         ("newton", (2, 4, 4000, 4, 5e-3), "noise"),
-        ("newton", (2, 8, 3000, 8, 3e-3), "drift"),
-        ("rotated_quasi_newton", (2, 16, 3000, 8, 1e-3), "drift"),
+        ("newton", (2, 8, 4000, 8, 3e-3), "noise"),
+        ("rotated_quasi_newton", (2, 16, 5000, 8, 2e-3), "drift"),
     ],
 )
 def test_damping_that_adapts_brings_down_what_overflows(method: str, size: tuple, guess: str) -> None:
     cell, x0, u, start = crossing(*size, guess)
     options = {"method": method, "guess": start, "dtype": np.float32}
     plain = pards.solve(cell, x0, u, raise_on_failure=False, **options)
-    assert "nonfinite" in plain.status
+    assert np.array_equal(plain.status, ["nonfinite"] * 2)
     sol = pards.solve(cell, x0, u, damping="adaptive", **options)
     want = pards.solve(cell, x0, u, method="sequential", dtype=np.float32).states
     # rtol is 1e-4; a ridge on the way amplifies it
