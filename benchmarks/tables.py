@@ -449,9 +449,8 @@ def claims() -> str:
 def gpu_auto() -> str:
     """The plain loop's time over that of auto on a GPU, and auto's over that of the fastest other method, of the paper's runs."""
     cells: dict[str, dict[int, str]] = {}
-    groups: dict[
-        tuple[str, str, int], dict[str, list[float]]
-    ] = {}  # by figure too: methods of one were run after one another
+    # By figure too: methods of one were run after one another.
+    groups: dict[tuple[str, str, int], dict[str, list[float]]] = {}
     for row in reproduce.read(RESULTS / "reproduced" / "rows.jsonl"):
         if row.get("success") and row.get("seconds"):
             group = groups.setdefault((row["figure"], run_of(row), row["T"]), {})

@@ -55,13 +55,8 @@ def case(name: str, T: int, cell: Any, x0: Any, inputs: list[Any], methods: Sequ
 
 def chains(T: int, D: int) -> _harness.Case:
     problem, method = pards.problems.langevin(T, D, langevin.BATCH), "rotated_quasi_newton"
-    return _harness.Case(
-        name="langevin",
-        axes={"B": langevin.BATCH, "T": T, "D": D, "dtype": "float32"},
-        inputs=[(cp.asarray(problem.inputs),)],
-        flavours={f"pards {method}": langevin.by_pards(problem, method, device_seconds=device_seconds)},
-        tolerance=langevin.ERROR,
-    )
+    own = langevin.by_pards(problem, method, device_seconds=device_seconds)
+    return langevin.case(problem, T, D, {f"pards {method}": own})
 
 
 def cases(settings: _harness.Settings) -> Iterator[_harness.Case]:

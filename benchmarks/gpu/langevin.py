@@ -40,9 +40,7 @@ def last(states: Any) -> Any:
     return cp.asnumpy(cp.from_dlpack(states)[:, -1])
 
 
-def by_pards(
-    problem: Any, method: str, **clocks: Callable[[Callable[[int], Any]], float]
-) -> Callable[[Sequence[Any]], _harness.Work]:
+def by_pards(problem: Any, method: str, **clocks: scan.Clock) -> Callable[[Sequence[Any]], _harness.Work]:
     """clocks: what else a row tells of a call, by the time it gives."""
 
     def make(inputs: Sequence[Any]) -> _harness.Work:
@@ -52,8 +50,7 @@ def by_pards(
         x0, u = cp.asarray(problem.x0), inputs[0][0]
         out = cp.empty_like(u)
         run = lambda i: pards.solve(problem.cell, x0, u, method=method, device="cuda", out=out, **more)  # noqa: E731
-        about = lambda s: _harness.outcome(s) | {name: clock(run) for name, clock in clocks.items()}  # noqa: E731
-        return _harness.Work(run, result=lambda s: last(s.states), about=about)
+        return _harness.Work(run, result=lambda s: last(s.states), about=scan.about(run, clocks))
 
     return make
 
@@ -92,20 +89,26 @@ def by_reference(problem: Any, newton: bool) -> dict[str, Callable[[Sequence[Any
     return {f"reference {method}": make}
 
 
+def case(problem: Any, T: int, D: int, flavours: dict[str, Any]) -> _harness.Case:
+    return _harness.Case(
+        name="langevin",
+        axes={"B": BATCH, "T": T, "D": D, "dtype": "float32"},
+        inputs=[(cp.asarray(problem.inputs),)],
+        flavours=flavours,
+        tolerance=ERROR,
+    )
+
+
 def cases(settings: _harness.Settings) -> Iterator[_harness.Case]:
     jax.config.update("jax_default_matmul_precision", "highest")
     for T in LENGTHS:
         for D in DIMS:
             problem = pards.problems.langevin(min(T, 100) if settings.quick else T, D, BATCH)
             reference = {} if (T, D) in REFERENCE_TAKES_LONG else by_reference(problem, D in NEWTON_FITS[T])
-            yield _harness.Case(
-                name="langevin",
-                axes={"B": BATCH, "T": T, "D": D, "dtype": "float32"},
-                inputs=[(cp.asarray(problem.inputs),)],
-                flavours={f"pards {m}": by_pards(problem, m, event_seconds=events) for m in ("rotated_quasi_newton", "sequential")}
-                | {"lax.scan": by_lax(problem)} | reference,
-                tolerance=ERROR,
-            )  # fmt: skip
+            own = {
+                f"pards {m}": by_pards(problem, m, event_seconds=events) for m in ("rotated_quasi_newton", "sequential")
+            }
+            yield case(problem, T, D, own | {"lax.scan": by_lax(problem)} | reference)
 
 
 if __name__ == "__main__":

@@ -55,14 +55,20 @@ def event_seconds(run: Callable[[int], Any], calls: int = 9) -> float:
     return statistics.median(times)
 
 
+Clock = Callable[[Callable[[int], Any]], float]  # the time of a call
+
+
+def about(run: Callable[[int], Any], clocks: dict[str, Clock]) -> Callable[[Any], _harness.Row]:
+    """What a row tells of a solution, and of a call by each clock."""
+    return lambda solution: _harness.outcome(solution) | {name: clock(run) for name, clock in clocks.items()}
+
+
 def last(states: Any) -> Any:
     """The last states of each sequence, which hold the errors of all steps before."""
     return cp.asnumpy(cp.asarray(states)[:, -1])
 
 
-def by_pards(
-    structure: type, clock: Callable[[Callable[[int], Any]], float], name: str
-) -> Callable[[Sequence[Any]], _harness.Work]:
+def by_pards(structure: type, clock: Clock, name: str) -> Callable[[Sequence[Any]], _harness.Work]:
     """clock: what else a row tells of a call and of a copy of as many bytes, as name_seconds and name_copy_share."""
 
     def make(inputs: Sequence[Any]) -> _harness.Work:

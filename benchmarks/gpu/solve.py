@@ -37,17 +37,13 @@ def host(states: Any) -> Any:
     return cp.asnumpy(cp.asarray(getattr(states, "states", states)))
 
 
-Clock = Callable[[Callable[[int], Any]], float]
-
-
-def by_pards(cell: Any, x0: Any, guess: Any, method: str, **clocks: Clock) -> Flavour:
+def by_pards(cell: Any, x0: Any, guess: Any, method: str, **clocks: scan.Clock) -> Flavour:
     """clocks: what else a row tells of a call, by the time it gives."""
     options: dict[str, Any] = {} if method == "sequential" else {"guess": guess, "merit_tol": _reference.MERIT}
 
     def make(inputs: Sequence[Any]) -> _harness.Work:
         run = lambda i: pards.solve(cell, x0, inputs[i % len(inputs)], method=method, device="cuda", **options)  # noqa: E731
-        about = lambda s: {**_harness.outcome(s), **{name: clock(run) for name, clock in clocks.items()}}  # noqa: E731
-        return _harness.Work(run, result=host, about=about)
+        return _harness.Work(run, result=host, about=scan.about(run, clocks))
 
     return make
 
