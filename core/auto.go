@@ -19,6 +19,9 @@ func checkMethod[T num.Float](o *Options[T]) error {
 	if o.Method == "auto" && len(o.Settings) > 0 {
 		return check.Valuef("solve", "method", `is "auto"`, "a method's name", "settings belong to one method")
 	}
+	if o.Method == "auto" || slices.Contains(method.Names(), o.Method) {
+		return nil
+	}
 	return check.Choice("solve", "method", o.Method, slices.Concat(method.Names(), []string{"auto"}))
 }
 

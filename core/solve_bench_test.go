@@ -125,3 +125,13 @@ func solve[T num.Float](b *testing.B, p *core.Problem[T], method string) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*p.Length*p.Batch*updates), "ns/step")
 }
+
+// BenchmarkFixed times solves with next to nothing to do, T = 10 and D = 2: what a solve costs beside its steps.
+func BenchmarkFixed(b *testing.B) {
+	for _, m := range []string{"sequential", "newton"} {
+		b.Run(m, func(b *testing.B) {
+			b.ReportAllocs()
+			solve(b, gruProblem[float64](2, 1, 10), m)
+		})
+	}
+}

@@ -4,6 +4,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -98,11 +99,13 @@ func Bytes(n float64) string {
 // messages say which one did.
 type Dims struct {
 	fn    string
-	bound map[string]binding
+	bound []binding // a few, which are found sooner than in a map
+	room  [6]binding
 }
 
-// binding is the length of an axis, and what says so: a text, or the shape of an argument.
+// binding is an axis, its length, and what says so: a text, or the shape of an argument.
 type binding struct {
+	axis  string
 	n     int
 	by    string
 	shape []int
@@ -116,13 +119,41 @@ func (b binding) text() string {
 }
 
 // NewDims starts the check of one call of fn.
-func NewDims(fn string) *Dims { return &Dims{fn: fn, bound: map[string]binding{}} }
+func NewDims(fn string) *Dims {
+	d := &Dims{fn: fn}
+	d.bound = d.room[:0]
+	return d
+}
 
 // Fix binds an axis to a length known beforehand; by says why, as in "GRU.weight_hh has shape (12, 4)".
-func (d *Dims) Fix(axis string, n int, by string) { d.bound[axis] = binding{n: n, by: by} }
+func (d *Dims) Fix(axis string, n int, by string) { d.bind(binding{axis: axis, n: n, by: by}) }
+
+func (d *Dims) bind(b binding) {
+	if i := d.find(b.axis); i >= 0 {
+		d.bound[i] = b
+		return
+	}
+	d.bound = append(d.bound, b)
+}
+
+// find returns where an axis is bound, -1 if it is not.
+func (d *Dims) find(axis string) int {
+	return slices.IndexFunc(d.bound, func(b binding) bool { return b.axis == axis })
+}
+
+// get returns what an axis is bound to, and whether it is.
+func (d *Dims) get(axis string) (binding, bool) {
+	if i := d.find(axis); i >= 0 {
+		return d.bound[i], true
+	}
+	return binding{}, false
+}
 
 // Len returns the length bound to an axis, 0 if none is.
-func (d *Dims) Len(axis string) int { return d.bound[axis].n }
+func (d *Dims) Len(axis string) int {
+	b, _ := d.get(axis)
+	return b.n
+}
 
 // Shape checks a shape against a pattern such as "3D M": axes apart by spaces, each a name with an optional factor before it.
 func (d *Dims) Shape(arg string, shape []int, pattern string) error {
@@ -130,10 +161,10 @@ func (d *Dims) Shape(arg string, shape []int, pattern string) error {
 	wrong, why := len(axes) != len(shape), ""
 	for i := 0; i < len(axes) && !wrong; i++ {
 		factor, name := axis(axes[i])
-		b, ok := d.bound[name]
+		b, ok := d.get(name)
 		switch {
 		case !ok && shape[i]%factor == 0:
-			d.bound[name] = binding{shape[i] / factor, arg, shape}
+			d.bind(binding{name, shape[i] / factor, arg, shape})
 		case !ok:
 			wrong, why = true, fmt.Sprintf("%d is not a multiple of %d", shape[i], factor)
 		case shape[i] != factor*b.n:
@@ -152,7 +183,7 @@ func (d *Dims) pattern(axes []string) string {
 	known := len(axes) > 0
 	for i, a := range axes {
 		factor, name := axis(a)
-		b, ok := d.bound[name]
+		b, ok := d.get(name)
 		lengths[i], known = factor*b.n, known && ok
 	}
 	names := "(" + strings.Join(axes, ", ") + ")"
