@@ -38,10 +38,22 @@ static void *fuzz_build(const char *format, ...) { return fuzz_mode == 3 ? NULL 
 static void *fuzz_view(void *data, intptr_t bytes, int flag) { return &fuzz_mode; }
 static void fuzz_free(void *object) {}
 
+// Its tuples are C's arrays, its buffers pards_arrays, of which those of other types than numbers are none.
+static void *fuzz_item(void *tuple, intptr_t i) { return fuzz_mode == 3 && i == 2 ? NULL : ((void **)tuple)[i]; }
+static int fuzz_check(void *object) { return object && ((pards_array *)object)->dtype <= PARDS_FLOAT64; }
+static int fuzz_buffer(void *object, void *view, int flags) {
+    static intptr_t odd = 8;
+    const pards_array *a = object;
+    struct { void *data, *owner; intptr_t bytes, itemsize; int readonly, ndim; const char *format; const void *shape, *strides, *more, *own; } b =
+        {a->data, object, 0, 0, 0, (int)a->ndim, a->dtype == PARDS_FLOAT32 ? "f" : a->dtype == PARDS_FLOAT64 ? "d" : "e", a->shape, &odd};
+    memcpy(view, &b, sizeof b);
+    return fuzz_left-- == 0 ? -1 : 0;
+}
+
 static pards_eval fuzz_eval_of(int python) { return python ? pards_python_eval : fuzz_eval; }
 static void fuzz_set(int64_t mode, int64_t left, int64_t polls) { fuzz_mode = mode, fuzz_left = left, fuzz_polls = polls; }
 static void fuzz_python(pards_python *api, pards_poll *poll) {
-    pards_python p = {fuzz_save, fuzz_restore, fuzz_signals, fuzz_call, fuzz_build, fuzz_view, fuzz_free};
+    pards_python p = {fuzz_save, fuzz_restore, fuzz_signals, fuzz_call, fuzz_build, fuzz_view, fuzz_free, fuzz_buffer, fuzz_free, fuzz_check, fuzz_item};
     if (api) *api = p;
     if (poll) *poll = fuzz_poll;
 }
@@ -682,7 +694,11 @@ func (h *hostile) scan(python bool) C.int32_t {
 	}
 	msg, cap := h.msg()
 	if python {
-		return C.pards_python_scan(h.interpreter(), args, msg, cap)
+		var arrays unsafe.Pointer
+		if args != nil {
+			arrays = h.lend(&args.a, &args.b, &args.x0, &args.out)
+		}
+		return C.pards_python_scan(h.interpreter(), arrays, args, msg, cap)
 	}
 	return C.pards_scan(args, msg, cap)
 }
@@ -695,9 +711,24 @@ func (h *hostile) interpreter() *C.pards_python {
 		return nil
 	}
 	if h.fault(32) {
-		(*[7]unsafe.Pointer)(unsafe.Pointer(api))[h.pick(7)] = nil
+		(*[11]unsafe.Pointer)(unsafe.Pointer(api))[h.pick(11)] = nil
 	}
 	return api
+}
+
+// lend moves arrays that are given by fields into a tuple, some of them or all; nil for none.
+func (h *hostile) lend(fields ...**C.pards_array) unsafe.Pointer {
+	some := h.pick(4)
+	if some == 0 {
+		return nil
+	}
+	tuple := unsafe.Slice((**C.pards_array)(h.alloc(8*len(fields), 0)), len(fields))
+	for i, field := range fields {
+		if some > 1 || i%2 == 0 {
+			tuple[i], *field = *field, nil
+		}
+	}
+	return unsafe.Pointer(unsafe.SliceData(tuple))
 }
 
 // memory asks what solves of many shapes would need.
@@ -785,7 +816,11 @@ func (h *hostile) solve(python bool) C.int32_t {
 		if h.fault(4) {
 			progress = nil
 		}
-		code = C.pards_python_solve(h.interpreter(), eval, progress, args, msg, cap)
+		var arrays unsafe.Pointer
+		if args != nil {
+			arrays = h.lend(&args.x0, &args.inputs, &args.guess, &args.states, &args.report)
+		}
+		code = C.pards_python_solve(h.interpreter(), eval, progress, arrays, args, msg, cap)
 	} else {
 		code = C.pards_solve(args, msg, cap)
 	}

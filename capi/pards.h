@@ -183,7 +183,7 @@ typedef struct pards_solve_args {
     pards_poll poll;            /* or NULL */
     void *context;              /* for poll and for a callable's eval */
     /* results */
-    const pards_array *states;  /* (B, T, D) */
+    const pards_array *states;  /* (B, T, D), in any number of axes */
     const pards_array *report;  /* float64 (B, PARDS_COLUMNS); see enum pards_report */
     int64_t history;            /* handle, 0 without trace; released by the caller, also after PARDS_STOPPED */
     int64_t window_used;        /* W, the longest where windows adapt; 0: none */
@@ -214,6 +214,10 @@ typedef struct pards_python {
     void *build_value;          /* Py_BuildValue */
     void *memoryview;           /* PyMemoryView_FromMemory */
     void *dec_ref;              /* Py_DecRef */
+    void *get_buffer;           /* PyObject_GetBuffer */
+    void *release_buffer;       /* PyBuffer_Release */
+    void *check_buffer;         /* PyObject_CheckBuffer */
+    void *tuple_item;           /* PyTuple_GetItem */
 } pards_python;
 
 #ifndef PARDS_TYPES_ONLY
@@ -237,15 +241,18 @@ int32_t pards_analyse(const pards_solve_args *args, const pards_array *report, c
 int32_t pards_history_shape(int64_t history, int32_t part, int64_t *shape, char *msg, int64_t cap);
 int32_t pards_history_copy(int64_t history, int32_t part, const pards_array *out, char *msg, int64_t cap);
 
-/* eval(kind, sequences, index, first, steps, dim, x, y, v, out) with memoryviews, or NULL; progress(iteration, window, windows, sequences, merit), or NULL. */
-int32_t pards_python_solve(const pards_python *api, void *eval, void *progress, pards_solve_args *args, char *msg, int64_t cap);
+/* eval(kind, sequences, index, first, steps, dim, x, y, v, out) with memoryviews, or NULL; progress(iteration, window, windows, sequences, merit), or NULL.
+ * arrays: a tuple of five, C-contiguous buffers of float32 or float64 that become x0, inputs, guess, states and report of args while the call
+ * lasts; what is no buffer, as None, leaves that of args; or NULL. */
+int32_t pards_python_solve(const pards_python *api, void *eval, void *progress, void *arrays, pards_solve_args *args, char *msg, int64_t cap);
 /* The eval to give to pards_callable for a model written in Python: it calls the eval of the pards_python_solve in progress,
  * and fails without one. */
 int32_t pards_python_eval(void *context, const pards_request *request);
 /* eval as for pards_python_solve. */
 int32_t pards_python_analyse(const pards_python *api, void *eval, pards_solve_args *args, const pards_array *report, const pards_array *decay,
                              char *msg, int64_t cap);
-int32_t pards_python_scan(const pards_python *api, pards_scan_args *args, char *msg, int64_t cap);
+/* arrays: as for pards_python_solve, of four: a, b, x0 and out. */
+int32_t pards_python_scan(const pards_python *api, void *arrays, pards_scan_args *args, char *msg, int64_t cap);
 
 /* For JAX alone: handlers of XLA's foreign function interface, which calls them with its call frame; the result is an error of XLA's, or
  * NULL. What they do is said by attributes of the call, that only the Python package knows. */

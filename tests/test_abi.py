@@ -118,9 +118,9 @@ int main(void) {
     ax.ndim = 1;
     assert(pards_solve(NULL, NULL, 0) == PARDS_VALUE);
     pards_python api = {0};
-    assert(pards_python_solve(NULL, NULL, NULL, &args, msg, sizeof msg) == PARDS_VALUE);
-    assert(pards_python_solve(&api, NULL, NULL, NULL, msg, sizeof msg) == PARDS_VALUE);
-    assert(pards_python_scan(&api, NULL, msg, sizeof msg) == PARDS_VALUE);
+    assert(pards_python_solve(NULL, NULL, NULL, NULL, &args, msg, sizeof msg) == PARDS_VALUE);
+    assert(pards_python_solve(&api, NULL, NULL, NULL, NULL, msg, sizeof msg) == PARDS_VALUE);
+    assert(pards_python_scan(&api, NULL, NULL, msg, sizeof msg) == PARDS_VALUE);
     args.cell = 123456789;
     assert(pards_solve(&args, msg, sizeof msg) == PARDS_HANDLE && strstr(msg, "123456789"));
     msg[4] = 'X';

@@ -3,7 +3,7 @@
 import html.parser
 import re
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -237,3 +237,10 @@ def test_words_count() -> None:
     assert "1 sequence of 60 steps" in traced(1).explain()
     assert "after 1 update:" in pards.solve(p.cell, p.x0, p.inputs[0], method="newton").explain()
     assert "status=converged, iterations=2," in repr(sol)
+
+
+def test_every_field_is_there() -> None:
+    names = [field.name for field in fields(pards.Solution)]
+    for batch in (1, 3):
+        assert sorted(vars(traced(batch))) == sorted(names)
+        assert replace(traced(batch), seconds=0.0).seconds == 0

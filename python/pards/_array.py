@@ -19,6 +19,7 @@ FLOATS, INTEGERS = "fd", "?bBhHiIlLqQ"  # characters of the dtypes that are take
 _CODES = {"f": 1, "d": 2, "l": 3, "i": 5}  # enum pards_dtype; "l" is int64
 WHOLE = "il"  # of the integers that the library takes as they are
 _TEXT = 4
+_TRUTHS = (bool, np.bool_)
 _FLOAT64 = np.dtype(np.float64)
 
 
@@ -29,18 +30,23 @@ def take(function: str, name: str, value: ArrayLike, chars: str = FLOATS + INTEG
         ValueError: for a ragged list.
         TypeError: for another dtype, or what JAX traces.
     """
+    array = value if type(value) is np.ndarray else _converted(function, name, value)
+    if array.dtype.char not in chars:
+        wanted = "integers" if chars == INTEGERS else "float32, float64 or integers"
+        raise TypeError(f"{function}: {name} has dtype {array.dtype}, want {wanted}")
+    return array
+
+
+def _converted(function: str, name: str, value: ArrayLike) -> Array:
+    """The array that NumPy makes of what is none."""
     if traced(value):
         raise TypeError(
             f"{function}: {name} is traced by JAX, want an array of numbers; pards.jax has what JAX can trace"
         )
     try:
-        array = np.asarray(value)
+        return np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{function}: {name} is not an array: {error}") from None
-    if array.dtype.char not in chars:
-        wanted = "integers" if chars == INTEGERS else "float32, float64 or integers"
-        raise TypeError(f"{function}: {name} has dtype {array.dtype}, want {wanted}")
-    return array
 
 
 def traced(value: Any) -> bool:
@@ -68,6 +74,7 @@ def forced(function: str, dtype: DTypeLike) -> np.dtype[Any]:
     return chosen.newbyteorder("=")
 
 
+@functools.lru_cache(256)
 def promoted(*dtypes: np.dtype[Any] | None) -> np.dtype[Any]:
     """The dtype to compute in: what NumPy promotes the given ones to, float64 where those are all integers."""
     given = [dtype for dtype in dtypes if dtype is not None]
@@ -92,7 +99,7 @@ def number(function: str, name: str, value: Any) -> float:
 
 def flag(function: str, name: str, value: Any) -> bool:
     """A truth value that a caller gave: True, False, or NumPy's; a text such as "no" would count as True."""
-    if isinstance(value, bool | np.bool_):
+    if isinstance(value, _TRUTHS):
         return bool(value)
     raise TypeError(f"{function}: {name} is {value!r}, want True or False")
 

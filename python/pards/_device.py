@@ -164,7 +164,10 @@ def host(array: Array | DeviceArray) -> Array:
 
 def ordinal(*arrays: Any) -> int | None:
     """The GPU that arrays are on: that of the first, as the library compares them; None where all are on the host."""
-    return next((array._ordinal for array in arrays if isinstance(array, DeviceArray)), None)
+    for array in arrays:
+        if isinstance(array, DeviceArray):
+            return array._ordinal
+    return None
 
 
 def plain(function: str, name: str, array: Array | DeviceArray, dtype: np.dtype[Any], whole: bool = False) -> Any:
@@ -198,6 +201,13 @@ def spread(function: str, name: str, array: Array | DeviceArray, shape: tuple[in
             "they are, so broadcast it there"
         )
     return array
+
+
+def describe(args: Any, names: Iterable[str], arrays: Iterable[Any]) -> None:
+    """Set fields of the library's arguments to those of arrays that are on a GPU."""
+    for name, array in zip(names, arrays, strict=False):
+        if isinstance(array, DeviceArray):
+            setattr(args, name, array.describe())
 
 
 def target(

@@ -15,6 +15,7 @@ _HERE = Path(__file__).resolve().parent
 _LIBRARIES = [_HERE / "libpards.so"]
 _HEADERS = [_HERE / "pards.h", _HERE.parents[1] / "capi" / "pards.h"]  # the second in a checkout that was built by hand
 _MESSAGE = 4096
+_Message = ctypes.c_char * _MESSAGE
 
 _loaded: Library | None = None
 _orphaned = False  # this process was forked from one that had loaded the library
@@ -55,7 +56,7 @@ class Library:
 
     def checked(self, name: str, *arguments: Any) -> None:
         """Call a function that reports errors, and raise what it reports."""
-        message = ctypes.create_string_buffer(_MESSAGE)
+        message = _Message()
         code: int = getattr(self, name)(*arguments, message, _MESSAGE)
         if code:
             _fail(self.errors.get(code, RuntimeError), message.value)

@@ -48,4 +48,4 @@ class Method:
 
     def settings(self) -> dict[str, Any]:
         """The settings by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return dict(vars(self))

@@ -153,7 +153,6 @@ def solve(
         problem,
         name,
         settings,
-        states,
         rtol=_tolerance("rtol", rtol),
         atol=_tolerance("atol", atol),
         merit_tol=_tolerance("merit_tol", merit_tol),
@@ -166,10 +165,9 @@ def solve(
         num_threads=0 if num_threads is None else _whole("num_threads", num_threads, 1),
         seed=_whole("seed", seed, 0),
         trace=1 if trace else 2 if window is not None or (problem.model is not None and name == "auto") else 0,
-        report=_array.describe(report),
     )
     try:
-        _run(problem, args, progress)
+        _run(problem, args, states, report, progress)
         if isinstance(out, np.ndarray) and states is not out:
             out[...] = states
             states = out
@@ -187,8 +185,8 @@ def solve(
     return solution
 
 
-def arguments(problem: _Problem, name: str, settings: dict[str, Any], states: Any, **more: Any) -> tuple[Any, Any]:
-    """The library's arguments for a problem, a method and its states; and what must live as long as they do."""
+def arguments(problem: _Problem, name: str, settings: dict[str, Any], **more: Any) -> tuple[Any, Any]:
+    """The library's arguments, but for arrays, for a problem and a method; and what must live as long as they do."""
     library = _lib.get()
     params, count, alive = _array.parameters(settings, problem.dtype)
     args = library.pards_solve_args(
@@ -196,12 +194,8 @@ def arguments(problem: _Problem, name: str, settings: dict[str, Any], states: An
         method=name.encode(),
         settings=params,
         settings_count=count,
-        x0=_array.describe(problem.x0),
-        inputs=_array.describe(problem.inputs),
-        guess=_array.describe(problem.guess),
         batch=problem.size,
         length=problem.steps,
-        states=_array.describe(states.reshape(problem.size, problem.steps, problem.dim)),
         **more,
     )
     return args, alive
@@ -406,22 +400,27 @@ def _target(out: Any, problem: _Problem) -> Any:
     return _device.target("solve", out, shape, problem.dtype, problem.ordinal, others)
 
 
-def _run(problem: _Problem, args: Any, progress: bool | _progress.Report) -> None:
+def _run(problem: _Problem, args: Any, states: Any, report: Array, progress: bool | _progress.Report) -> None:
     """Call the library. Where iterates overflow in f NumPy need not warn: the statuses report it."""
     library, model = _lib.get(), problem.model
-    with handle_of(problem.cell, problem.dim, problem.dtype) as args.cell:
-        if model is None and progress is False:
-            _lib.call("pards_python_solve", library.interpreter, None, None, args)
-            return
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"), _progress.shown(progress) as report:
-            objects = (None if called is None else id(called) for called in (model, report))  # a PyObject's address
-            _lib.call("pards_python_solve", library.interpreter, *objects, args)
+    arrays = (problem.x0, problem.inputs, problem.guess, states, report)
+    if problem.ordinal is not None:
+        _device.describe(args, ("x0", "inputs", "guess", "states"), arrays)
+    if problem.cell is not None and progress is False:  # nothing is called back
+        args.cell = handle(problem.cell, problem.dtype)
+        _lib.call("pards_python_solve", library.interpreter, None, None, id(arrays), args)
+        return
+    quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+    with handle_of(problem.cell, problem.dim, problem.dtype) as args.cell, quiet, _progress.shown(progress) as shown:
+        objects = (None if called is None else id(called) for called in (model, shown))  # a PyObject's address
+        _lib.call("pards_python_solve", library.interpreter, *objects, id(arrays), args)
 
 
 def _wrap(problem: _Problem, states: Any, report: Array, args: Any, traced: bool, origin: Origin | None) -> Solution:
     """The solution from what the library reports."""
     library = _lib.get()
     batch = problem.batch is not None
+    columns: dict[str, Any]
     trace, windows, advances = None, None, None
     if args.history:
         windows = _history(args.history, library.PARDS_WINDOWS, 2, np.int64)
@@ -430,7 +429,6 @@ def _wrap(problem: _Problem, states: Any, report: Array, args: Any, traced: bool
         if traced:
             rows = _history(args.history, library.PARDS_TRACE, 3, np.float64)
             trace = Trace(*np.moveaxis(rows if batch else rows[:, 0], -1, 0))
-    columns: dict[str, Any]
     if batch:
         columns = {name: report[:, i].astype(kind) for i, (name, kind) in enumerate(_REPORT.items())}
         outcomes = [_catalog.STATUSES[i] for i in columns["status"]]
@@ -440,21 +438,23 @@ def _wrap(problem: _Problem, states: Any, report: Array, args: Any, traced: bool
     else:
         columns = {name: kind(value) for (name, kind), value in zip(_REPORT.items(), report[0].tolist(), strict=True)}
         outcome = _catalog.STATUSES[columns["status"]]
-        columns |= {"status": outcome.name, "success": outcome.success}
+        columns["status"], columns["success"] = outcome.name, outcome.success
         windows = np.array([columns["iterations"]]) if windows is None else windows[0]
-    return Solution(
-        **columns,
-        states=states,
-        method=args.method_used.decode(),
-        device=args.device_used.decode(),
-        seconds=args.seconds,
-        trace=trace,
-        window_iterations=windows,
-        window_advances=advances if batch or advances is None else advances[0],
-        window=args.window_used or None,
-        reason=args.reason.decode(),
-        _origin=origin,
-    )
+    columns |= {
+        "states": states,
+        "method": args.method_used.decode(),
+        "device": args.device_used.decode(),
+        "seconds": args.seconds,
+        "trace": trace,
+        "window_iterations": windows,
+        "window_advances": advances if batch or advances is None else advances[0],
+        "window": args.window_used or None,
+        "reason": args.reason.decode(),
+        "_origin": origin,
+    }
+    solution = object.__new__(Solution)
+    solution.__dict__.update(columns)  # the __init__ of a frozen class sets field by field, which takes 3 us
+    return solution
 
 
 def _cause(problem: _Problem, solution: Solution) -> str:

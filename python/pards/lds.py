@@ -81,14 +81,12 @@ def scan(
     args = library.pards_scan_args(
         size=ctypes.sizeof(library.pards_scan_args),
         structure=structure.name.encode(),
-        a=_array.describe(flat.get("A")),
-        b=_array.describe(flat["b"]),
-        x0=_array.describe(flat.get("x0")),
-        out=_array.describe(states.reshape(size, *shape[len(lead) :])),
         reverse=_array.flag("scan", "reverse", reverse),
         device=device.encode(),
     )
-    _lib.call("pards_python_scan", library.interpreter, args)
+    lent = (flat.get("A"), flat["b"], flat.get("x0"), states.reshape(size, *shape[len(lead) :]))
+    _device.describe(args, ("a", "b", "x0", "out"), lent)
+    _lib.call("pards_python_scan", library.interpreter, id(lent), args)
     if out is None:
         return states
     if isinstance(out, np.ndarray) and out is not states:

@@ -221,7 +221,6 @@ def analyse(
         problem,
         name,
         settings,
-        along,
         rtol=math.nan,
         atol=math.nan,
         merit_tol=math.nan,
@@ -233,7 +232,7 @@ def analyse(
         num_threads=0 if num_threads is None else _solve._whole("num_threads", num_threads, 1),
         seed=_solve._whole("seed", seed, 0),
     )
-    _call(problem, args, report, decay)
+    _call(problem, args, along, report, decay)
     names = ("difference", "inverse_norm", "lipschitz", "lyapunov", "lyapunov_error", "start", "rate", "radius")
     columns = dict(zip(names, report.T, strict=True))
     many = problem.batch is not None
@@ -248,8 +247,10 @@ def analyse(
     )
 
 
-def _call(problem: Any, args: Any, report: Array, decay: Array) -> None:
+def _call(problem: Any, args: Any, states: Array, report: Array, decay: Array) -> None:
     """Call the library, for a function with its own eval."""
+    args.x0, args.inputs, args.guess = map(_array.describe, (problem.x0, problem.inputs, problem.guess))
+    args.states = _array.describe(states)
     quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
     with quiet, _solve.handle_of(problem.cell, problem.dim, problem.dtype) as args.cell:
         model = None if problem.model is None else id(problem.model)
