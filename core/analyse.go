@@ -30,7 +30,7 @@ type Decay struct{ Error, Merit float64 }
 // clip, and atol / rtol for the measure of errors. The error of the guess is followed for some updates.
 func Analyse[T num.Float](p *Problem[T], o *Options[T], states Array[T], updates int) ([]Analysis, error) {
 	const fn = "analyse"
-	problem, err := p.check(states)
+	problem, err := p.check(states, o.NumThreads)
 	if err != nil {
 		return nil, err
 	}

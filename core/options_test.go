@@ -2,6 +2,7 @@ package core_test
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -108,6 +109,70 @@ func TestSettings(t *testing.T) {
 		_, err := core.Solve(core.CPU[float64]{}, problem(t), &o, core.Host(make([]float64, 3)))
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("got  %v\nwant %s", err, c.want)
+		}
+	}
+}
+
+// The first of several bad numbers of a long array is named, whoever finds it, and nothing is written.
+func TestFirstBadInput(t *testing.T) {
+	const batch, steps = 4, 100_003
+	for _, workers := range []int{1, 2, 5} {
+		for _, c := range []struct {
+			bad  []int // in the inputs
+			with float64
+			want string
+		}{
+			{[]int{3*steps + 17, 2*steps + 5}, 8, "solve: inputs holds 8 at (2, 5), want words: whole numbers from 0 to 7"},
+			{[]int{steps - 1, steps, 3 * steps}, 0.5, "solve: inputs holds 0.5 at (0, 100002), want words"},
+			{[]int{batch*steps - 1}, -1, "solve: inputs holds -1 at (3, 100002), want words"},
+			{[]int{0}, math.NaN(), "solve: inputs holds NaN at (0, 0, 0), want finite numbers"},
+			{[]int{1 << 16, 1<<16 + 1}, math.Inf(1), "solve: inputs holds +Inf at (0, 65536, 0), want finite numbers"},
+		} {
+			p := wordProblem[float32](5, batch, steps)
+			for _, i := range c.bad {
+				p.Inputs.Data[i] = float32(c.with)
+			}
+			o, out := core.Defaults[float32](), make([]float32, batch*steps*5)
+			o.NumThreads = workers
+			_, err := core.Solve(core.CPU[float32]{}, p, &o, core.Host(out))
+			if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+				t.Errorf("%d workers: got %v, want %s", workers, err, c.want)
+			}
+			if slices.ContainsFunc(out, func(v float32) bool { return v != 0 }) {
+				t.Errorf("%d workers, %s: states were written", workers, c.want)
+			}
+		}
+	}
+}
+
+// The loop tells the first state that is not finite, in whichever block of steps it is, and steps on.
+func TestFirstBadStep(t *testing.T) {
+	for _, batch := range []int{1, 3} {
+		for _, bad := range []int{0, 1, 1023, 1024, 5000, 9999} {
+			const steps = 10_000
+			u, start, one := make([]float64, batch*steps), make([]float64, batch), param.Value[float64]{Shape: []int{1, 1}, Data: []float64{1}}
+			u[(batch-1)*steps+bad], u[(batch-1)*steps+steps-1] = math.MaxFloat64, math.MaxFloat64
+			start[batch-1] = math.MaxFloat64
+			c, err := cell.New("linear", param.Values[float64]{"A": one, "B": one})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := &core.Problem[float64]{Cell: c, Batch: batch, Length: steps, X0: core.Host(start, batch, 1), Inputs: core.Host(u, batch, steps, 1)}
+			o := core.Defaults[float64]()
+			o.Method = "sequential"
+			solution, err := core.Solve(core.CPU[float64]{}, p, &o, core.Host(make([]float64, batch*steps)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, r := range solution.Results {
+				want, status := -1, "converged"
+				if i == batch-1 {
+					want, status = bad, "nonfinite"
+				}
+				if r.BadStep != want || r.Status.String() != status || r.Looped != steps {
+					t.Errorf("batch %d, bad %d: sequence %d is %s, step %d, %d looped", batch, bad, i, r.Status, r.BadStep, r.Looped)
+				}
+			}
 		}
 	}
 }

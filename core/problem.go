@@ -6,6 +6,7 @@ import (
 
 	"pards/core/cell"
 	"pards/core/check"
+	"pards/core/internal/par"
 	"pards/core/internal/simd"
 	"pards/core/method"
 	"pards/core/num"
@@ -103,8 +104,8 @@ func (s *Solution) Worst() method.Status {
 	return worst
 }
 
-// check turns a problem into the form that methods work on.
-func (p *Problem[T]) check(states Array[T]) (*method.Problem[T], error) {
+// check turns a problem into the form that methods work on; so many workers look at its numbers.
+func (p *Problem[T]) check(states Array[T], workers int) (*method.Problem[T], error) {
 	const fn = "solve"
 	c := p.Cell
 	d := c.Dim()
@@ -117,13 +118,13 @@ func (p *Problem[T]) check(states Array[T]) (*method.Problem[T], error) {
 		return nil, check.Valuef(fn, "length", fmt.Sprintf("is %d", p.Length), "at least 0", "")
 	}
 	var err error
-	if m.X0, m.X0Stride, err = p.X0.strided(dims, "x0", "D", d); err != nil {
+	if m.X0, m.X0Stride, err = p.X0.strided(dims, "x0", "D", d, workers); err != nil {
 		return nil, err
 	}
-	if m.Guess, m.GuessStride, err = p.Guess.strided(dims, "guess", "T D", p.Length*d); err != nil {
+	if m.Guess, m.GuessStride, err = p.Guess.strided(dims, "guess", "T D", p.Length*d, workers); err != nil {
 		return nil, err
 	}
-	if m.U, m.UStride, err = p.inputs(dims); err != nil {
+	if m.U, m.UStride, err = p.inputs(dims, workers); err != nil {
 		return nil, err
 	}
 	if want := float64(p.Batch) * float64(p.Length) * float64(d); states.size() != want {
@@ -134,7 +135,7 @@ func (p *Problem[T]) check(states Array[T]) (*method.Problem[T], error) {
 }
 
 // strided checks an array that may lack the batch axis; size is what one sequence holds.
-func (a Array[T]) strided(dims *check.Dims, name, pattern string, size int) ([]T, int, error) {
+func (a Array[T]) strided(dims *check.Dims, name, pattern string, size, workers int) ([]T, int, error) {
 	if a.Shape == nil {
 		return nil, 0, nil
 	}
@@ -145,7 +146,7 @@ func (a Array[T]) strided(dims *check.Dims, name, pattern string, size int) ([]T
 	if err := dims.Shape(name, a.Shape, pattern); err != nil {
 		return nil, 0, err
 	}
-	if i := simd.FirstNonFinite(a.Data); i >= 0 { // numbers on a device are looked at there
+	if i := firstBad(a.Data, workers, simd.FirstNonFinite[T]); i >= 0 { // numbers on a device are looked at there
 		return nil, 0, check.Valuef("solve", name, fmt.Sprintf("holds %v at %s", a.Data[i], check.ShapeText(param.Unravel(i, a.Shape))),
 			"finite numbers", "a solve starts from numbers; what overflows later is reported in status")
 	}
@@ -153,7 +154,7 @@ func (a Array[T]) strided(dims *check.Dims, name, pattern string, size int) ([]T
 }
 
 // inputs checks u against what the cell takes.
-func (p *Problem[T]) inputs(dims *check.Dims) ([]T, int, error) {
+func (p *Problem[T]) inputs(dims *check.Dims, workers int) ([]T, int, error) {
 	m := p.Cell.Inputs()
 	if cell.IsCaller(p.Cell) {
 		return nil, 0, nil
@@ -165,25 +166,54 @@ func (p *Problem[T]) inputs(dims *check.Dims) ([]T, int, error) {
 		return nil, 0, check.Valuef("solve", "inputs", "is None", fmt.Sprintf("(T, M) or (B, T, M) with M = %d", m), "this model is driven by inputs")
 	}
 	dims.Fix("M", m, "the model's inputs")
-	u, stride, err := p.Inputs.strided(dims, "inputs", "T M", p.Length*m)
+	u, stride, err := p.Inputs.strided(dims, "inputs", "T M", p.Length*m, workers)
 	if err == nil {
-		err = p.CheckInputs(u)
+		err = p.CheckInputs(u, workers)
 	}
 	return u, stride, err
 }
 
 // CheckInputs checks what is in the inputs, which a device looks at later than this machine does: nil for what is on one.
-func (p *Problem[T]) CheckInputs(u []T) error {
+func (p *Problem[T]) CheckInputs(u []T, workers int) error {
 	c, ok := p.Cell.(cell.Checker[T])
 	if !ok {
 		return nil
 	}
-	bad, want := c.CheckInputs(u)
+	bad := firstBad(u, workers, func(u []T) int {
+		at, _ := c.CheckInputs(u)
+		return at
+	})
 	if bad < 0 {
 		return nil
 	}
+	_, want := c.CheckInputs(u[bad:])
 	at := param.Unravel(bad, p.Inputs.Shape)
 	return check.Valuef("solve", "inputs", fmt.Sprintf("holds %v at %s", u[bad], check.ShapeText(at[:len(at)-1])), want, "")
+}
+
+// piece is how many numbers are worth a worker that looks at them: some microseconds, as long as it takes to start one.
+const piece = 1 << 16
+
+// firstBad returns the index of the first number that find finds, which is asked for pieces of many; -1 for none.
+func firstBad[T num.Float](x []T, workers int, find func(x []T) int) int {
+	pieces := len(x) / piece
+	if pieces < 2 {
+		return find(x)
+	}
+	found := make([]int, pieces)
+	par.New(workers, nil).For(pieces, 1, func(_ *par.Worker, i int) {
+		to := (i + 1) * piece
+		if i == pieces-1 {
+			to = len(x)
+		}
+		found[i] = find(x[i*piece : to])
+	})
+	for i, bad := range found {
+		if bad >= 0 {
+			return i*piece + bad
+		}
+	}
+	return -1
 }
 
 // check turns options into those that methods work with.

@@ -76,7 +76,7 @@ func Environment() error {
 // status says so.
 func Solve[T num.Float](backend Backend[T], p *Problem[T], o *Options[T], states Array[T]) (*Solution, error) {
 	start := time.Now()
-	problem, err := p.check(states)
+	problem, err := p.check(states, o.NumThreads)
 	if err != nil {
 		return nil, err
 	}

@@ -67,7 +67,7 @@ func (w *work[T]) checkWords() error {
 	if err != nil {
 		return err
 	}
-	return w.Given.CheckInputs(u)
+	return w.Given.CheckInputs(u, 0)
 }
 
 // numbersOf brings an array on the device back, whole numbers as those of T.

@@ -90,10 +90,8 @@ func (c *word[T]) Affine() {}
 
 // CheckInputs wants whole numbers below G.
 func (c *word[T]) CheckInputs(u []T) (int, string) {
-	for i, v := range u {
-		if w := int(v); uint(w) >= uint(c.g) || T(w) != v {
-			return i, fmt.Sprintf("words: whole numbers from 0 to %d (GroupWord.permutations holds %d)", c.g-1, c.g)
-		}
+	if i := simd.FirstNoWord(u, c.g); i >= 0 {
+		return i, fmt.Sprintf("words: whole numbers from 0 to %d (GroupWord.permutations holds %d)", c.g-1, c.g)
 	}
 	return -1, ""
 }

@@ -78,16 +78,21 @@ func (j *Job[T]) loop(w *par.Worker, members []int) error {
 	for i, s := range members {
 		copy(x[i*d:], j.start(s))
 		index[i] = int64(s)
+		j.Results[s].BadStep = -1
 	}
+	j.look(members, 0, first)
 	every := max(1<<16/(n*d*(d+m)+1), 1) // steps between two looks at whether to stop
 	if some := j.several(scratch, members, x); some != nil {
 		for every = min(every, 1<<10); first < until; first += every {
 			if j.progress(first, n); w.Stopped() {
 				return nil
 			}
-			some(first, min(first+every, until))
+			to := min(first+every, until)
+			some(first, to)
+			j.look(members, first, to)
 		}
 	}
+	rest := min(first, until)
 	every = min(every, 64) // where each step is a call
 	for t := first; t < until; t++ {
 		if t%every == 0 {
@@ -109,14 +114,26 @@ func (j *Job[T]) loop(w *par.Worker, members []int) error {
 		}
 		x, y = y, x
 	}
+	j.look(members, rest, until)
 	for _, s := range members {
 		r := &j.Results[s]
-		r.Status, r.BadStep, r.Done, r.Looped = Converged, -1, until, r.Looped+until-r.Done
-		if bad := simd.FirstNonFinite(j.States[s*j.Steps*d : (s*j.Steps+until)*d]); bad >= 0 {
-			r.Status, r.BadStep, r.Error, r.Merit, r.Residual = Nonfinite, bad/d, math.NaN(), math.Inf(1), math.Inf(1)
+		r.Status, r.Done, r.Looped = Converged, until, r.Looped+until-r.Done
+		if r.BadStep >= 0 {
+			r.Status, r.Error, r.Merit, r.Residual = Nonfinite, math.NaN(), math.Inf(1), math.Inf(1)
 		}
 	}
 	return nil
+}
+
+// look notes the first of the states [from, to) that is not finite, unless there was one before; just made they are in the cache.
+func (j *Job[T]) look(members []int, from, to int) {
+	for _, s := range members {
+		if r := &j.Results[s]; r.BadStep < 0 {
+			if bad := simd.FirstNonFinite(j.States[(s*j.Steps+from)*j.Dim : (s*j.Steps+to)*j.Dim]); bad >= 0 {
+				r.BadStep = from + bad/j.Dim
+			}
+		}
+	}
 }
 
 // several returns what takes sequences from their states x through steps [from, to), if the cell has a way of its own.

@@ -2,6 +2,7 @@ package simd
 
 import (
 	"math"
+	"slices"
 	"unsafe"
 
 	"pards/core/num"
@@ -23,6 +24,7 @@ func generic[T num.Float]() kernels[T] {
 		diagonal:  diagonal[T],
 		sum:       sum[T],
 		finite:    finite[T],
+		words:     words[T],
 		sub:       sub[T],
 		addScaled: addScaled[T],
 		dot:       dot[T],
@@ -192,6 +194,12 @@ func sum[T num.Float](x, b, ref, carry *T, d, n, step int) {
 }
 
 func finite[T num.Float](x *T, n int) bool { return num.FirstNonFinite(unsafe.Slice(x, n)) < 0 }
+
+func words[T num.Float](x *T, n int, below T) bool { return firstNoWord(unsafe.Slice(x, n), below) < 0 }
+
+func firstNoWord[T num.Float](x []T, below T) int {
+	return slices.IndexFunc(x, func(v T) bool { return !(v >= 0 && v < below && v == T(int(v))) })
+}
 
 func sub[T num.Float](y, a, b *T, n int) {
 	from := unsafe.Slice(b, n)

@@ -31,6 +31,7 @@ type kernels[T num.Float] struct {
 	dense              func(x, a, b, ref, carry *T, d, n, step int) // nil: there is none
 	extents            func(top, x, f *T, d, n int) float64         // nil: there is none
 	finite             func(x *T, n int) bool
+	words              func(x *T, n int, below T) bool
 	prefix             func(x, a, b, carry *T, lanes *int32, count, n, step int) bool // nil: there is none
 	sub                func(y, a, b *T, n int)
 	addScaled          func(y, x *T, n int, s T)
@@ -369,16 +370,27 @@ func Permute[T num.Float](y []T, x *[PermuteWidth]T, u []T, index []int32, d int
 	return 0
 }
 
-// finiteRun is the length of what the kernels look through for numbers that are not finite, of which they take a multiple.
+// finiteRun is the length of what the kernels look through for numbers that are not finite, or no words, of which they take a multiple.
 const finiteRun = 32
 
 // FirstNonFinite is num.FirstNonFinite.
 func FirstNonFinite[T num.Float](x []T) int {
+	return first(x, of[T]().finite, num.FirstNonFinite[T])
+}
+
+// FirstNoWord returns the index of the first element that is not a whole number from 0 to less than below, -1 if there is none.
+func FirstNoWord[T num.Float](x []T, below int) int {
+	k, end := of[T](), T(below)
+	return first(x, func(x *T, n int) bool { return k.words(x, n, end) }, func(x []T) int { return firstNoWord(x, end) })
+}
+
+// first returns what find does, which is asked for what a kernel does not take or does not find good.
+func first[T num.Float](x []T, good func(x *T, n int) bool, find func(x []T) int) int {
 	whole := len(x) / finiteRun * finiteRun
-	if whole > 0 && !of[T]().finite(&x[0], whole) {
+	if whole > 0 && !good(&x[0], whole) {
 		whole = 0
 	}
-	if i := num.FirstNonFinite(x[whole:]); i >= 0 {
+	if i := find(x[whole:]); i >= 0 {
 		return whole + i
 	}
 	return -1

@@ -1672,6 +1672,69 @@ finite32AVX2Done:
 	VZEROUPPER
 	RET
 
+// func words32AVX2(x *float32, n int, below float32) bool
+// Requires: AVX
+TEXT ·words32AVX2(SB), NOSPLIT, $0-25
+	VBROADCASTSS below+16(FP), Y0
+	VXORPS       Y1, Y1, Y1
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+
+words32AVX2Loop:
+	CMPQ     CX, $0x00
+	JLE      words32AVX2Done
+	VMOVUPS  (AX), Y6
+	VROUNDPS $0x03, Y6, Y7
+	VCMPPS   $0x04, Y6, Y7, Y7
+	VCMPPS   $0x15, Y0, Y6, Y8
+	VCMPPS   $0x19, Y1, Y6, Y6
+	VORPS    Y7, Y6, Y6
+	VORPS    Y8, Y6, Y6
+	VADDPS   Y6, Y2, Y2
+	VMOVUPS  32(AX), Y6
+	VROUNDPS $0x03, Y6, Y7
+	VCMPPS   $0x04, Y6, Y7, Y7
+	VCMPPS   $0x15, Y0, Y6, Y8
+	VCMPPS   $0x19, Y1, Y6, Y6
+	VORPS    Y7, Y6, Y6
+	VORPS    Y8, Y6, Y6
+	VADDPS   Y6, Y3, Y3
+	VMOVUPS  64(AX), Y6
+	VROUNDPS $0x03, Y6, Y7
+	VCMPPS   $0x04, Y6, Y7, Y7
+	VCMPPS   $0x15, Y0, Y6, Y8
+	VCMPPS   $0x19, Y1, Y6, Y6
+	VORPS    Y7, Y6, Y6
+	VORPS    Y8, Y6, Y6
+	VADDPS   Y6, Y4, Y4
+	VMOVUPS  96(AX), Y6
+	VROUNDPS $0x03, Y6, Y7
+	VCMPPS   $0x04, Y6, Y7, Y7
+	VCMPPS   $0x15, Y0, Y6, Y8
+	VCMPPS   $0x19, Y1, Y6, Y6
+	VORPS    Y7, Y6, Y6
+	VORPS    Y8, Y6, Y6
+	VADDPS   Y6, Y5, Y5
+	ADDQ     $0x80, AX
+	SUBQ     $0x20, CX
+	JMP      words32AVX2Loop
+
+words32AVX2Done:
+	VADDPS    Y3, Y2, Y2
+	VADDPS    Y4, Y2, Y2
+	VADDPS    Y5, Y2, Y2
+	VCMPPS    $0x03, Y2, Y2, Y2
+	VMOVMSKPS Y2, AX
+	TESTL     AX, AX
+	SETEQ     AL
+	MOVB      AL, ret+24(FP)
+	VZEROUPPER
+	RET
+
 // func prefix32AVX2(x *float32, a *float32, b *float32, carry *float32, lanes *int32, count int, n int, step int) bool
 // Requires: AVX, AVX2, FMA3
 TEXT ·prefix32AVX2(SB), NOSPLIT, $0-65
@@ -3741,6 +3804,69 @@ finite64AVX2Done:
 	TESTL     AX, AX
 	SETEQ     AL
 	MOVB      AL, ret+16(FP)
+	VZEROUPPER
+	RET
+
+// func words64AVX2(x *float64, n int, below float64) bool
+// Requires: AVX
+TEXT ·words64AVX2(SB), NOSPLIT, $0-25
+	VBROADCASTSD below+16(FP), Y0
+	VXORPD       Y1, Y1, Y1
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	VXORPD       Y2, Y2, Y2
+	VXORPD       Y3, Y3, Y3
+	VXORPD       Y4, Y4, Y4
+	VXORPD       Y5, Y5, Y5
+
+words64AVX2Loop:
+	CMPQ     CX, $0x00
+	JLE      words64AVX2Done
+	VMOVUPD  (AX), Y6
+	VROUNDPD $0x03, Y6, Y7
+	VCMPPD   $0x04, Y6, Y7, Y7
+	VCMPPD   $0x15, Y0, Y6, Y8
+	VCMPPD   $0x19, Y1, Y6, Y6
+	VORPD    Y7, Y6, Y6
+	VORPD    Y8, Y6, Y6
+	VADDPD   Y6, Y2, Y2
+	VMOVUPD  32(AX), Y6
+	VROUNDPD $0x03, Y6, Y7
+	VCMPPD   $0x04, Y6, Y7, Y7
+	VCMPPD   $0x15, Y0, Y6, Y8
+	VCMPPD   $0x19, Y1, Y6, Y6
+	VORPD    Y7, Y6, Y6
+	VORPD    Y8, Y6, Y6
+	VADDPD   Y6, Y3, Y3
+	VMOVUPD  64(AX), Y6
+	VROUNDPD $0x03, Y6, Y7
+	VCMPPD   $0x04, Y6, Y7, Y7
+	VCMPPD   $0x15, Y0, Y6, Y8
+	VCMPPD   $0x19, Y1, Y6, Y6
+	VORPD    Y7, Y6, Y6
+	VORPD    Y8, Y6, Y6
+	VADDPD   Y6, Y4, Y4
+	VMOVUPD  96(AX), Y6
+	VROUNDPD $0x03, Y6, Y7
+	VCMPPD   $0x04, Y6, Y7, Y7
+	VCMPPD   $0x15, Y0, Y6, Y8
+	VCMPPD   $0x19, Y1, Y6, Y6
+	VORPD    Y7, Y6, Y6
+	VORPD    Y8, Y6, Y6
+	VADDPD   Y6, Y5, Y5
+	ADDQ     $0x80, AX
+	SUBQ     $0x10, CX
+	JMP      words64AVX2Loop
+
+words64AVX2Done:
+	VADDPD    Y3, Y2, Y2
+	VADDPD    Y4, Y2, Y2
+	VADDPD    Y5, Y2, Y2
+	VCMPPD    $0x03, Y2, Y2, Y2
+	VMOVMSKPD Y2, AX
+	TESTL     AX, AX
+	SETEQ     AL
+	MOVB      AL, ret+24(FP)
 	VZEROUPPER
 	RET
 

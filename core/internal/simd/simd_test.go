@@ -546,6 +546,37 @@ func nonFiniteOf[T num.Float](t *testing.T) {
 	}
 }
 
+// FirstNoWord finds the first of one or two, wherever they are, and passes all words.
+func TestFirstNoWord(t *testing.T) {
+	both(t, noWordOf[float32], noWordOf[float64])
+}
+
+func noWordOf[T num.Float](t *testing.T) {
+	for _, below := range []int{1, 2, 120, num.MaxInteger[T]()} {
+		wrong := []T{-1, 0.5, T(below), T(2 * below), T(math.NaN()), T(math.Inf(1)), T(math.Inf(-1)), -1e-40, 1e-40, 1e20}
+		for _, n := range []int{0, 1, finiteRun - 1, finiteRun, finiteRun + 1, 5*finiteRun + 7} {
+			x := make([]T, n)
+			for i := range x {
+				x[i] = T([]int{below - 1, 0, below / 2}[i%3])
+			}
+			if n > 0 {
+				x[0] = T(math.Copysign(0, -1))
+			}
+			if i := FirstNoWord(x, below); i >= 0 {
+				t.Fatalf("n %d: %v at %d is below %d", n, x[i], i, below)
+			}
+			for i := range x {
+				was := x[i]
+				x[i], x[n-1] = wrong[i%len(wrong)], -1
+				if got := FirstNoWord(x, below); got != i {
+					t.Fatalf("n %d, below %d: %v at %d, found %d", n, below, wrong[i%len(wrong)], i, got)
+				}
+				x[i], x[n-1] = was, 0
+			}
+		}
+	}
+}
+
 // Half vectors give the bits of whole ones, whatever the numbers.
 func TestHalf(t *testing.T) {
 	at(t, func(t *testing.T) {

@@ -42,6 +42,9 @@ func extents32AVX2(top *float32, x *float32, f *float32, d int, n int) float64
 // tells whether n numbers are finite, a multiple of finiteRun.
 func finite32AVX2(x *float32, n int) bool
 
+// tells whether n numbers are whole ones from 0 to less than below, a multiple of finiteRun.
+func words32AVX2(x *float32, n int, below float32) bool
+
 // writes x = a carry + b for the rows of n vectors that lie step bytes apart, and tells whether all are finite; count compositions fill a vector.
 func prefix32AVX2(x *float32, a *float32, b *float32, carry *float32, lanes *int32, count int, n int, step int) bool
 
@@ -98,6 +101,9 @@ func extents64AVX2(top *float64, x *float64, f *float64, d int, n int) float64
 
 // tells whether n numbers are finite, a multiple of finiteRun.
 func finite64AVX2(x *float64, n int) bool
+
+// tells whether n numbers are whole ones from 0 to less than below, a multiple of finiteRun.
+func words64AVX2(x *float64, n int, below float64) bool
 
 // writes x = a carry + b for the rows of n vectors that lie step bytes apart, and tells whether all are finite; count compositions fill a vector.
 func prefix64AVX2(x *float64, a *float64, b *float64, carry *float64, lanes *int32, count int, n int, step int) bool

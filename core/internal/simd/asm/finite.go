@@ -10,8 +10,32 @@ import (
 func (l *level) finite() {
 	TEXT(l.byName("finite"), NOSPLIT, "func(x *"+l.goType()+", n int) bool")
 	Doc("tells whether n numbers are finite, a multiple of finiteRun.")
+	l.noneUnordered(l.sums("finite", func(v reg.VecVirtual) { l.sub(v, v, v) }))
+}
+
+// words writes the function that looks for what is no word: the mask of such a lane is NaN, which stays in a sum.
+func (l *level) words() {
+	TEXT(l.byName("words"), NOSPLIT, "func(x *"+l.goType()+", n int, below "+l.goType()+") bool")
+	Doc("tells whether n numbers are whole ones from 0 to less than below, a multiple of finiteRun.")
+	const cut, unequal, notLess, notAtLeast = 3, 0x04, 0x15, 0x19 // of NaN they hold too
+	below, zero := l.reg(), l.reg()
+	l.broadcast(below, NewParamAddr("below", 16))
+	l.pick(VXORPS, VXORPD, zero, zero, zero)
+	l.noneUnordered(l.sums("words", func(v reg.VecVirtual) {
+		whole, high := l.reg(), l.reg()
+		l.pick(VROUNDPS, VROUNDPD, Imm(cut), v, whole)
+		l.pick(VCMPPS, VCMPPD, Imm(unequal), v, whole, whole)
+		l.pick(VCMPPS, VCMPPD, Imm(notLess), below, v, high)
+		l.pick(VCMPPS, VCMPPD, Imm(notAtLeast), zero, v, v)
+		l.or(v, v, whole)
+		l.or(v, v, high)
+	}))
+}
+
+// sums returns a register with the sums of what a function makes of the vectors of x.
+func (l *level) sums(name string, of func(v reg.VecVirtual)) reg.VecVirtual {
 	x, n := Load(Param("x"), GP64()), Load(Param("n"), GP64())
-	label := func(s string) string { return l.byName("finite") + s }
+	label := func(s string) string { return l.byName(name) + s }
 	sums := [4]reg.VecVirtual{l.reg(), l.reg(), l.reg(), l.reg()} // which do not wait for each other
 	for _, s := range sums {
 		l.pick(VXORPS, VXORPD, s, s, s)
@@ -22,7 +46,7 @@ func (l *level) finite() {
 	for i, s := range sums {
 		v := l.reg()
 		l.load(v, Mem{Base: x, Disp: i * l.vector})
-		l.sub(v, v, v)
+		of(v)
 		l.add(s, s, v)
 	}
 	ADDQ(Imm(uint64(len(sums)*l.vector)), x)
@@ -32,7 +56,7 @@ func (l *level) finite() {
 	for _, s := range sums[1:] {
 		l.add(sums[0], sums[0], s)
 	}
-	l.noneUnordered(sums[0])
+	return sums[0]
 }
 
 // noneUnordered returns whether no lane is NaN.

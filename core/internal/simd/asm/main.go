@@ -19,6 +19,7 @@ func main() {
 			l.dense()
 			l.extents()
 			l.finite()
+			l.words()
 			l.prefix()
 			l.subtract()
 			l.addScaled()
