@@ -107,11 +107,11 @@ func (c *langevin[T]) local(b Block[T]) (w, h, g []T) {
 			w[t*c.k+k] = c.weights[k] - simd.Dot(hk[t*d:(t+1)*d], diff[t*d:])/2
 		}
 	}
+	vec.Softmax(w, c.k)
 	clear(g)
 	for t := range n {
-		wt, gt := w[t*c.k:(t+1)*c.k], g[t*d:(t+1)*d]
-		vec.Softmax(wt)
-		for k, wk := range wt {
+		gt := g[t*d : (t+1)*d]
+		for k, wk := range w[t*c.k : (t+1)*c.k] {
 			simd.AddScaled(gt, wk, h[(k*n+t)*d:])
 		}
 	}

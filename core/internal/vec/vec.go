@@ -126,21 +126,25 @@ func dot2x4[T num.Float](c0, c1, x0, x1, w []T) {
 	c1[0], c1[1], c1[2], c1[3] = b0, b1, b2, b3
 }
 
-// Softmax replaces the logarithms x by weights exp(x - logsumexp(x)).
-func Softmax[T num.Float](x []T) {
-	top := x[0]
-	for _, v := range x {
-		top = max(top, v)
+// Softmax replaces the logarithms in each row of k by weights exp(x - logsumexp(x)).
+func Softmax[T num.Float](x []T, k int) {
+	for row := x; len(row) >= k; row = row[k:] {
+		top := row[0]
+		for _, v := range row[:k] {
+			top = max(top, v)
+		}
+		for i := range row[:k] {
+			row[i] -= top
+		}
 	}
-	for i := range x {
-		x[i] -= top
-	}
-	simd.Exp(x)
-	var sum T
-	for _, v := range x {
-		sum += v
-	}
-	for i := range x {
-		x[i] /= sum
+	simd.Exp(x) // of all rows at once: those of one are fewer than a vector
+	for row := x; len(row) >= k; row = row[k:] {
+		var sum T
+		for _, v := range row[:k] {
+			sum += v
+		}
+		for i := range row[:k] {
+			row[i] /= sum
+		}
 	}
 }

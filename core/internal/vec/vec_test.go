@@ -44,10 +44,19 @@ func draw(rng *rand.Rand, n int) []float64 {
 
 // Weights are those of the logarithms, however far apart these are.
 func TestSoftmax(t *testing.T) {
-	s := []float64{-1000, 0, -1001}
-	Softmax(s)
-	if math.Abs(s[1]-1) > 1e-15 || s[0] != 0 {
-		t.Errorf("softmax: %v", s)
+	Softmax([]float64{}, 3)
+	for rows := range 9 {
+		var s []float64
+		for i := range rows {
+			s = append(s, -1000, float64(i), float64(i)-1)
+		}
+		Softmax(s, 3)
+		for i := range rows {
+			// 2 ulp of an exponential, and the rounding of a sum and a quotient
+			if want, row := 1/(1+math.Exp(-1)), s[3*i:3*i+3]; row[0] != 0 || math.Abs(row[1]-want) > 1e-15 || math.Abs(row[1]+row[2]-1) > 1e-15 {
+				t.Errorf("row %d of %d: %v", i, rows, row)
+			}
+		}
 	}
 }
 
