@@ -105,13 +105,14 @@ func (j *Job[T]) newGroup(w *par.Worker) *group[T] {
 func layout[T num.Float](p *Problem[T], m Method[T], length, workers, window int) (rows, slots int) {
 	row := 8*p.Dim + 2*p.Inputs + length
 	rows = min(max(blockNumbers/row, min(blockLeast, slotsNumbers/row), 1), blockMost, max(window, 1))
+	blocks := (window + rows - 1) / rows
 	if _, ok := m.(smoother[T]); ok {
-		return rows, (window + rows - 1) / rows
+		return rows, blocks
 	}
 	if p.Batch >= slotsBatch || workers == 1 {
 		return rows, 1
 	}
-	return rows, min(max(slotsNumbers/(rows*row), 1), slotsMost, slotsWorker*min(workers, slotsMost))
+	return rows, min(max(slotsNumbers/(rows*row), 1), slotsMost, slotsWorker*min(workers, slotsMost), max(blocks, 1))
 }
 
 // Need returns the bytes that solving a problem allocates beside the caller's arrays, by some workers at windows of w steps.
