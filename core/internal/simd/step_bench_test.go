@@ -1,6 +1,9 @@
 package simd
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 // BenchmarkStep times what a step of sixteen GRUs (D = M = 8, float32) is made of, each by itself and in the cache, and a product that is
 // bound by multiplications alone: what no loop can be faster than.
@@ -34,4 +37,46 @@ func BenchmarkStep(b *testing.B) {
 		GRU(y, gates, h, x, nil, d*lanes)
 	})
 	run("peak", 2*wide*wide*64, func() { Mix(large, large, large, nil, 64, wide, wide, wide) })
+}
+
+// BenchmarkChain times, a step, loops of float32 in which each step waits for the one before, in the cache, and what makes up such a step, each
+// waiting for itself: what one chain alone cannot be faster than.
+func BenchmarkChain(b *testing.B) {
+	const steps, d, words = 512, 8, 120
+	run := func(name string, f func()) {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				f()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*steps), "ns/step")
+		})
+	}
+	each := func(f func()) func() {
+		return func() {
+			for range steps {
+				f()
+			}
+		}
+	}
+	x, w := make([]float32, d), make([]float32, 3*d*d)
+	run("gru/sigmoid", each(func() { Sigmoid(x) }))
+	run("gru/tanh", each(func() { Tanh(x) }))
+	run("gru/product", each(func() { Mix(x, x, w, nil, 1, d, d, d) }))
+	y, gates, own := make([]float32, (steps+2)*d), make([]float32, 3*steps*d), make([]float32, d)
+	run("gru/step", func() { GRUSteps(y, gates, w, own, y, d, steps, false) })
+
+	const wells = 2
+	for _, D := range []int{32, 64} {
+		p, at, h := make([]float32, wells*D*D), make([]float32, D), make([]float32, D)
+		run(fmt.Sprintf("langevin%d/products", D), each(func() {
+			for k := range wells {
+				Mix(h, at, p[k*D*D:], nil, 1, D, D, D)
+			}
+		}))
+	}
+	weights := make([]float32, wells)
+	run("langevin/exp", each(func() { Exp(weights) }))
+
+	index, u, states := make([]int32, words*PermuteWidth), make([]float32, steps), make([]float32, 5*steps+PermuteWidth)
+	run("s5/step", func() { Permute(states, (*[PermuteWidth]float32)(x), u, index, 5) })
 }
