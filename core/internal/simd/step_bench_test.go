@@ -79,4 +79,16 @@ func BenchmarkChain(b *testing.B) {
 
 	index, u, states := make([]int32, words*PermuteWidth), make([]float32, steps), make([]float32, 5*steps+PermuteWidth)
 	run("s5/step", func() { Permute(states, (*[PermuteWidth]float32)(x), u, index, 5) })
+
+	for _, D := range []int{1, 2, 4, 8} {
+		a, v, states, carry := make([]float32, D*D*steps), make([]float32, D*steps), make([]float32, D*steps), make([]float32, D)
+		run(fmt.Sprintf("diagonal%d/step", D), func() {
+			if Prefix(states, a[:D*steps], v, carry, steps, false) == 0 {
+				Diagonal(states, a[:D*steps], v, nil, carry, steps, false)
+			}
+		})
+		if HasDense[float32](D) {
+			run(fmt.Sprintf("dense%d/step", D), func() { Dense(states, a, v, nil, carry, steps, false) })
+		}
+	}
 }
