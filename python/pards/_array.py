@@ -119,6 +119,9 @@ def whole(function: str, name: str, value: Any, least: int, want: str) -> int:
 
 def plain(array: Array, dtype: np.dtype[Any]) -> Array:
     """The array in a dtype, C-contiguous and aligned; itself if it is that already."""
+    flags = array.flags
+    if array.dtype == dtype and flags.c_contiguous and flags.aligned:
+        return array
     array = np.asarray(array, dtype, order="C")
     return array if array.flags.aligned else array.copy()
 

@@ -319,10 +319,12 @@ def _batch(x0: Any, inputs: Any, guess: Any) -> int | None:
     for name, array, axes in (("x0", x0, 1), ("inputs", inputs, 2), ("guess", guess, 2)):
         if array is not None and array.ndim == axes + 1:
             sizes[name] = len(array)
+    if not sizes:
+        return None
     if len(set(sizes.values())) > 1:
         came = ", ".join(f"{name} has {size}" for name, size in sizes.items())
         raise ValueError(f"solve: the batch axes differ: {came}; want one batch size, or no batch axis")
-    return next(iter(sizes.values()), None)
+    return next(iter(sizes.values()))
 
 
 def _steps(length: int | None, inputs: Any) -> int:
