@@ -4,6 +4,8 @@
 
 #ifdef PARDS_DEVICE
 
+#include "cluster.cuh"
+
 #define PARDS_CONSTANT_PARAMETER __grid_constant__
 #define PARDS_SHARED(type, name) __shared__ type name
 
@@ -25,6 +27,7 @@ PARDS_FN T from_other(T v, int mask) { return __shfl_xor_sync(whole_warp, v, mas
 // The largest of non-negative numbers, NaN if any is: their bits are ordered as they are, with NaN on top.
 PARDS_FN float warp_largest(float v) { return __uint_as_float(__reduce_max_sync(whole_warp, __float_as_uint(v))); }
 PARDS_FN int warp_least(int v) { return __reduce_min_sync(whole_warp, v); }
+PARDS_FN void lower(int* p, int v) { atomicMin(p, v); }
 
 PARDS_FN void block_barrier() { __syncthreads(); }
 PARDS_FN void warp_barrier() { __syncwarp(); }
@@ -43,7 +46,7 @@ template <int cluster>
 PARDS_FN void group_barrier(unsigned* counter, unsigned blocks, unsigned& turn) {
 #if __CUDA_ARCH__ >= 900
     if constexpr (cluster > 1) {
-        asm volatile("barrier.cluster.arrive.release.aligned;\n barrier.cluster.wait.acquire.aligned;" ::: "memory");
+        cluster_barrier<cluster>();
         return;
     }
 #endif

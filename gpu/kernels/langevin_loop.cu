@@ -3,7 +3,7 @@
 // The rows of all precisions are spread over the cluster's threads, PARDS_LANES lanes a row, and stay in registers where they fit
 // (PARDS_HELD), else are read every step. Each step: products with m_k - x; a row's h to every block of the cluster; a barrier; then each
 // block weighs the components and makes the whole next state for itself.
-#include "portable.cuh"
+#include "cluster.cuh"
 
 #include "memory.cuh"
 
@@ -26,34 +26,12 @@ struct loop {
 PARDS_FN float exponential(float v) { return expf(v); }
 PARDS_FN double exponential(double v) { return exp(v); }
 
-PARDS_FN void cluster_barrier() {
-#if PARDS_BLOCKS > 1
-    asm volatile("barrier.cluster.arrive.release.aligned;\n barrier.cluster.wait.acquire.aligned;" ::: "memory");
-#else
-    __syncthreads();
-#endif
-}
-
 // Stores to the shared memory of each block of the cluster.
 PARDS_FN void store_all(real* p, real v) {
-#if PARDS_BLOCKS > 1
-    unsigned own = (unsigned)__cvta_generic_to_shared(p);
-    PARDS_UNROLL for (int b = 0; b < blocks; b++) {
-        unsigned there;
-        asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(own), "r"(b));
-        if constexpr (sizeof(real) == 4) asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(there), "f"((float)v) : "memory");
-        else asm volatile("st.shared::cluster.f64 [%0], %1;" ::"r"(there), "d"((double)v) : "memory");
-    }
-#else
-    *p = v;
-#endif
+    PARDS_UNROLL for (int b = 0; b < blocks; b++) store_to<blocks>(b, p, v);
 }
 
-#if PARDS_BLOCKS > 1
-extern "C" __global__ void __cluster_dims__(PARDS_BLOCKS, 1, 1) __launch_bounds__(threads) langevin_loop(loop s) {
-#else
-extern "C" __global__ void __launch_bounds__(threads) langevin_loop(loop s) {
-#endif
+extern "C" __global__ void PARDS_CLUSTER_OF(PARDS_BLOCKS) __launch_bounds__(threads) langevin_loop(loop s) {
     constexpr int warps = threads / 32, turns = (block_rows + together - 1) / together;
     __shared__ real away[components][dim];               // m_k - x
     __shared__ real gradient[2][all_rows];               // h, of this step and the one before, which slower blocks may still read
@@ -84,7 +62,7 @@ extern "C" __global__ void __launch_bounds__(threads) langevin_loop(loop s) {
         for (int k = 0; k < components; k++) away[k][c] = s.means[k * dim + c] - x[i];
     }
     int bad = s.steps;
-    cluster_barrier();
+    cluster_barrier<blocks>();
     for (int t = 0; t < s.steps; t++) {
         if (t % chunk == 0) fetch(t + chunk);
         int now = t % 2;
@@ -121,7 +99,7 @@ extern "C" __global__ void __launch_bounds__(threads) langevin_loop(loop s) {
             }
         }
         if (t % chunk == 0) copy_wait<1>();
-        cluster_barrier();
+        cluster_barrier<blocks>();
         real weight[components], total = 0, top = 0;
         PARDS_UNROLL for (int k = 0; k < components; k++) {
             real q = 0;
@@ -147,5 +125,5 @@ extern "C" __global__ void __launch_bounds__(threads) langevin_loop(loop s) {
         __syncthreads();
     }
     if (bad < s.steps) atomicMin(s.bad + sequence, s.first + bad);
-    cluster_barrier(); // no block ends while others store to it
+    cluster_barrier<blocks>(); // no block ends while others store to it
 }

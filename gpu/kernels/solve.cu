@@ -18,13 +18,7 @@
 // PARDS_CLUSTER: blocks of a group where it is launched as a cluster, else 1.
 #include "solve.cuh"
 
-#if __CUDA_ARCH__ >= 900
-#define PARDS_CLUSTER_BLOCKS __cluster_dims__(PARDS_CLUSTER, 1, 1)
-#else
-#define PARDS_CLUSTER_BLOCKS
-#endif
-
-extern "C" __global__ void PARDS_CLUSTER_BLOCKS __launch_bounds__(PARDS_THREADS, PARDS_BLOCKS) solve(const PARDS_CONSTANT_PARAMETER task t) {
+extern "C" __global__ void PARDS_CLUSTER_OF(PARDS_CLUSTER) __launch_bounds__(PARDS_THREADS, PARDS_BLOCKS) solve(const PARDS_CONSTANT_PARAMETER task t) {
     PARDS_SHARED(shared_block, shared);
     solver<PARDS_CELL, PARDS_SUMMARY, PARDS_DERIVATIVE == 2> s(t, shared);
     PARDS_LOOP

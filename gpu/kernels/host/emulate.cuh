@@ -34,8 +34,29 @@ inline int warp_least(int v) {
     for (int by = 16; by; by >>= 1) v = min(v, from_other(v, by));
     return v;
 }
+inline void lower(int* p, int v) { *p = min(*p, v); }
 inline void block_barrier() { emulate::wait(emulate::now->home->all); }
 inline void warp_barrier() { emulate::wait(emulate::now->w->b); }
+
+// Blocks of a cluster lie side by side, and run together.
+#define PARDS_CLUSTER_OF(blocks)
+template <int blocks>
+emulate::group* of_cluster(int block) { return emulate::now->home + block - int(blockIdx.x % blocks); }
+template <int blocks>
+void cluster_barrier() {
+    block_barrier();
+    if (blocks == 1) return;
+    if (threadIdx.x == 0) {
+        of_cluster<blocks>(0)->joint.size = blocks;
+        emulate::wait(of_cluster<blocks>(0)->joint);
+    }
+    block_barrier();
+}
+template <int blocks, class T>
+void store_to(int block, T* p, T v) {
+    auto from = reinterpret_cast<char*>(emulate::now->home->fixed.data()), to = reinterpret_cast<char*>(of_cluster<blocks>(block)->fixed.data());
+    *reinterpret_cast<T*>(to + (reinterpret_cast<char*>(p) - from)) = v;
+}
 
 template <int>
 void group_barrier(unsigned* counter, unsigned blocks, unsigned& turn) {

@@ -42,7 +42,7 @@ struct warp {
 
 // What the threads of a block share; its memory begins as NaN.
 struct group {
-    barrier all;
+    barrier all, joint; // joint: of a cluster, in its first block
     std::vector<double> dynamic, fixed;
 };
 
