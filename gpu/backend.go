@@ -104,6 +104,7 @@ const (
 	rankSequential = iota
 	rankFused
 	rankLangevin
+	rankWide
 	rankGeneral
 	ranks
 )
@@ -131,6 +132,7 @@ type found[T num.Float] struct {
 	engine engine[T] // nil for none
 	fused  fusedPlan[T]
 	form   form[T]
+	wide   wideForm[T]
 }
 
 // foundOf returns what a plan keeps.

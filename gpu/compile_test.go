@@ -8,13 +8,15 @@ import (
 	"strings"
 	"testing"
 
+	"pards/core/cell/celltest"
 	"pards/core/lds"
+	"pards/core/num"
 	"pards/gpu/driver"
 )
 
 // sampled are the variants that each run of the tests compiles: at least one of every entry point. With PARDS_COMPILE=all in the
 // environment they are many more.
-var sampled = []func(all bool) []variant{scanVariants, wordsVariants, generalVariants, fusedVariants, langevinVariants}
+var sampled = []func(all bool) []variant{scanVariants, wordsVariants, generalVariants, fusedVariants, langevinVariants, wideVariants}
 
 // scanVariants lists kernels of scans.
 func scanVariants(all bool) (vs []variant) {
@@ -85,8 +87,46 @@ func langevinVariants(all bool) (vs []variant) {
 				if all {
 					vs = append(vs, planLangevin(bytes, d, k, k, 2, 30000, 227<<10).variant)
 				}
-				loop, _ := planLoop(bytes, d, k, 80) // the clusters of later architectures do not compile for this one
-				vs = append(vs, loop.variant)
+				if loop, ok := planLoop(bytes, d, k, 80); ok {
+					vs = append(vs, loop.variant)
+				}
+				if loop, ok := planLoop(bytes, d, k, 90); ok { // clusters
+					vs = append(vs, loop.variant)
+				}
+			}
+		}
+	}
+	return vs
+}
+
+// wideVariants lists the kernels of loops with wide states: of every cell, with weights held by a block, by a cluster and by none.
+func wideVariants(all bool) (vs []variant) {
+	vs = append(vs, inputsVariant(4), inputsVariant(8))
+	dims := []int{33}
+	if all {
+		dims = []int{4, 9, 16, 33, 64, 96, 128, 200, 512}
+	}
+	for _, d := range dims {
+		vs = append(vs, wideVariantsOf[float32](d)...)
+		if all {
+			vs = append(vs, wideVariantsOf[float64](d)...)
+		}
+	}
+	for _, d := range []int{128, 200} {
+		vs = append(vs, wideVariantsOf[float32](d)[:2]...)
+	}
+	ring := wideForm[float64]{wideShape: wideShape{dim: 3000, units: 3000, columns: 3000, joined: true}, cell: "lorenz96_wide<real,3000,0,false>"}
+	plan, _ := planWide(ring, 80) // as much shared memory as there is
+	return append(vs, wideVariantsOf[float64](64)[0], plan.variant)
+}
+
+func wideVariantsOf[T num.Float](d int) (vs []variant) {
+	for _, e := range wideExamples(d, d) {
+		c, _, _ := celltest.Make[T](&testing.T{}, e, 1)
+		form, _ := wideOf(e.Cell, celltest.Values[T](e), c.Dim(), c.Inputs())
+		for _, arch := range []int{80, 90} {
+			if plan, ok := planWide(form, arch); ok {
+				vs = append(vs, plan.variant)
 			}
 		}
 	}
@@ -110,6 +150,8 @@ var spilling = []struct {
 	{"scan.cu -DPARDS_RESIDENT=2", 16},             // a word or two beside 64 numbers held
 	{"langevin.cu", 128},                           // three sums of a product beside its factors
 	{"langevin_loop.cu -DPARDS_HELD=0", 16},        // bound by its loads
+	{"wide.cu -DPARDS_REAL=double", 16},            // beside calls of the library's exponential
+	{"wide.cu -DPARDS_HELD=0", 16},                 // bound by its loads
 }
 
 func allowed(v variant) (bytes int) {

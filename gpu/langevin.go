@@ -679,10 +679,7 @@ func loopChains[T num.Float](w *work[T]) (err error) {
 	if err != nil {
 		return err
 	}
-	bad := make([]int32, p.Batch)
-	for i := range bad {
-		bad[i] = math.MaxInt32
-	}
+	bad := neverBad(p.Batch)
 	a := chainLoopArgs[T]{noiseSequence: int64(p.UStride), statesSequence: int64(p.Steps * p.Dim)}
 	a.stepSize, a.noiseScale = stepIn(w)
 	for _, in := range []struct {
@@ -696,7 +693,8 @@ func loopChains[T num.Float](w *work[T]) (err error) {
 	if a.bad, err = upload(w, bad); err != nil {
 		return err
 	}
-	for from := 0; from < p.Steps; from += loopSteps {
+	stopped := false
+	for from := 0; from < p.Steps && !stopped; from += loopSteps {
 		a.first, a.steps = int32(from), int32(min(loopSteps, p.Steps-from))
 		for lo := 0; lo < len(w.members); {
 			hi := lo + 1 // sequences that follow one another
@@ -716,28 +714,19 @@ func loopChains[T num.Float](w *work[T]) (err error) {
 			}
 			lo = hi
 		}
-		stopped, err := w.stream.Wait(w.Poll)
-		if stopped || err != nil {
-			for _, s := range w.members {
-				w.results[s] = method.Result{Status: method.Interrupted, BadStep: -1, Update: nan, Windows: make([]int, windowsOf(w))}
-			}
+		if stopped, err = w.stream.Wait(w.Poll); err != nil {
 			return err
 		}
 	}
 	if err := download(w, bad, a.bad); err != nil {
 		return err
 	}
-	for _, s := range w.members {
-		w.results[s] = method.Result{BadStep: -1, Update: nan, Windows: make([]int, windowsOf(w))}
-		if r := &w.results[s]; bad[s] < math.MaxInt32 {
-			r.Status, r.BadStep, r.Error, r.Merit, r.Residual = method.Nonfinite, int(bad[s]), nan, math.Inf(1), math.Inf(1)
-		}
+	of := make([]int32, len(w.members))
+	for i, s := range w.members {
+		of[i] = bad[s]
 	}
+	w.looped(of, stopped)
 	return nil
-}
-
-func windowsOf[T num.Float](w *work[T]) int {
-	return (w.Problem.Steps + w.Options.Window - 1) / w.Options.Window
 }
 
 // basisOf says how a solve turns: not at all, by a basis of the caller's, or by that of the component that weighs most.

@@ -47,17 +47,7 @@ func (r *remote[T]) weights() (w []T, flag bool) {
 		eps := read.Number("step_size", 0)
 		return append(w, T(eps), T(math.Sqrt(2*eps))), len(values["precisions"].Shape) == 2
 	case "group_word":
-		p := values["permutations"]
-		if len(p.Shape) == 2 {
-			return p.Data, false
-		}
-		for i := 0; i < len(p.Data); i += d {
-			for k, v := range p.Data[i : i+d] {
-				if v == 1 {
-					w = append(w, T(k))
-				}
-			}
-		}
+		return indices(values["permutations"], d), false
 	case "lorenz96":
 		return []T{T(read.Number("forcing", 8)), T(read.Number("step", 0.01))}, false
 	}

@@ -66,23 +66,36 @@ func (sequential[T]) solve(w *work[T]) error {
 	if err != nil {
 		return err
 	}
-	bad := unsafe.Slice((*int32)(unsafe.Add(d.host, deskHead)), len(w.members))
-	windows := (p.Steps + w.Options.Window - 1) / w.Options.Window
+	w.looped(unsafe.Slice((*int32)(unsafe.Add(d.host, deskHead)), len(w.members)), stopped)
+	return nil
+}
+
+// neverBad are what the first bad rows are until there is one; -1 means the same.
+func neverBad(n int) []int32 {
+	bad := make([]int32, n)
+	for i := range bad {
+		bad[i] = math.MaxInt32
+	}
+	return bad
+}
+
+// looped tells of a loop, which one that failed may have come before: the first bad row of each member, if there is one.
+func (w *work[T]) looped(bad []int32, stopped bool) {
+	p := w.Problem
 	for i, m := range w.members {
-		before := w.results[m] // of a method that failed
+		before := w.results[m]
 		r := method.Result{Iterations: before.Iterations, Windows: before.Windows, Advances: before.Advances, Trace: before.Trace,
-			BadStep: int(bad[i]), Update: nan, Done: p.Steps, Looped: p.Steps}
+			BadStep: -1, Update: nan, Done: p.Steps, Looped: p.Steps}
 		if r.Windows == nil {
-			r.Windows = make([]int, windows)
+			r.Windows = make([]int, (p.Steps+w.Options.Window-1)/w.Options.Window)
 		}
 		if stopped {
-			r.Status, r.BadStep = method.Interrupted, -1
-		} else if bad[i] >= 0 {
-			r.Status, r.Error, r.Merit, r.Residual = method.Nonfinite, nan, math.Inf(1), math.Inf(1)
+			r.Status = method.Interrupted
+		} else if bad[i] >= 0 && bad[i] < math.MaxInt32 {
+			r.Status, r.BadStep, r.Error, r.Merit, r.Residual = method.Nonfinite, int(bad[i]), nan, math.Inf(1), math.Inf(1)
 		}
 		w.results[m] = r
 	}
-	return nil
 }
 
 // index brings the numbers of the members to the device, 0 where they are the whole batch.

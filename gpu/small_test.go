@@ -40,6 +40,12 @@ func small[T num.Float](t *testing.T) {
 	}
 	eight := methodtest.Problem[T](t, gru8, 2, 600) // several blocks for a sequence
 	solve("gru", eight, func(o *core.Options[T]) { o.Method = "newton" })
+	for _, d := range []int{33, 136} { // weights held by a block, and of a GRU by a cluster
+		for _, e := range wideExamples(d, 3) {
+			p := methodtest.Problem[T](t, e, 2, 40)
+			solve(fmt.Sprintf("%s/%s D=%d", e.Cell, e.Name, d), p, func(o *core.Options[T]) { o.Method = "sequential" })
+		}
+	}
 	chain := mixtureProblem[T](t, 16, 2, 2, 150, 1e-4, true)
 	for _, name := range []string{"rotated_quasi_newton", "jacobi", "sequential"} {
 		solve("langevin", chain, func(o *core.Options[T]) { o.Method, o.MaxIterations = name, 3 })
