@@ -4,7 +4,6 @@ package gpu
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -34,7 +33,9 @@ func (langevin[T]) fits(p *core.Plan[T]) bool {
 	if _, ok := langevinA[p.Name]; !ok || p.Given.Name != "langevin" || d < langevinLeast || d > langevinMost {
 		return false
 	}
-	return p.Given.Params["means"].Shape[0] <= mixtureMost && !method.Declare(p.Name, p.Method).Hutchinson && p.Options.Nonfinite != method.Reset
+	how := method.Declare(p.Name, p.Method)
+	resets := p.Options.Nonfinite == method.Reset && how.Derivative == "rotated_diagonal" // what is NaN in coordinates is not that of the states
+	return p.Given.Params["means"].Shape[0] <= mixtureMost && !how.Hutchinson && !resets
 }
 
 // errElsewhere ends a solve that the general engine is to do.
@@ -141,7 +142,7 @@ type chains[T num.Float] struct {
 	how      basisOf
 	kept     *keptTables
 	args     solveArgs[T]
-	room     struct{ start, guess, noise, head, samples driver.Ptr }
+	room     struct{ start, guess, noise, head, samples, reset driver.Ptr }
 	first    int // sequence
 	length   int // of the window
 	chosen   int // the component whose basis is used
@@ -153,8 +154,12 @@ type chains[T num.Float] struct {
 	scales   []float64
 	on       []int32 // what the device holds as active
 	measured map[int]int
+	resets   []resetArgs // of the last successors
 	stopped  bool
 }
+
+// resetArgs is what langevin_reset is asked for of a sequence, and finds.
+type resetArgs struct{ wanted, count, bad int32 }
 
 func mixtureIn[T num.Float](w *work[T]) mixtureOf[T] {
 	params := w.Given.Params
@@ -227,7 +232,7 @@ func (c *chains[T]) begin(first, n int) error {
 		bytes int
 	}{
 		{&a.z, 3 * rows}, {&a.residual, rows}, {&c.room.noise, rows}, {&c.room.guess, guess}, {&c.room.start, n * c.plan.pad * size},
-		{&a.squares, tiles * n * 8}, {&a.weights, tiles * n * c.plan.components * 4}, {&c.room.samples, samples * c.plan.components * 4},
+		{&a.squares, tiles * n * 8}, {&a.weights, tiles * n * c.plan.components * 4}, {&c.room.samples, samples * c.plan.components * 4}, {&c.room.reset, n * 12},
 		{&a.active, 3 * n * 4}, {&a.ticket, 64}, {&c.room.head, 16 + queueMost*c.slotSize()*8}, {&a.told, 2 * tiles * words},
 		{&a.carry, (tiles/langevinGroup + 1) * words},
 	}
@@ -513,6 +518,9 @@ func (c *chains[T]) Update(active []*method.Sequence[T]) error {
 			going = append(going, s)
 		}
 	}
+	if err := c.reset(k+1, active, bad); err != nil {
+		return err
+	}
 	if err := c.ensure(k+1, going); err != nil {
 		return err
 	}
@@ -536,12 +544,40 @@ func (c *chains[T]) Update(active []*method.Sequence[T]) error {
 	return nil
 }
 
+// reset resets iterates k of the sequences that have a bad row there, before they are evaluated.
+func (c *chains[T]) reset(k int, active []*method.Sequence[T], bad []int) error {
+	if c.Options.Nonfinite != method.Reset || !slices.ContainsFunc(bad, func(row int) bool { return row >= 0 }) {
+		return nil
+	}
+	c.resets = make([]resetArgs, c.args.batch)
+	for i, s := range active {
+		c.resets[s.Index-c.first] = resetArgs{wanted: int32(b2i(bad[i] >= 0)), bad: c.args.steps}
+	}
+	if err := c.stream.CopyIn(c.room.reset, pointer(c.resets), 12*len(c.resets)); err != nil {
+		return err
+	}
+	f, err := function(c.device, c.plan.variant, "langevin_reset", c.Poll)
+	if err != nil {
+		return err
+	}
+	blocks := min((c.length*c.plan.pad+255)/256, 256)
+	if err := f.Launch(c.stream, [3]int{blocks, int(c.args.batch), 1}, [3]int{256, 1, 1}, 0, driver.Struct(&c.args), int32(k), c.room.reset); err != nil {
+		return err
+	}
+	return download(c.work, c.resets, c.room.reset)
+}
+
 // Accept does nothing: the successor of iterate k is iterate k + 1.
 func (c *chains[T]) Accept(*method.Sequence[T]) error { return nil }
 
-// Reset is not asked for.
-func (c *chains[T]) Reset(*method.Sequence[T]) (int, error) {
-	return 0, fmt.Errorf("pards: bug: langevin does not reset")
+// Reset hands over what was reset when the successor was made, which was measured after it.
+func (c *chains[T]) Reset(s *method.Sequence[T]) (int, error) {
+	found, bad := c.resets[s.Index-c.first], -1
+	if found.bad < c.args.steps {
+		bad = int(found.bad)
+	}
+	s.SetUpdate(c.extent(s, s.K+1, 0), c.extent(s, s.K+1, 1), bad)
+	return int(found.count), nil
 }
 
 // Close leaves the iterate in the states, where the next window finds its start.

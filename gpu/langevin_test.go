@@ -145,3 +145,54 @@ func TestLangevinProducts(t *testing.T) {
 }
 
 func sq(v float64) float64 { return v * v }
+
+// What is NaN takes the value of the guess as on the CPU, and is counted, in chains that grow beyond all bounds in three updates.
+func TestLangevinResets(t *testing.T) {
+	t.Run("float32", func(t *testing.T) { langevinResets[float32](t, 1e18) })
+	t.Run("float64", func(t *testing.T) { langevinResets[float64](t, 1e150) })
+}
+
+func langevinResets[T num.Float](t *testing.T, eps float64) {
+	gpu := chainsOf[T]{openBackend[T](t)}
+	for _, shape := range [][3]int{{16, 3, 40}, {33, 2, 300}} {
+		for _, name := range []string{"picard", "jacobi", "quasi_newton"} {
+			for _, guess := range []bool{false, true} {
+				for _, window := range []int{0, 30} {
+					p := mixtureProblem[T](t, shape[0], 1, shape[1], shape[2], eps, guess)
+					o := core.Defaults[T]()
+					o.Method, o.Nonfinite, o.MaxIterations, o.Window = name, "reset", 6, window
+					what := fmt.Sprintf("%v %s, guess %v, window %d", shape, name, guess, window)
+					g, c, _, _ := both[T](t, what, gpu, p, &o)
+					for i, r := range g.Results {
+						want := c.Results[i]
+						if r.Status != want.Status || r.Iterations != want.Iterations || r.Resets != want.Resets || r.BadStep != want.BadStep || want.Resets == 0 {
+							t.Errorf("%s, sequence %d: %s after %d updates, %d resets, bad step %d; the CPU %s after %d, %d, %d",
+								what, i, r.Status, r.Iterations, r.Resets, r.BadStep, want.Status, want.Iterations, want.Resets, want.BadStep)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// A tile that has settled is passed over, and what comes of it is what comes of all: Jacobi takes as many updates as there are steps.
+func TestLangevinSettles(t *testing.T) {
+	t.Run("float32", langevinSettles[float32])
+	t.Run("float64", langevinSettles[float64])
+}
+
+func langevinSettles[T num.Float](t *testing.T) {
+	gpu := chainsOf[T]{openBackend[T](t)}
+	for _, window := range []int{0, 350} {
+		p := mixtureProblem[T](t, 32, 2, 2, 700, 1e-2, true)
+		o := core.Defaults[T]()
+		o.Method, o.Window, o.MeritTol = "jacobi", window, 0
+		what := fmt.Sprintf("window %d", window)
+		g, c, got, want := both[T](t, what, gpu, p, &o)
+		compare(t, what, g, c, got, want)
+		if r := g.Results[0]; r.Iterations != 700 || r.Residual != 0 || r.Merit != 0 {
+			t.Errorf("%s: %d updates, residual %v, merit %v: as many updates as steps make all exact", what, r.Iterations, r.Residual, r.Merit)
+		}
+	}
+}

@@ -330,6 +330,18 @@ PARDS_FN void bring(real* dst, const rows& from, int b, int first, int count) {
     gather<pad, shape::threads>(dst, shape::pitch, shape::rows, [&](int r) { return r < count ? from.at(b, first + r) : nullptr; });
 }
 
+// Tells whether a tile of iterate k is that of k - 1 and k - 2 and stays so: k updates make the first k rows exact, bit by bit where A is constant,
+// and three iterates have the same memory. What it told of itself before holds, and no increment comes out of it.
+PARDS_FN bool settled(const solve& s, int k, int b, int tile) {
+    return PARDS_A <= a_identity && (tile + 1) * shape::rows + 2 <= k && load_fresh(s.squares + (long)tile * s.batch + b) == 0;
+}
+
+PARDS_FN void pass_zero(const solve& s, int b, int tile, int column, unsigned flag) {
+    if (tile + 1 == s.tiles) return;
+    if (tile % group < group - 1) tell(told_by(s, b, tile, column), real(0), real(0), flag);
+    else publish(carry_of(s, b, tile / group, column), real(0), flag);
+}
+
 // Blocks that a multiprocessor is to hold: 16 warps hide what each waits for, and have 128 registers a thread. Doubles take two each.
 // What only turns rows waits for memory most of the time, and does with fewer registers.
 constexpr int at_once = sizeof(real) == 8 || shape::threads > 512 ? 1 : 512 / shape::threads;
@@ -344,7 +356,7 @@ extern "C" __global__ void __launch_bounds__(shape::threads, at_once) langevin_s
     if (threadIdx.x == 0) mem.shared[0] = atomicAdd(s.ticket, 1u);
     __syncthreads();
     int ticket = mem.shared[0], b = ticket % s.batch, tile = ticket / s.batch, first = tile * shape::rows, count = min(shape::rows, s.steps - first);
-    if (s.active[b]) {
+    if (s.active[b] && !settled(s, k, b, tile)) {
         rows z = iterate(s, k);
         gather<pad, shape::threads>(mem.z, shape::pitch, 1, [&](int) { return first == 0 ? s.start.at(b, 0) : z.at(b, first - 1); });
         bring(mem.z + shape::pitch, z, b, first, count);
@@ -378,6 +390,8 @@ extern "C" __global__ void __launch_bounds__(shape::threads, at_once) langevin_s
         }
         leave(s, l, squares, b, tile, count, mem, at);
         scan(s, k, flag, b, tile, count, mem);
+    } else if (s.active[b] && threadIdx.x < pad) {
+        pass_zero(s, b, tile, threadIdx.x, flag);
     }
     __threadfence();
     __syncthreads();
@@ -480,6 +494,7 @@ extern "C" __global__ void __launch_bounds__(shape::threads, turning_at_once) la
     int what = blockIdx.x % leave_all, b = blockIdx.x / leave_all % s.batch, tile = blockIdx.x / leave_all / s.batch;
     int last = s.last[b], active = s.active[b], basis = *s.basis; // all on their way at once
     if (last != k || (k == 0 && (what == leave_update || (active && !all)))) return;
+    if (what != leave_iterate && settled(s, k, b, tile)) return; // both are zero
     int first = tile * shape::rows, count = min(shape::rows, s.steps - first);
     place<shape> at;
     memory mem(dynamic_shared());
@@ -509,6 +524,22 @@ extern "C" __global__ void __launch_bounds__(shape::threads, turning_at_once) la
         }
     }
     widen(y, count, s.extents(slot, b) + what * dim, mem.f, at);
+}
+
+// Gives what is NaN in iterates k the value of the guess, where found has a 1 for the sequence, and puts there how many they were, and the
+// first row that still is not finite. Coordinates are the caller's.
+extern "C" __global__ void __launch_bounds__(256) langevin_reset(solve s, int k, int* found) {
+    int b = blockIdx.y, *mine = found + 3 * b, count = 0, bad = s.steps;
+    if (!mine[0]) return;
+    real* z = s.z + ((long)(k % 3) * s.batch + b) * s.steps * pad;
+    for (long e = blockIdx.x * 256l + threadIdx.x; e < (long)s.steps * pad; e += gridDim.x * 256l) {
+        int t = (int)(e / pad), c = (int)(e % pad);
+        if (c >= dim || is_finite(z[e])) continue;
+        if (z[e] != z[e]) z[e] = s.guess.at(b, t)[c], count++;
+        if (!is_finite(z[e])) bad = min(bad, t);
+    }
+    if (count) atomicAdd(mine + 1, count);
+    if (bad < s.steps) atomicMin(mine + 2, bad);
 }
 
 // What the choice of a basis looks at: the caller's guess and first states, and the mixture in its own coordinates.
