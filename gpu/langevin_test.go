@@ -146,19 +146,19 @@ func TestLangevinProducts(t *testing.T) {
 
 func sq(v float64) float64 { return v * v }
 
-// What is NaN takes the value of the guess as on the CPU, and is counted, in chains that grow beyond all bounds in three updates.
+// What is NaN takes the value of the guess as on the CPU, and is counted: logits of chains that grow that fast overflow in two updates.
 func TestLangevinResets(t *testing.T) {
-	t.Run("float32", func(t *testing.T) { langevinResets[float32](t, 1e18) })
-	t.Run("float64", func(t *testing.T) { langevinResets[float64](t, 1e150) })
+	t.Run("float32", func(t *testing.T) { langevinResets[float32](t, 1e12) })
+	t.Run("float64", func(t *testing.T) { langevinResets[float64](t, 1e120) })
 }
 
 func langevinResets[T num.Float](t *testing.T, eps float64) {
 	gpu := chainsOf[T]{openBackend[T](t)}
 	for _, shape := range [][3]int{{16, 3, 40}, {33, 2, 300}} {
-		for _, name := range []string{"picard", "jacobi", "quasi_newton"} {
+		for _, name := range []string{"picard", "jacobi"} { // squares in a derivative overflow elsewhere on the CPU
 			for _, guess := range []bool{false, true} {
 				for _, window := range []int{0, 30} {
-					p := mixtureProblem[T](t, shape[0], 1, shape[1], shape[2], eps, guess)
+					p := mixtureProblem[T](t, shape[0], 2, shape[1], shape[2], eps, guess)
 					o := core.Defaults[T]()
 					o.Method, o.Nonfinite, o.MaxIterations, o.Window = name, "reset", 6, window
 					what := fmt.Sprintf("%v %s, guess %v, window %d", shape, name, guess, window)
@@ -185,7 +185,7 @@ func TestLangevinSettles(t *testing.T) {
 func langevinSettles[T num.Float](t *testing.T) {
 	gpu := chainsOf[T]{openBackend[T](t)}
 	for _, window := range []int{0, 350} {
-		p := mixtureProblem[T](t, 32, 2, 2, 700, 1e-2, true)
+		p := mixtureProblem[T](t, 32, 2, 2, 700, 1e-4, true)
 		o := core.Defaults[T]()
 		o.Method, o.Window, o.MeritTol = "jacobi", window, 0
 		what := fmt.Sprintf("window %d", window)

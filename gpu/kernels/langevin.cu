@@ -248,11 +248,9 @@ PARDS_FN real carry_in(const solve& s, int b, int tile, int column, unsigned fla
     return carry;
 }
 
-// Scans the increments d[t] = a[t] d[t-1] + (f[t] - z[t]) down the columns of a tile and writes z'[t] = f[t] + a[t] d[t-1]. A thread has a
-// part of a column.
-PARDS_FN void scan(const solve& s, int k, unsigned flag, int b, int tile, int count, const memory& mem) {
-    constexpr int n = shape::part_rows;
-    int column = threadIdx.x % pad, part = threadIdx.x / pad, first = part * n, length = min(n, count - first);
+// The increment before a thread's part of its column.
+PARDS_FN real enter_part(const solve& s, unsigned flag, int b, int tile, int first, int length, const memory& mem) {
+    int column = threadIdx.x % pad;
     real *f = mem.f + column, *a = mem.a + column, *z = mem.z + shape::pitch + column;
     real factor = 1, sum = 0;
 #pragma unroll 4
@@ -263,7 +261,7 @@ PARDS_FN void scan(const solve& s, int k, unsigned flag, int b, int tile, int co
     real *factors = mem.parts, *sums = factors + shape::threads, *carries = sums + shape::threads;
     factors[threadIdx.x] = factor, sums[threadIdx.x] = sum;
     __syncthreads();
-    if (part == 0) {
+    if (first == 0) {
         factor = 1, sum = 0;
         PARDS_UNROLL for (int p = 0; p < shape::parts; p++) sum = factors[p * pad + column] * sum + sums[p * pad + column], factor *= factors[p * pad + column];
         real carry = carry_in(s, b, tile, column, flag, factor, sum);
@@ -273,12 +271,21 @@ PARDS_FN void scan(const solve& s, int k, unsigned flag, int b, int tile, int co
         }
     }
     __syncthreads();
-    real d = carries[threadIdx.x];
+    return carries[threadIdx.x];
+}
+
+// Scans the increments d[t] = a[t] d[t-1] + (f[t] - z[t]) down the columns of a tile and writes z'[t] = f[t] + a[t] d[t-1]. A thread has a
+// part of a column. Without an A nothing comes from above: not even what is not finite.
+PARDS_FN void scan(const solve& s, int k, unsigned flag, int b, int tile, int count, const memory& mem) {
+    constexpr int n = shape::part_rows;
+    int column = threadIdx.x % pad, part = threadIdx.x / pad, first = part * n, length = min(n, count - first);
+    real *f = mem.f + column, *a = mem.a + column, *z = mem.z + shape::pitch + column;
     real* to = s.z + (((long)((k + 1) % 3) * s.batch + b) * s.steps + (long)tile * shape::rows) * pad + column;
+    real d = PARDS_A == a_zero ? real(0) : enter_part(s, flag, b, tile, first, length, mem);
     int bad = length;
 #pragma unroll 4
     for (int t = first; t < first + length; t++) {
-        real ft = f[t * shape::pitch], ad = a[t * shape::pitch] * d, next = ft + ad;
+        real ft = f[t * shape::pitch], ad = PARDS_A == a_zero ? real(0) : a[t * shape::pitch] * d, next = ft + ad;
         d = ad + (ft - z[t * shape::pitch]);
         to[(long)t * pad] = next;
         if (!is_finite(next)) bad = min(bad, t - first);
@@ -390,7 +397,7 @@ extern "C" __global__ void __launch_bounds__(shape::threads, at_once) langevin_s
         }
         leave(s, l, squares, b, tile, count, mem, at);
         scan(s, k, flag, b, tile, count, mem);
-    } else if (s.active[b] && threadIdx.x < pad) {
+    } else if (PARDS_A == a_identity && s.active[b] && threadIdx.x < pad) {
         pass_zero(s, b, tile, threadIdx.x, flag);
     }
     __threadfence();
@@ -534,8 +541,8 @@ extern "C" __global__ void __launch_bounds__(256) langevin_reset(solve s, int k,
     real* z = s.z + ((long)(k % 3) * s.batch + b) * s.steps * pad;
     for (long e = blockIdx.x * 256l + threadIdx.x; e < (long)s.steps * pad; e += gridDim.x * 256l) {
         int t = (int)(e / pad), c = (int)(e % pad);
-        if (c >= dim || is_finite(z[e])) continue;
-        if (z[e] != z[e]) z[e] = s.guess.at(b, t)[c], count++;
+        if (is_finite(z[e])) continue;
+        if (z[e] != z[e]) z[e] = s.guess.at(b, t)[c], count += c < dim; // the rest of a row too, which products take in
         if (!is_finite(z[e])) bad = min(bad, t);
     }
     if (count) atomicAdd(mine + 1, count);
