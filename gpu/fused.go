@@ -185,7 +185,7 @@ func (f *fusedPlan[T]) collect(w *work[T], d *desk, t *solveTask, windows int) e
 		if trace != nil {
 			rows = trace[3*f.traceRows*i : 3*f.traceRows*(i+1)]
 		}
-		w.results[m] = reports[i].result(counts[i*windows:(i+1)*windows], rows)
+		w.results[m] = reports[i].result(counts[i*windows:(i+1)*windows], rows).After(w.results[m])
 	}
 	return nil
 }

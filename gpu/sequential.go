@@ -83,9 +83,7 @@ func neverBad(n int) []int32 {
 func (w *work[T]) looped(bad []int32, stopped bool) {
 	p := w.Problem
 	for i, m := range w.members {
-		before := w.results[m]
-		r := method.Result{Iterations: before.Iterations, Windows: before.Windows, Advances: before.Advances, Trace: before.Trace,
-			BadStep: -1, Update: nan, Done: p.Steps, Looped: p.Steps}
+		r := method.Result{BadStep: -1, Update: nan, Done: p.Steps, Looped: p.Steps}.After(w.results[m])
 		if r.Windows == nil {
 			r.Windows = make([]int, (p.Steps+w.Options.Window-1)/w.Options.Window)
 		}

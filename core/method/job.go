@@ -108,6 +108,22 @@ type Result struct {
 // Rewind leaves a result with fewer steps done, all of which the plain loop made.
 func (r *Result) Rewind(done int) { r.Done, r.Looped, r.solved = done, done, solved{} }
 
+// After puts what a method that failed did before in front of a result that knows nothing of it: its updates, windows and trace.
+func (r Result) After(before Result) Result {
+	if before.Windows == nil {
+		return r
+	}
+	if before.Advances != nil || r.Advances != nil {
+		none := make([]int, len(before.Windows)-len(before.Advances))
+		r.Advances = slices.Concat(before.Advances, none, r.Advances)
+	}
+	r.Windows = slices.Concat(before.Windows, r.Windows)
+	r.Trace = slices.Concat(before.Trace, r.Trace)
+	r.Iterations += before.Iterations
+	r.Resets += before.Resets
+	return r
+}
+
 // solved is the accuracy of the steps that are done.
 type solved struct{ Error, Merit, Residual, Update float64 }
 
