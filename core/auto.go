@@ -25,11 +25,20 @@ func checkMethod[T num.Float](o *Options[T]) error {
 	return check.Choice("solve", "method", o.Method, slices.Concat(method.Names(), []string{"auto"}))
 }
 
-// Choices returns the plain loop for native cells: on two cores it took a fifth to a fiftieth of the time of any iteration, and an affine
-// cell's one Newton update two to ten times as long as its loop. What a callable takes is found by pilot.
-func (CPU[T]) Choices(p *Problem[T]) []Choice {
-	if cell.IsCaller(p.Cell) {
+// affineLeast is from how many steps on one sequence of one component is scanned in less time than its loop takes, also by one worker: 0.4
+// to 0.9 of it. With two components and more it took 0.7 to 4 times as long, and a batch, whose loops share a vector, 1.1 to 8 times.
+const affineLeast = 10_000
+
+// Choices returns the plain loop for native cells, of which it took a fifth to a fiftieth of the time of any iteration on two cores, and
+// about as long on sixteen; but a scan where one component is affine. These are shapes alone, so that bits depend on nothing else. What a
+// callable takes is found by pilot.
+func (CPU[T]) Choices(p *Problem[T], o *Options[T]) []Choice {
+	switch exact := o.Damping == 0 && !o.Clip; {
+	case cell.IsCaller(p.Cell):
 		return []Choice{{"newton", ""}}
+	case cell.IsAffine(p.Cell) && exact && p.Cell.Dim() == 1 && p.Batch == 1 && p.Length >= affineLeast:
+		return []Choice{{"newton", "the model is affine in its one component, so one Newton update is exact, and its scan runs in vectors"},
+			{"sequential", "the plain loop from where that overflowed"}}
 	}
 	return []Choice{{"sequential", "a native cell's plain loop is hard to beat on this CPU"}}
 }
@@ -39,7 +48,7 @@ func (r *run[T]) auto() error {
 	if _, here := any(r.backend).(CPU[T]); here && cell.IsCaller(r.plan.Problem.Cell) {
 		return r.pilot()
 	}
-	choices := r.backend.Choices(r.plan.Given)
+	choices := r.backend.Choices(r.plan.Given, r.o)
 	r.plan.Options.AutoWindow = true
 	for i, c := range choices {
 		plan, err := r.planOf(c.Method)
@@ -81,28 +90,68 @@ func (r *run[T]) lookForChaos() {
 	}
 }
 
+// chaosBehind looks for chaos in what the loop has made of a callable, by Jacobians or by products with one vector, each a call as dear as
+// a step of the loop, whichever may be had of more steps in a part of its time.
+func (r *run[T]) chaosBehind(jacobian cost, loop float64) (string, error) {
+	steps := r.plan.Problem.Steps
+	part := probePart * loop * float64(steps)
+	full, product := (part-jacobian.call)/jacobian.step, part/loop
+	n := min(int(max(full, product)), chaosMost, steps/2)
+	switch {
+	case n < chaosLeast:
+		return "", nil
+	case full >= product:
+		return r.chaos(0, steps, n)
+	}
+	return r.chaosByProducts(0, n)
+}
+
 // chaos follows the growth of small differences along the last n of the states of a sequence that are done; "" where they shrink.
 func (r *run[T]) chaos(member, done, n int) (string, error) {
 	p, d := r.plan.Problem, r.plan.Problem.Dim
-	states := r.plan.States.Data[member*p.Steps*d:][:done*d]
-	b := cell.Block[T]{N: n - 1, X: states[(done-n)*d : (done-1)*d], Scratch: &cell.Arena[T]{}, Sequences: []int64{int64(member)}, First: done - n + 1}
-	if cell.IsCaller(p.Cell) {
-		b.Y, b.Known = states[(done-n+1)*d:], true
-	}
-	if p.U != nil {
-		b.U = p.U[member*p.UStride+b.First*p.Inputs:][:b.N*p.Inputs]
-	}
+	b := r.behind([]int{member}, done, n-1)
 	j := make([]T, b.N*d*d)
 	if err := p.Cell.Jacobian(b, j); err != nil {
 		return "", err
 	}
+	return chaotic(j, d, p.Steps), nil
+}
+
+// chaosByProducts is chaos along the last n of all steps, by a call for each.
+func (r *run[T]) chaosByProducts(member, n int) (string, error) {
+	p, d := r.plan.Problem, r.plan.Problem.Dim
+	v, jv := make([]T, d), make([]T, d)
+	var follow theory.Lyapunov
+	for done := p.Steps - n + 1; done <= p.Steps; done++ {
+		var err error
+		follow.Advance(d, func(next, vector []float64) {
+			for i, c := range vector {
+				v[i] = T(c)
+			}
+			err = p.Cell.JVP(r.behind([]int{member}, done, 1), jv, v)
+			copy(next, num.Wide(jv))
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	return growing(&follow, p.Steps), nil
+}
+
+// chaotic follows the growth of small differences through Jacobians; "" where they shrink.
+func chaotic[T num.Float](j []T, d, steps int) string {
 	var follow theory.Lyapunov
 	for t := 0; t < len(j); t += d * d {
 		follow.Step(num.Wide(j[t:t+d*d]), d)
 	}
+	return growing(&follow, steps)
+}
+
+// growing says so where what was followed grows by too much over all steps.
+func growing(follow *theory.Lyapunov, steps int) string {
 	growth, off := follow.Exponent()
-	if !(growth-2*off > 0 && growth*float64(p.Steps) > growthMost) {
-		return "", nil
+	if !(growth-2*off > 0 && growth*float64(steps) > growthMost) {
+		return ""
 	}
-	return fmt.Sprintf(chaosReason, 1/growth), nil
+	return fmt.Sprintf(chaosReason, 1/growth)
 }

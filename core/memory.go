@@ -33,7 +33,7 @@ func Memory[T num.Float](p *Problem[T], o *Options[T]) (name string, window int,
 		return "", 0, 0, err
 	}
 	if name = o.Method; name == "auto" {
-		name = CPU[T]{}.Choices(p)[0].Method
+		name = CPU[T]{}.Choices(p, o)[0].Method
 	}
 	m, err := method.New(name, o.Settings, problem.Steps, problem.Dim)
 	if err != nil {

@@ -70,6 +70,34 @@ func TestAuto(t *testing.T) {
 	}
 }
 
+// One long sequence of one affine component is scanned, unless it is to be damped; where that overflows the loop goes on and ends alike.
+func TestAutoScansOneComponent(t *testing.T) {
+	const steps = 10_000
+	for _, c := range []struct {
+		steps   int
+		a, damp float64
+		want    string
+	}{{steps, 0.5, 0, "newton"}, {steps - 1, 0.5, 0, "sequential"}, {steps, 0.5, 0.25, "sequential"}, {steps, 1.5, 0, "newton+sequential"}} {
+		one := param.Value[float64]{Shape: []int{1, 1}, Data: []float64{c.a}}
+		linear, err := cell.New("linear", param.Values[float64]{"A": one, "B": one})
+		must(t, err)
+		p := &core.Problem[float64]{Cell: linear, Batch: 1, Length: c.steps, X0: core.Host([]float64{1}), Inputs: core.Host(make([]float64, c.steps), c.steps, 1)}
+		o, states, loop := core.Defaults[float64](), make([]float64, c.steps), make([]float64, c.steps)
+		o.Damping = c.damp
+		got, err := core.Solve(core.CPU[float64]{}, p, &o, core.Host(states))
+		must(t, err)
+		o.Method = "sequential"
+		want, err := core.Solve(core.CPU[float64]{}, p, &o, core.Host(loop))
+		must(t, err)
+		if got.Method != c.want || got.Worst() != want.Worst() || !slices.Equal(states, loop) {
+			t.Errorf("%+v: %s, %s, as the loop: %v", c, got.Method, got.Worst(), slices.Equal(states, loop))
+		}
+		if overflows := c.a > 1; overflows != strings.Contains(got.Reason, "newton ended as nonfinite") || overflows != strings.Contains(got.Reason, "the first overflow at step") {
+			t.Errorf("%+v: %s", c, got.Reason)
+		}
+	}
+}
+
 // A poll that says stop ends a solve, which reports it as an error of its own kind.
 func TestStopped(t *testing.T) {
 	p := problem(t)

@@ -20,7 +20,7 @@ type Backend[T num.Float] interface {
 	// Name returns the device's name, "cpu".
 	Name() string
 	// Choices returns the methods that "auto" runs, each on the sequences that the one before it failed on.
-	Choices(p *Problem[T]) []Choice
+	Choices(p *Problem[T], o *Options[T]) []Choice
 	// Fits returns why a plan cannot run, for want of memory or of a kernel, before anything is allocated.
 	Fits(job *Plan[T]) error
 	// Solve fills states and results of the sequences named by members.
@@ -159,10 +159,18 @@ func (r *run[T]) by(name string) error {
 				first = o
 			}
 		}
-		r.say("%s ended as %s on %d of %d sequences, the first at step %d of %d after %d updates", name, first.Status, len(r.left), before,
-			first.Done, plan.Problem.Steps, first.Iterations)
+		r.say("%s ended as %s on %d of %d sequences, the first %s", name, first.Status, len(r.left), before, ending(first, plan.Problem.Steps))
 	}
 	return nil
+}
+
+// ending tells where a sequence failed, and what its iterates came to.
+func ending(o method.Result, steps int) string {
+	text := fmt.Sprintf("at step %d of %d after %d updates, its merit then %.2g", o.Done, steps, o.Iterations, o.Merit)
+	if o.BadStep >= 0 {
+		text += fmt.Sprintf(", the first overflow at step %d", o.BadStep)
+	}
+	return text
 }
 
 // failed returns those members that did not succeed.

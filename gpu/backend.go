@@ -64,7 +64,7 @@ const wellsMost = 2
 
 // Choices returns Newton for small dimensions and affine models, the eigenbasis of the mean Jacobian where that is known to make the others
 // diagonal, Newton as long as a scan of its matrices is fast, and the diagonal beyond.
-func (b *backend[T]) Choices(p *core.Problem[T]) []core.Choice {
+func (b *backend[T]) Choices(p *core.Problem[T], _ *core.Options[T]) []core.Choice {
 	fallback := core.Choice{Method: "sequential", Reason: "the plain loop for the sequences on which it failed"}
 	switch d := p.Cell.Dim(); {
 	case cell.IsAffine(p.Cell):

@@ -1,6 +1,7 @@
 """method="auto": what it takes for which model, and that it is never wrong. A function's price is paid by sleeping, so
 that the choice is the same on a machine that others use too."""
 
+import re
 import time
 
 import numpy as np
@@ -64,6 +65,28 @@ def test_a_function_whose_rows_are_dear_is_left_to_the_loop() -> None:
     assert np.array_equal(sol.states, LOOP)
 
 
+def test_what_is_nearly_the_identity_is_solved_by_sums() -> None:
+    """Newton calls f on 1 + D rows each update: picard takes half as long, if the Jacobians that say so are those of f."""
+
+    def f(x, u):
+        return x + 1e-4 * (np.tanh(x[..., ::-1]) - x) + u
+
+    u = np.random.default_rng(0).standard_normal((400, 8))
+    sol = pards.solve(dear(f, CALL, 1e-5), np.zeros(8), u)
+    assert sol.method == "picard"
+    want = pards.solve(f, np.zeros(8), u, method="sequential").states
+    assert np.abs(sol.states - want).max() <= 3e-8 * np.abs(want).max()  # rtol is 1e-8, in each of some windows
+
+
+def test_what_a_pilot_predicts_is_told() -> None:
+    reason = pards.solve(dear(contracting), np.zeros(2), U).reason
+    loop = float(re.findall(r"the plain loop takes (\S+) s", reason)[0])
+    told = {name: float(s) for name, s in re.findall(r"(\w+) (?:promises )?([\d.e-]+) s with", reason)}
+    assert set(told) == {"newton", "quasi_newton", "picard", "jacobi"}
+    assert 400 * CALL <= loop <= 4 * 400 * CALL  # it sleeps that long, at times longer
+    assert told["newton"] == min(told.values()) < loop / 4
+
+
 def test_an_iteration_that_turns_out_slow_is_overtaken() -> None:
     """Many rows at once are dear, and the pilot asks for few: the loop takes over, and what was tried is kept."""
 
@@ -89,6 +112,64 @@ def test_a_chaotic_function_is_left_to_the_loop(batch: int | None) -> None:
     assert np.all(sol.looped == 700)
     assert np.all(sol.iterations > 0)
     assert np.array_equal(sol.states, pards.solve(lorenz, x0, length=700, method="sequential").states)
+
+
+def test_a_long_chaotic_function_is_not_tried() -> None:
+    """The first 156 steps tell, of which the pilot has the Jacobians."""
+    sol = pards.solve(dear(lorenz, 1e-4), np.sin(np.arange(8)), length=5000)
+    assert sol.method == "sequential"
+    assert sol.iterations == 0
+    assert "chaotic" in sol.reason
+
+
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("chaotic", [False, True])
+def test_chaos_is_told_of_what_is_left_to_the_loop(given: bool, chaotic: bool) -> None:
+    """Where a row is as dear as a call. Without jac= the loop's last steps are followed by products, each a call; few enough."""
+    rows, r = [], 3.9 if chaotic else 3.2
+
+    def f(x, u):
+        rows.append(x.size // 4)
+        return r * x * (1 - x)
+
+    def jac(x, u):
+        return (r - 2 * r * x)[..., None] * np.eye(4)
+
+    T = 700 if given else 5000
+    sol = pards.solve(dear(f, 0, 5e-5), np.array([0.3, 0.4, 0.5, 0.6]), length=T, jac=jac if given else None)
+    assert sol.method == "sequential"
+    assert ("chaotic" in sol.reason) == chaotic
+    assert sum(rows) <= 1.2 * T
+
+
+def test_what_failed_is_told() -> None:
+    """A Jacobian that is not finite where states are large, which they are from step 200 on: windows of one step are left."""
+
+    def jac(x, u):
+        j = 0.5 * (1 - np.tanh(x[..., ::-1]) ** 2)[..., None] * np.array([[0.0, 1.0], [1.0, 0.0]])
+        return np.where(np.abs(x).max(-1)[..., None, None] > 50, np.nan, j)
+
+    u = np.where(np.arange(400) < 200, 0.0, 100.0)[:, None] + U
+    sol = pards.solve(dear(contracting), np.zeros(2), u, jac=jac, trace=True)
+    assert sol.method == "newton+sequential"
+    end = re.search(
+        r"newton was given up at step (\d+) of 400 after (\d+) updates, its merit then ([\d.e-]+)", sol.reason
+    )
+    assert end is not None
+    assert int(end[1]) == 400 - (sol.looped - 17) > 201
+    assert int(end[2]) == sol.iterations > 0
+    assert float(end[3]) > 0
+    assert "the first overflow at step 201" in sol.explain()
+    assert len(sol.trace.merit) == sol.iterations + len(sol.window_iterations)
+
+
+def test_one_long_affine_component_is_scanned() -> None:
+    p = pards.problems.scalar_lds(10_000, dtype=np.float64)
+    sol = p.solve()
+    assert (sol.method, sol.iterations.tolist()) == ("newton", [2])  # the second sees that the first was exact
+    assert "affine" in sol.explain()
+    off = np.abs(sol.states - p.solve(method="sequential").states).max()
+    assert off <= 1e-14  # states are below 8 and forget by 0.9 a step: ten roundings of 8 eps
 
 
 def test_a_chaotic_cell_is_told() -> None:

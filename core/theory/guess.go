@@ -25,11 +25,15 @@ func Guess(js []float64, d int, window, tolerance float64) Counts {
 			shift, all = math.Max(shift, rest+math.Abs(own-1)), math.Max(all, sum)
 		}
 	}
+	newton := float64(newtonCount)
+	if !(all <= math.MaxFloat64) { // a Jacobian that is not finite leads nowhere
+		newton = math.Max(window, newtonCount)
+	}
 	memory := window
 	if diagonal < 1 {
 		memory = math.Min(window, 1/(1-diagonal))
 	}
-	return Counts{newtonCount, count(off, memory, window, tolerance), count(shift, window, window, tolerance), count(all, 1, window, tolerance)}
+	return Counts{newton, count(off, memory, window, tolerance), count(shift, window, window, tolerance), count(all, 1, window, tolerance)}
 }
 
 // count returns the updates until the bound of Guess falls to a tolerance, and one to see it; never more than steps.

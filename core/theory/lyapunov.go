@@ -14,14 +14,21 @@ type Lyapunov struct {
 
 // Step multiplies by the next Jacobian, d by d.
 func (l *Lyapunov) Step(j []float64, d int) {
+	l.Advance(d, func(next, v []float64) {
+		for i := range d {
+			next[i] = floats.Dot(j[i*d:(i+1)*d], v)
+		}
+	})
+}
+
+// Advance multiplies by the next Jacobian, of which product writes that with v, of d components.
+func (l *Lyapunov) Advance(d int, product func(next, v []float64)) {
 	if l.v == nil {
 		l.v, l.next = make([]float64, d), make([]float64, d)
 		Signs(l.v, 2)
 		floats.Scale(1/math.Sqrt(float64(d)), l.v)
 	}
-	for i := range d {
-		l.next[i] = floats.Dot(j[i*d:(i+1)*d], l.v)
-	}
+	product(l.next, l.v)
 	norm := floats.Norm(l.next, 2)
 	l.logs = append(l.logs, math.Log(norm))
 	if norm == 0 || !(norm <= math.MaxFloat64) { // a product of zero shrinks infinitely fast; begin anew

@@ -124,6 +124,21 @@ func TestLyapunov(t *testing.T) {
 	}
 }
 
+// TestLyapunovOfProducts: matrices, and their products with the vector, are followed alike.
+func TestLyapunovOfProducts(t *testing.T) {
+	var full, products Lyapunov
+	rng := rand.New(rand.NewPCG(5, 6))
+	for range 100 {
+		j := []float64{rng.NormFloat64(), rng.NormFloat64(), rng.NormFloat64(), rng.NormFloat64()}
+		full.Step(j, 2)
+		products.Advance(2, func(next, v []float64) { next[0], next[1] = j[0]*v[0]+j[1]*v[1], j[2]*v[0]+j[3]*v[1] })
+	}
+	want, _ := full.Exponent()
+	if got, _ := products.Exponent(); math.Abs(got-want) > 1e-13 {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
 func TestConstants(t *testing.T) {
 	c := Constants{Difference: 0.1, Inverse: 2, Lipschitz: 0.5}
 	if c.Rate() != 0.2 || math.Abs(c.Radius()-1.6) > 1e-15 {

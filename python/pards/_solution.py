@@ -17,7 +17,7 @@ _PLOTS: tuple[str, ...] = get_args(What)
 @dataclass(frozen=True, eq=False)
 class Trace:
     """How a solve went, an iterate a row: (rows, B), or (rows,) without a batch. The first row of each window is its
-    guess.
+    guess; those of a method that failed, where another took over, come first.
 
     Attributes:
         merit: 0.5 * sum of squared residuals; NaN after the sequence's own end.
@@ -54,7 +54,8 @@ class Solution:
         seconds: how long the library worked.
         trace: the history of the iteration, None unless asked for.
         resets: how many components were set back to the guess, see nonfinite="reset".
-        bad_step: index into states of the first row that overflowed, -1 if none did.
+        bad_step: index into states of the first row that overflowed, -1 if none did. Of a method that another took
+            over from, `reason` has it, with its updates and the merit that it came to.
         looped: how many steps the plain loop made: all of them, those that `method="auto"` times it by, or what the
             method before left.
         window_iterations: (n,) or (B, n), updates of each window, 0 after a sequence's end.

@@ -82,9 +82,10 @@ def solve(
         method: a name, "newton", "quasi_newton", "rotated_quasi_newton", "scaled_identity", "picard", "jacobi",
             "chord", "elk", "quasi_elk", "sequential"; an object with settings, such as
             `QuasiNewton(diagonal="hutchinson", probes=2)`; or "auto", which chooses and says why. On the CPU that is
-            the plain loop for cells of `pards.cells`. A function is tried: the loop makes the first steps and is
-            timed, and what promises to be faster goes on in windows that adapt, as long as it is. Which one that is may
-            differ from run to run, and so may the last bits: name a method where they must not.
+            the plain loop for cells of `pards.cells`, or newton for one long sequence of one affine component. A
+            function is tried: the loop makes the first steps and is timed, and so are calls for all of these at once;
+            what promises to be faster goes on in windows that adapt, as long as it is and the model is not chaotic.
+            Which one that is may differ from run to run, and so may the last bits: name a method where they must not.
         guess: (T, D) or (B, T, D), the iterate to start from; x0 at every step by default.
         rtol: stop when the estimated distance to the sequential trajectory, relative to the size of each component,
             is at most this; 1e-4 in float32 and 1e-8 in float64 by default.
