@@ -121,7 +121,7 @@ func (r *run[T]) chaos(member, done, n int) (string, error) {
 func (r *run[T]) chaosByProducts(member, n int) (string, error) {
 	p, d := r.plan.Problem, r.plan.Problem.Dim
 	v, jv := make([]T, d), make([]T, d)
-	var follow theory.Lyapunov
+	var follow theory.Growth
 	for done := p.Steps - n + 1; done <= p.Steps; done++ {
 		var err error
 		follow.Advance(d, func(next, vector []float64) {
@@ -135,7 +135,8 @@ func (r *run[T]) chaosByProducts(member, n int) (string, error) {
 			return "", err
 		}
 	}
-	return growing(&follow, p.Steps), nil
+	growth, off := follow.Exponent()
+	return growing(growth, off, p.Steps), nil
 }
 
 // chaotic follows the growth of small differences through Jacobians; "" where they shrink.
@@ -144,12 +145,12 @@ func chaotic[T num.Float](j []T, d, steps int) string {
 	for t := 0; t < len(j); t += d * d {
 		follow.Step(num.Wide(j[t:t+d*d]), d)
 	}
-	return growing(&follow, steps)
+	growth, off := follow.Exponent()
+	return growing(growth, off, steps)
 }
 
-// growing says so where what was followed grows by too much over all steps.
-func growing(follow *theory.Lyapunov, steps int) string {
-	growth, off := follow.Exponent()
+// growing says so where growth a step, less twice its error, is too much over all steps.
+func growing(growth, off float64, steps int) string {
 	if !(growth-2*off > 0 && growth*float64(steps) > growthMost) {
 		return ""
 	}

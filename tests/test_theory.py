@@ -154,6 +154,25 @@ def test_lipschitz() -> None:
     assert 2 * c / np.sqrt(2) * 0.99 <= found.lipschitz <= 2 * c * 1.0001
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_lyapunov_of_the_logistic_map(given: bool) -> None:
+    """x' = 4 x (1 - x): log 2."""
+    found = pards.theory.analyse(
+        lambda x, u: 4 * x * (1 - x), [0.3], length=1000, method="jacobi", updates=0,
+        jac=(lambda x, u: (4 - 8 * x)[..., None]) if given else None,
+    )  # fmt: skip
+    assert abs(found.lyapunov - np.log(2)) <= found.lyapunov_error <= 0.02
+
+
+def test_lyapunov_that_has_not_turned() -> None:
+    """Eigenvalues 1 and 0.99, across the first vector: in 100 steps it grows by neither, and its means of blocks are alike."""
+    for angle in (0.2, 0.6, 1.2):
+        c, s = np.cos(angle), np.sin(angle)
+        A = np.array([[c, -s], [s, c]]) @ np.diag([1, 0.99]) @ np.array([[c, s], [-s, c]])
+        found = pards.theory.analyse(pards.cells.Linear(A), np.ones(2), length=100, method="jacobi", updates=0)
+        assert abs(found.lyapunov) <= 2 * found.lyapunov_error <= 0.02
+
+
 def test_lyapunov_of_lorenz96() -> None:
     """Forcing 8 and 40 components: 1.67 a unit of time (Karimi and Paul 2010, 1.68 +- 0.02), a step being 0.01 of it."""
     cell = pards.cells.Lorenz96(40)

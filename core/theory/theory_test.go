@@ -126,7 +126,8 @@ func TestLyapunov(t *testing.T) {
 
 // TestLyapunovOfProducts: matrices, and their products with the vector, are followed alike.
 func TestLyapunovOfProducts(t *testing.T) {
-	var full, products Lyapunov
+	var full Lyapunov
+	var products Growth
 	rng := rand.New(rand.NewPCG(5, 6))
 	for range 100 {
 		j := []float64{rng.NormFloat64(), rng.NormFloat64(), rng.NormFloat64(), rng.NormFloat64()}
@@ -134,8 +135,78 @@ func TestLyapunovOfProducts(t *testing.T) {
 		products.Advance(2, func(next, v []float64) { next[0], next[1] = j[0]*v[0]+j[1]*v[1], j[2]*v[0]+j[3]*v[1] })
 	}
 	want, _ := full.Exponent()
-	if got, _ := products.Exponent(); math.Abs(got-want) > 1e-13 {
+	if got, _ := products.Exponent(); math.Abs(got-want) > 1e-10 { // vectors of both have turned to the same direction, by e^-10 at least
 		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// TestLyapunovErrors: how often exponents that are known lie within one and two of their errors; 68 and 95 of 100 were right. Every draw is
+// from a seed, so counts are always the same.
+func TestLyapunovErrors(t *testing.T) {
+	const draws = 200
+	normal := func(d int) func(*rand.Rand) func() []float64 { // Newman (1986): (log 2 + digamma(d / 2)) / 2
+		return func(rng *rand.Rand) func() []float64 {
+			j := make([]float64, d*d)
+			return func() []float64 {
+				for i := range j {
+					j[i] = rng.NormFloat64()
+				}
+				return j
+			}
+		}
+	}
+	sluggish := func(rng *rand.Rand) func() []float64 { // a scalar whose logarithm forgets in ten steps
+		z := rng.NormFloat64()
+		return func() []float64 {
+			z = 0.9*z + math.Sqrt(1-0.81)*rng.NormFloat64()
+			return []float64{math.Exp(0.3*z - 0.1)}
+		}
+	}
+	logistic := func(rng *rand.Rand) func() []float64 { // x' = 4 x (1 - x)
+		x := 0.1 + 0.8*rng.Float64()
+		return func() []float64 {
+			j := 4 - 8*x
+			x *= 4 * (1 - x)
+			return []float64{j}
+		}
+	}
+	slow := func(rng *rand.Rand) func() []float64 { // eigenvalues 1 and 0.99, at a right angle: no vector has turned in 100 steps
+		c, s := math.Sincos(math.Pi * rng.Float64())
+		j := []float64{1 - 0.01*s*s, 0.01 * c * s, 0.01 * c * s, 1 - 0.01*c*c}
+		return func() []float64 { return j }
+	}
+	for _, c := range []struct {
+		name        string
+		d, steps    int
+		want        float64
+		draw        func(*rand.Rand) func() []float64
+		least, most [2]int // of 100 within one error, and within two
+	}{
+		{"normal", 1, 300, -0.6351814227307392, normal(1), [2]int{60, 90}, [2]int{80, 99}},
+		{"normal", 2, 300, 0.057965757829206, normal(2), [2]int{60, 90}, [2]int{80, 99}},
+		{"normal", 4, 300, 0.557965757829206, normal(4), [2]int{60, 90}, [2]int{80, 99}},
+		{"sluggish", 1, 200, -0.1, sluggish, [2]int{55, 80}, [2]int{80, 99}},        // ten times as long as it remembers
+		{"logistic", 1, 300, math.Ln2, logistic, [2]int{95, 100}, [2]int{100, 100}}, // sums of its logarithms stay bounded
+		{"slow", 2, 100, 0, slow, [2]int{75, 85}, [2]int{100, 100}},
+	} {
+		var within [2]int
+		for seed := range uint64(draws) {
+			next, follow := c.draw(rand.New(rand.NewPCG(seed, 7))), Lyapunov{}
+			for range c.steps {
+				follow.Step(next(), c.d)
+			}
+			mean, err := follow.Exponent()
+			for i := range within {
+				if math.Abs(mean-c.want) <= float64(i+1)*err {
+					within[i]++
+				}
+			}
+		}
+		for i, n := range within {
+			if share := 100 * n / draws; share < c.least[i] || share > c.most[i] {
+				t.Errorf("%s, D = %d: %d of 100 exponents are within %d of their errors", c.name, c.d, share, i+1)
+			}
+		}
 	}
 }
 

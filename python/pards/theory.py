@@ -45,7 +45,9 @@ class Analysis:
             overflow.
         lipschitz: L near the trajectory, an estimate from below by differences along three directions at each step.
         lyapunov: the largest Lyapunov exponent a step: above 0 the model is chaotic or expanding, and forgets nothing.
-        lyapunov_error: its standard error, from the means of 16 blocks of time; NaN for fewer than 36 steps.
+        lyapunov_error: its standard error, from the means of 16 blocks of time and how alike those of neighbours are,
+            and from how differently two vectors grow; NaN for fewer than 36 steps. Too small where T is not many times
+            as long as the growth remembers.
         start: |e| of the guess.
         rate: Proposition 3's factor by which a small error shrinks at least, inverse_norm * difference; of 1 or more it
             promises nothing.
