@@ -149,9 +149,9 @@ func chaotic[T num.Float](j []T, d, steps int) string {
 	return growing(growth, off, steps)
 }
 
-// growing says so where growth a step, less twice its error, is too much over all steps.
+// growing says so where growth a step is more than its error, and too much over all steps.
 func growing(growth, off float64, steps int) string {
-	if !(growth-2*off > 0 && growth*float64(steps) > growthMost) {
+	if !(growth > off && growth*float64(steps) > growthMost) {
 		return ""
 	}
 	return fmt.Sprintf(chaosReason, 1/growth)

@@ -119,3 +119,26 @@ def test_a_window_longer_than_the_problem_is_the_whole() -> None:
     cell, x0, u, _ = crossing(1, 2, 50, 2, 1e-4, "noise")
     whole = pards.solve(cell, x0, u, method="newton")
     assert np.array_equal(whole.states, pards.solve(cell, x0, u, method="newton", window=10**12).states)
+
+
+def roots(x, u):
+    """From 1e300 plain iterates are 1e30, 1e3 and 2, so that updates shrink by many orders, until they do not."""
+    return np.abs(x) ** 0.1
+
+
+def test_a_window_that_adapts_is_not_done_with_a_large_residual() -> None:
+    """What the estimate of the error alone says of updates that shrink like that is in the first assertion."""
+    given = {"x0": np.full(1, 2.0), "length": 40, "guess": np.full((40, 1), 1e300), "method": "jacobi"}
+    assert pards.solve(roots, **given).residual > 0.9
+    sol = pards.solve(roots, **given, window="auto")
+    assert np.abs(sol.states - pards.solve(roots, given["x0"], length=40, method="sequential").states).max() <= 1e-7
+
+
+def test_a_well_that_overflows_is_left_aright() -> None:
+    """From the ridge between two wells J = 3.8: the first updates are 1e25, the third is 8 and was taken for the last."""
+    potential = pards.cells.GaussianMixture(np.array([[-1.0], [1.0]]), np.full((2, 1, 1), 8.0), np.zeros(2))
+    cell, u = pards.cells.Langevin(potential, 0.05), np.random.default_rng(100_000).standard_normal((100_000, 1))
+    loop = pards.solve(cell, np.zeros(1), u, method="sequential").states
+    for method in ("newton", "quasi_newton"):
+        sol = pards.solve(cell, np.zeros(1), u, method=method, window="auto")
+        assert np.abs(sol.states - loop).max() <= 1e-6  # rtol, summed over some windows

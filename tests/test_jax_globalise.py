@@ -195,6 +195,18 @@ def test_maps_and_gradients(options):
         np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)  # states are solved to 1e-8
 
 
+def test_a_window_is_not_done_with_a_large_residual():
+    """From 1e300 plain iterates are 1e30, 1e3 and 2, so that updates shrink by many orders, until they do not."""
+    roots = lambda x, u: jnp.abs(x) ** 0.1 + 0 * u  # noqa: E731
+    x0, u, guess = np.full(1, 2.0), np.zeros(40), np.full((40, 1), 1e300)
+    solve = lambda **o: pards.jax.solve(roots, x0, u, guess=guess, method="jacobi", **o)  # noqa: E731
+    assert solve().success and solve().residual > 0.9
+    found = solve(window="auto")
+    want = lax.scan(lambda x, u: (roots(x, u),) * 2, x0, u)[1]
+    assert found.success
+    assert np.abs(found.states - want).max() <= 1e-7
+
+
 def test_auto_takes_newton_whole_where_f_is_affine():
     A = 1.5 * np.linalg.qr(np.random.default_rng(7).standard_normal((3, 3)))[0]
     affine = lambda x, u, A: jnp.einsum("ij,j->i", A, x) + jnp.exp(u) * A[0]  # noqa: E731

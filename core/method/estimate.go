@@ -9,6 +9,10 @@ import (
 // rounding is how many eps of the state's size a residual may have and still be rounding.
 const rounding = 16
 
+// doubtful is how many tolerances the residual of a window that adapts may have when the estimate of its error says that it is done: iterates
+// that come down from far off shrink by many orders an update, which tells nothing of the next one.
+const doubtful = 1e3
+
 // Tolerances say when a sequence is done. MeritTol is NaN for the test by Rtol.
 type Tolerances struct {
 	MeritTol, Rtol, Atol float64

@@ -782,15 +782,17 @@ func (g *group[T]) test(s *Sequence[T]) {
 	tolerance := g.MeritTol * float64(g.steps) / float64(g.Steps)
 	before := s.settled
 	s.error = s.sizes.estimate()
-	s.settled = g.size(s.res, s.scale) <= rounding*num.Eps[T]()
+	rough := g.size(s.res, s.scale)
+	s.settled = rough <= rounding*num.Eps[T]()
 	if _, ok := g.Method.(smoother[T]); ok && s.error == 0 && !s.settled { // what a trust region holds back below rounding has not come to rest
 		s.error = math.NaN()
 	}
+	estimated := s.error <= g.Rtol && !(g.AutoWindow && rough > doubtful*g.Rtol)
 	s.done = true
 	switch byMerit := !math.IsNaN(g.MeritTol); {
 	case !byMerit && s.res.top() == 0: // no residual at all: the iterate is the trajectory, to the bit
 		s.status, s.error = Converged, 0
-	case byMerit && s.merit <= tolerance, !byMerit && s.error <= g.Rtol:
+	case byMerit && s.merit <= tolerance, !byMerit && estimated:
 		s.status = Converged
 	case math.IsInf(s.error, 1) && before && s.settled: // updates grow, and two iterates satisfy the model to rounding
 		s.status, s.error = Floor, s.sizes.last[2]

@@ -95,7 +95,8 @@ def solve(
         window: solve windows of that many steps one after another, each from the converged end of the last; None, or
             what is longer than T, takes the whole. With "auto" windows adapt: one that overflows, or takes more than
             24 updates, is given up for shorter ones, which start from its exact states; where windows go well they
-            grow again. No model defeats that but one that overflows itself, as a window of one step is a step.
+            grow again. No model defeats that but one that overflows itself, as a window of one step is a step. Nor is
+            such a window done with a residual of more than 1000 rtol, whatever the estimate of its error says.
         damping: k from 0 to 1, scales the linearisation A by 1 - k. With "adaptive" k starts at 0, grows where an
             update overflows or makes the residual much worse, which is then taken back unless it made many more states
             exact, and shrinks where updates go well; native cells are evaluated twice an update. It helps where A
