@@ -1,7 +1,7 @@
 """Draws counts that the theory predicts against those that solves take, and Proposition 3's rate against them, from
 benchmarks/results/theory-predicted.json.
 
-usage: python benchmarks/predicted.py OUT.png
+usage: python benchmarks/predicted.py [OUT.svg]      by default benchmarks/results/theory-predicted.svg, which README shows
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pards._plot import style
 
 
 def main(out: str) -> None:
+    plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "pards", "font.size": 9})
     rows = [row for row in _harness.read(tables.RESULTS / "theory-predicted.json") if "predicted" in row]
     fig, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained", sharey=True)
     for method in dict.fromkeys(row["flavour"].removeprefix("pards ") for row in rows):
@@ -33,8 +34,9 @@ def main(out: str) -> None:
         ax.set(xscale="log", yscale="log", xlabel=name)
     axes[0].set_ylabel("updates taken")
     axes[0].legend(fontsize="small")
-    fig.savefig(out, dpi=120)
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type")) if out.endswith(".svg") else None
+    fig.savefig(out, dpi=120, metadata=nothing)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1] if len(sys.argv) > 1 else str(tables.RESULTS / "theory-predicted.svg"))
