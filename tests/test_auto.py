@@ -66,14 +66,14 @@ def test_a_function_whose_rows_are_dear_is_left_to_the_loop() -> None:
 
 
 def test_what_is_nearly_the_identity_is_solved_by_sums() -> None:
-    """Newton calls f on 1 + D rows each update: picard takes half as long, if the Jacobians that say so are those of f."""
+    """Newton calls f on 1 + D rows each update: picard takes a quarter of the time, if the Jacobians that say so are those of f."""
 
     def f(x, u):
         return x + 1e-4 * (np.tanh(x[..., ::-1]) - x) + u
 
-    u = np.random.default_rng(0).standard_normal((400, 8))
-    sol = pards.solve(dear(f, CALL, 1e-5), np.zeros(8), u)
-    assert sol.method == "picard"
+    u = np.random.default_rng(0).standard_normal((200, 8))
+    sol = pards.solve(dear(f, 5 * CALL, 2.5e-4), np.zeros(8), u)
+    assert sol.method.startswith("picard")  # and the loop, if others hold it up by much
     want = pards.solve(f, np.zeros(8), u, method="sequential").states
     assert np.abs(sol.states - want).max() <= 3e-8 * np.abs(want).max()  # rtol is 1e-8, in each of some windows
 
@@ -127,10 +127,10 @@ def test_a_long_chaotic_function_is_not_tried() -> None:
 @pytest.mark.parametrize("chaotic", [False, True])
 def test_chaos_is_told_of_what_is_left_to_the_loop(given: bool, chaotic: bool) -> None:
     """Where a row is as dear as a call. Without jac= the loop's last steps are followed by products, each a call; few enough."""
-    rows, r = [], 3.9 if chaotic else 3.2
+    calls, r = [], 3.9 if chaotic else 3.2
 
     def f(x, u):
-        rows.append(x.size // 4)
+        calls.append(len(x))
         return r * x * (1 - x)
 
     def jac(x, u):
@@ -140,7 +140,7 @@ def test_chaos_is_told_of_what_is_left_to_the_loop(given: bool, chaotic: bool) -
     sol = pards.solve(dear(f, 0, 5e-5), np.array([0.3, 0.4, 0.5, 0.6]), length=T, jac=jac if given else None)
     assert sol.method == "sequential"
     assert ("chaotic" in sol.reason) == chaotic
-    assert sum(rows) <= 1.2 * T
+    assert len(calls) <= 1.05 * T
 
 
 def test_what_failed_is_told() -> None:
