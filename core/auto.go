@@ -12,7 +12,10 @@ import (
 )
 
 // Choice is a method to run, and why.
-type Choice struct{ Method, Reason string }
+type Choice struct {
+	Method, Reason string
+	LeastWindow    int // see method.Options
+}
 
 // checkMethod checks the name of a method.
 func checkMethod[T num.Float](o *Options[T]) error {
@@ -35,12 +38,12 @@ const affineLeast = 10_000
 func (CPU[T]) Choices(p *Problem[T], o *Options[T]) []Choice {
 	switch exact := o.Damping == 0 && !o.Clip; {
 	case cell.IsCaller(p.Cell):
-		return []Choice{{"newton", ""}}
+		return []Choice{{Method: "newton"}}
 	case cell.IsAffine(p.Cell) && exact && p.Cell.Dim() == 1 && p.Batch == 1 && p.Length >= affineLeast:
-		return []Choice{{"newton", "the model is affine in its one component, so one Newton update is exact, and its scan runs in vectors"},
-			{"sequential", "the plain loop from where that overflowed"}}
+		return []Choice{{Method: "newton", Reason: "the model is affine in its one component, so one Newton update is exact, and its scan runs in vectors"},
+			{Method: "sequential", Reason: "the plain loop from where that overflowed"}}
 	}
-	return []Choice{{"sequential", "a native cell's plain loop is hard to beat on this CPU"}}
+	return []Choice{{Method: "sequential", Reason: "a native cell's plain loop is hard to beat on this CPU"}}
 }
 
 // auto solves by what the backend chooses, each method on the sequences that the one before it failed on; a callable by pilot.
@@ -51,6 +54,7 @@ func (r *run[T]) auto() error {
 	choices := r.backend.Choices(r.plan.Given, r.o)
 	r.plan.Options.AutoWindow = true
 	for i, c := range choices {
+		r.plan.Options.LeastWindow = c.LeastWindow
 		plan, err := r.planOf(c.Method)
 		if err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 
 	"pards/core"
 	"pards/core/cell"
+	"pards/core/cell/celltest"
 	"pards/core/check"
 	"pards/core/method"
 	"pards/core/method/methodtest"
@@ -276,5 +277,34 @@ func TestContraction(t *testing.T) {
 	}
 	if !(rows["never"] < rows["contraction"] && rows["contraction"] < rows["window"] && rows["window"] < rows["iteration"]) {
 		t.Errorf("Jacobians: %v", rows)
+	}
+}
+
+// short is a backend whose windows the loop takes over where they get shorter than some steps.
+type short struct {
+	core.CPU[float64]
+	least int
+}
+
+func (s short) Choices(*core.Problem[float64], *core.Options[float64]) []core.Choice {
+	return []core.Choice{{Method: "newton", LeastWindow: s.least}, {Method: "sequential"}}
+}
+
+// One update does not suffice but for windows of one step: with a least length the loop solves all the others, without one nothing.
+func TestLeastWindow(t *testing.T) {
+	for least, want := range map[int]string{0: "newton", 50: "newton+sequential"} {
+		p := methodtest.Problem[float64](t, celltest.Examples[0], 2, 400)
+		o := core.Defaults[float64]()
+		o.MaxIterations = 1
+		out := make([]float64, 2*400*p.Cell.Dim())
+		s, err := core.Solve[float64](short{least: least}, p, &o, core.Host(out))
+		if err != nil || s.Method != want || !s.Worst().Success() {
+			t.Fatalf("least %d: %v by %q, %v, want %q", least, s.Worst(), s.Method, err, want)
+		}
+		for _, r := range s.Results {
+			if many := len(r.Windows) > 100; many == (least > 0) {
+				t.Errorf("least %d: %d windows, %d steps looped", least, len(r.Windows), r.Looped)
+			}
+		}
 	}
 }

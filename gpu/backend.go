@@ -55,36 +55,9 @@ func (b *backend[T]) Fits(p *core.Plan[T]) error {
 		fmt.Sprintf("no kernel of this version runs it on a %s with D = %d in %s", p.Given.Name, p.Problem.Dim, num.Name[T]()))
 }
 
-// fullMost is the largest dimension whose Jacobians stay in a thread's registers, so that Newton's method costs little more than others.
-const fullMost = 8
-
-// wellsMost is up to how many wells a batch of Langevin chains is taken to stay in one: with 4 and more the basis of one was none for all, and
-// the general engine took 150 times as long as the diagonal.
-const wellsMost = 2
-
-// Choices returns Newton for small dimensions and affine models, the eigenbasis of the mean Jacobian where that is known to make the others
-// diagonal, Newton as long as a scan of its matrices is fast, and the diagonal beyond.
+// Choices asks what the methods cost.
 func (b *backend[T]) Choices(p *core.Problem[T], _ *core.Options[T]) []core.Choice {
-	fallback := core.Choice{Method: "sequential", Reason: "the plain loop for the sequences on which it failed"}
-	switch d := p.Cell.Dim(); {
-	case cell.IsAffine(p.Cell):
-		return []core.Choice{{Method: "newton", Reason: "the model is affine in its state, so one Newton update is exact"}}
-	case d <= fullMost:
-		return []core.Choice{{Method: "newton", Reason: fmt.Sprintf("with D = %d the matrices of Newton's method stay in registers", d)}, fallback}
-	case p.Name == "langevin":
-		rotated := core.Choice{Method: "rotated_quasi_newton", Reason: "its scan moves D numbers a step, and within a well it converges like Newton"}
-		if k := p.Params["means"].Shape[0]; k > wellsMost {
-			several := fmt.Sprintf("with %d wells no basis is that of all sequences, and its scan moves D numbers a step", k)
-			return []core.Choice{{Method: "quasi_newton", Reason: several}, rotated, fallback}
-		}
-		return []core.Choice{rotated, fallback}
-	}
-	quasi := core.Choice{Method: "quasi_newton", Reason: fmt.Sprintf("with D = %d full Jacobians cost too much, and its scan moves D numbers a step", p.Cell.Dim())}
-	if p.Cell.Dim() > denseMost {
-		return []core.Choice{quasi, fallback}
-	}
-	// GRUs of 16 to 64 components took 1.1 to 1.5 times as long by the diagonal.
-	return []core.Choice{{Method: "newton", Reason: fmt.Sprintf("with D = %d a scan of full Jacobians costs less than the updates it saves", p.Cell.Dim())}, quasi, fallback}
+	return choicesOf(p)
 }
 
 // engine runs the solves it fits. fits comes before solve, for the same plan.

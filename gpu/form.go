@@ -3,6 +3,7 @@ package gpu
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"pards/core/num"
 	"pards/core/param"
@@ -66,12 +67,12 @@ func pad[T num.Float](to []T, v ...T) []T {
 
 // padColumns appends the columns of a matrix with n of them, each padded.
 func padColumns[T num.Float](to, a []T, n int) []T {
+	to = slices.Grow(to, len(a)+n*16/num.Size[T]())
 	for j := range n {
-		var column []T
 		for i := j; i < len(a); i += n {
-			column = append(column, a[i])
+			to = append(to, a[i])
 		}
-		to = pad(to, column...)
+		to = pad(to)
 	}
 	return to
 }
@@ -79,11 +80,11 @@ func padColumns[T num.Float](to, a []T, n int) []T {
 // gatesForm is what cell_gates.cuh reads: the matrix of the state (G D, D) by columns, its diagonals, the matrix of the inputs by columns,
 // the bias (G D).
 func gatesForm[T num.Float](own, in, bias []T, d, m int) []T {
-	var diagonals []T
+	to := padColumns(nil, own, d)
 	for i := range len(own) / d {
-		diagonals = append(diagonals, own[i*d+i%d])
+		to = append(to, own[i*d+i%d])
 	}
-	to := pad(padColumns(nil, own, d), diagonals...)
+	to = pad(to)
 	if m > 0 {
 		to = padColumns(to, in, m)
 	}

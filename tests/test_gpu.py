@@ -550,14 +550,21 @@ def test_same_bits_twice(method: str) -> None:
 
 @gpu
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("d", [12, 40, 100, 200])
-def test_auto_falls_back_on_the_loop(d: int, dtype: type) -> None:
+@pytest.mark.parametrize(("d", "batch", "steps"), [(3, 3, 4000), (8, 3, 4000), (20, 1, 9000)])
+def test_auto_falls_back_on_the_loop(d: int, batch: int, steps: int, dtype: type) -> None:
     """One update is not enough, so the loop ends what newton and quasi_newton began. 1000 roundings of a step, in states that forget them."""
-    cell, x0, u = problem(d, 5, batch=3, steps=400, dtype=dtype)
+    cell, x0, u = problem(d, 5, batch=batch, steps=steps, dtype=dtype)
     sol = pards.solve(cell, x0, u, device="cuda", max_iterations=1)
     want = pards.solve(cell, x0, u, method="sequential", device="cpu").states
-    assert sol.success.all() and sol.method.endswith("+sequential") and (sol.looped == 400).all()
+    assert sol.success.all() and sol.method == "newton+quasi_newton+sequential" and (sol.looped == steps).all()
     assert np.abs(sol.states - want).max() <= 1000 * EPS[dtype]
+
+
+@gpu
+@pytest.mark.parametrize(("d", "batch", "steps"), [(40, 16, 400), (200, 1, 400), (8, 2048, 100)])
+def test_auto_takes_the_loop_where_it_is_faster(d: int, batch: int, steps: int) -> None:
+    sol = pards.solve(*problem(d, 5, batch=batch, steps=steps), device="cuda")
+    assert sol.success.all() and sol.method == "sequential" and "by the plain loop" in sol.reason
 
 
 @gpu

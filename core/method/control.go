@@ -64,6 +64,9 @@ func newPace(o Options) pace {
 	return p
 }
 
+// mayShorten says whether the window in hand may be given up for shorter ones.
+func (g *group[T]) mayShorten() bool { return g.AutoWindow && g.steps > max(g.LeastWindow, 1) }
+
 // gaveUp makes the next windows shorter than one of some steps, of which some rows are exact already.
 func (p *pace) gaveUp(steps, exact int) {
 	p.length = min(max(exact, steps/shrink, 1), (steps+1)/2)

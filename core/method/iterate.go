@@ -796,7 +796,7 @@ func (g *group[T]) test(s *Sequence[T]) {
 		s.status = Converged
 	case math.IsInf(s.error, 1) && before && s.settled: // updates grow, and two iterates satisfy the model to rounding
 		s.status, s.error = Floor, s.sizes.last[2]
-	case g.AutoWindow && g.steps > 1 && s.K >= min(g.cap(), Patience):
+	case g.mayShorten() && s.K >= min(g.cap(), Patience):
 		s.short = true
 	case s.K >= g.cap() && s.finite:
 		s.status = MaxIterations
@@ -834,7 +834,7 @@ func (g *group[T]) accept(s *Sequence[T]) error {
 		}
 		switch g.Nonfinite {
 		case Stop:
-			s.done, s.status, s.short = true, Nonfinite, g.AutoWindow && g.steps > 1
+			s.done, s.status, s.short = true, Nonfinite, g.mayShorten()
 			return nil
 		case Reset:
 			if err := g.reset(s); err != nil {

@@ -54,6 +54,7 @@ type Options struct {
 	Damping float64
 	// AutoWindow: Window is the longest; windows that fail are solved in shorter ones. AutoDamping: A is damped where iterates get worse.
 	AutoWindow, AutoDamping bool
+	LeastWindow             int // windows of so few steps are not given up for shorter ones, but for what solves the sequence next; 0: 1
 	Start                   int // the length of the first window where they adapt; 0: Window
 	Until                   int // the step at which the plain loop stops; 0: the end
 	Clip                    bool

@@ -3,7 +3,6 @@
 package driver
 
 import (
-	"runtime"
 	"syscall"
 	"time"
 	"unsafe"
@@ -61,7 +60,7 @@ func (s Stream) Zero(dst Ptr, bytes int) error {
 	return wrap("clearing memory", cu.MemsetD8Async(cu.DevicePtr(dst), 0, int64(bytes), s.stream))
 }
 
-// How long Wait looks without a pause.
+// How long Wait looks without a pause, not even one of the Go scheduler's: a goroutine that holds its thread is put back on it by two others.
 const (
 	spinning = 2 * time.Millisecond
 	between  = 50 * time.Microsecond // two looks after that
@@ -90,8 +89,6 @@ func (s Stream) Wait(poll func() bool) (stopped bool, err error) {
 		if now.Sub(start) > spinning {
 			nap := syscall.NsecToTimespec(int64(between)) // a timer of Go's takes up to a millisecond
 			_ = syscall.Nanosleep(&nap, nil)
-		} else {
-			runtime.Gosched()
 		}
 	}
 }

@@ -408,7 +408,7 @@ def _run(problem: _Problem, args: Any, states: Any, report: Array, progress: boo
     """Call the library. Where iterates overflow in f NumPy need not warn: the statuses report it."""
     library, model = _lib.get(), problem.model
     arrays = (problem.x0, problem.inputs, problem.guess, states, report)
-    if problem.ordinal is not None:
+    if problem.ordinal is not None or isinstance(states, _device.DeviceArray):
         _device.describe(args, ("x0", "inputs", "guess", "states"), arrays)
     if problem.cell is not None and progress is False:  # nothing is called back
         args.cell = handle(problem.cell, problem.dtype)
