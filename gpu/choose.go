@@ -20,21 +20,21 @@ func (c cost) seconds(batch, steps int) float64 {
 
 func loopCost(d float64) cost {
 	if d <= mostDense {
-		return cost{0.25e-3, (0.18 + 0.0075*d) * 1e-6, 0.87e-9}
+		return cost{0.15e-3, (0.18 + 0.0075*d) * 1e-6, 0.87e-9}
 	}
-	return cost{0.25e-3, (0.3 + 0.0013*d) * 1e-6, (0.87 + 0.04*d) * 1e-9}
+	return cost{0.3e-3, (0.3 + 0.0013*d) * 1e-6, (0.87 + 0.04*d) * 1e-9}
 }
-
-func chainLoopCost(d float64) cost { return cost{0.25e-3, (0.4 + 0.0083*d) * 1e-6, 0.01 * d * 1e-9} }
-func quasiCost(d float64) cost     { return cost{1.5e-3, 0, 0.21 * d * d * 1e-9} }
-func rotatedCost(d float64) cost   { return cost{0.8e-3, 0, 0.08 * d * 1e-9} }
 
 func newtonCost(d float64) cost {
 	if d <= mostDense { // a thread's registers hold its matrices
-		return cost{0.3e-3, 0, (0.6 + 0.02*d*d) * 1e-9}
+		return cost{0.2e-3, 0, (0.6 + 0.02*d*d) * 1e-9}
 	}
-	return cost{1.2e-3, 0, 0.19 * d * d * 1e-9}
+	return cost{1e-3, 0, 0.19 * d * d * 1e-9}
 }
+
+func chainLoopCost(d float64) cost { return cost{0.3e-3, (0.43 + 0.0083*d) * 1e-6, 0.0007 * d * d * 1e-9} }
+func rotatedCost(d float64) cost   { return cost{0.35e-3, 0, (3 + 0.19*d) * 1e-9} }
+func quasiCost(d float64) cost     { return cost{1.3e-3, 0, 0.21 * d * d * 1e-9} }
 
 const (
 	// gain is the part of the loop's time that an iteration is to take: its updates are a guess, and the loop takes what it takes.

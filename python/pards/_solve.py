@@ -434,7 +434,8 @@ def _wrap(problem: _Problem, states: Any, report: Array, args: Any, traced: bool
             rows = _history(args.history, library.PARDS_TRACE, 3, np.float64)
             trace = Trace(*np.moveaxis(rows if batch else rows[:, 0], -1, 0))
     if batch:
-        columns = {name: report[:, i].astype(kind) for i, (name, kind) in enumerate(_REPORT.items())}
+        numbers = zip(_REPORT.items(), report.T.copy(), strict=True)
+        columns = {name: column if kind is float else column.astype(kind) for (name, kind), column in numbers}
         outcomes = [_catalog.STATUSES[i] for i in columns["status"]]
         columns["status"] = np.array([outcome.name for outcome in outcomes], np.str_)
         columns["success"] = np.array([outcome.success for outcome in outcomes], np.bool_)
