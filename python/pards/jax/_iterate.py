@@ -16,7 +16,7 @@ from jax import lax
 from .. import _catalog
 from .._method import Method
 from . import _elk, _globalise, _mesh
-from ._linearise import Kept, Trajectory, along, linearise, restrain
+from ._linearise import Kept, Step, Trajectory, linearise, restrain
 from ._pack import Packing, pick
 from ._primitive import vary_over
 from ._scan import scan
@@ -107,7 +107,7 @@ def estimate(sizes: Array, k: Array) -> Array:
 
 
 def window(
-    steps: Callable[[Array, Any], Array],
+    step: Step,
     x0: Array,
     u: Any,
     guess: Array,
@@ -127,7 +127,7 @@ def window(
         rows, begin = (t >= part.start) & (t < part.start + part.steps), t == part.start
         read = rows & ~begin
     tol = None if o.merit_tol is None else o.merit_tol * share
-    task = _Task(steps, x0, u, _only(rows, guess), first, o, part, length, o.cap(length), tol, rows, begin, read)
+    task = _Task(step, x0, u, _only(rows, guess), first, o, part, length, o.cap(length), tol, rows, begin, read)
     start = _alike(task.update, task.start(kept))
     own = Packing(start)
     end = lax.while_loop(
@@ -147,7 +147,7 @@ def _only(rows: Array | None, a: Array) -> Array:
 class _Task:
     """A window, and how it is iterated on."""
 
-    steps: Callable[[Array, Any], Array]
+    step: Step
     x0: Array
     u: Any
     guess: Array
@@ -174,74 +174,86 @@ class _Task:
     def update(self, c: _Loop) -> _Loop:
         """Test an iterate, and make the next one where it is not the last."""
         o = self.o
-        at = Trajectory(lambda p: self.steps(p, self.u), self.before(c.x), o.axis, self.first)
-        f, linear = along(at)
-        F = self.own(f)
+        at = Trajectory(self.step, self.before(c.x), self.u, o.axis, self.first, self.rows)
         count = c.k if c.told is None else c.told
-        seen, left, now = self.test(c, F - c.x, count)
-        x, kept, guard, lost = c.x, c.kept, c.guard, jnp.asarray(False)
-        if guard is not None:
-            again = guard.again
-            seen = seen._replace(status=pick(again, -1, seen.status))
-            judged, x, held, lost = _globalise.judge(o.method, guard, now, c.k, c.x, self.length, kept)
-            judge = (seen.status < 0) & ~again
-            guard, kept = _either(judge, (judged, held), (guard._replace(again=jnp.asarray(False)), kept))
-            x, lost = pick(judge, x, c.x), judge & lost
-            left = pick(guard.again | again, jnp.stack([left[0], jnp.inf]), left)
-        A, kept = linearise(o.method, lambda v: self.own(linear(v)), at, kept, c.k, c.sizes, count)
-        going = (seen.status < 0) if guard is None else (seen.status < 0) & ~guard.again
+        F, A, kept = linearise(o.method, at, c.kept, c.k, c.sizes, count)
+        r = F - c.x
+        if c.guard is None:  # of the last iterate too, for what is measured by one pass over all
+            new, kept = self.advance(c.x, F, A, kept)
+            new = self.reset(new)
+            own, moved = self.measured((r, c.x), (new - c.x, new))
+            seen, left, now = self.test(c, r, own, count)
+            return self.accept(c, new, moved, seen, seen.status < 0, left, None, now.exact, kept, None)
+        seen, left, now = self.test(c, r, self.measured((r, c.x))[0], count)
+        again, guard = c.guard.again, c.guard
+        seen = seen._replace(status=pick(again, -1, seen.status))
+        judged, x, held, lost = _globalise.judge(o.method, guard, now, c.k, c.x, self.length, kept)
+        judge = (seen.status < 0) & ~again
+        guard, kept = _either(judge, (judged, held), (guard._replace(again=jnp.asarray(False)), kept))
+        x, lost = pick(judge, x, c.x), judge & lost
+        left = pick(guard.again | again, jnp.stack([left[0], jnp.inf]), left)
+        going = (seen.status < 0) & ~guard.again
         new, kept, guard, damped = lax.cond(
-            going, lambda: self.advance(c.x, F, A, kept, guard), lambda: (x, kept, guard, jnp.asarray(False))
+            going, lambda: self.guarded(c.x, F, A, kept, guard), lambda: (x, kept, guard, jnp.asarray(False))
         )
-        return self.accept(c, new, seen, going, left, lost | damped, now.exact, kept, guard)
+        new = self.reset(new)
+        moved = self.measured((new - c.x, new))[0]
+        return self.accept(c, new, moved, seen, going, left, lost | damped, now.exact, kept, guard)
 
     def accept(
         self,
         c: _Loop,
         new: Array,
+        moved: list[Array],
         seen: Window,
         going: Array,
         left: Array,
-        anew: Array,
+        anew: Array | None,
         exact: Any,
         kept: Kept,
         guard: _globalise.Guard | None,
     ) -> _Loop:
-        """What follows an iterate; anew: the sizes of updates tell nothing yet."""
-        o = self.o
-        if o.nonfinite == "reset":
-            new = pick(jnp.isnan(new), self.guess, new)
-        top, moved = _mesh.largest(new, new - c.x, axis=o.axis)
-        size, most = _mesh.highest(relative(moved, top, o), top)
+        """What follows an iterate; moved: what is measured of it; anew: the sizes of updates tell nothing yet."""
+        o, (_, size, most) = self.o, moved
         if o.nonfinite == "stop":
             refused, short = going & ~jnp.isfinite(most), _short(o, self.length)
             seen = seen._replace(status=pick(refused, short, seen.status).astype(jnp.int32))
         on, going = seen.status < 0, going & (seen.status < 0)
         sizes = jnp.concatenate([size[None], c.sizes[:2]])
         new = pick(on, new, c.x)
-        told = None if c.told is None else (pick(anew, 0, c.told) + going).astype(jnp.int32)
-        sizes = pick(going, sizes, c.sizes)
+        told = None
+        if c.told is not None:  # else an iterate without an update is the last
+            told = (pick(anew, 0, c.told) + going).astype(jnp.int32)
+            sizes = pick(going, sizes, c.sizes)
         return _Loop(new, c.k + going, sizes, told, seen, left, exact, kept, guard)
 
-    def advance(self, x: Array, F: Array, A: Any, kept: Kept, guard: _globalise.Guard | None) -> Any:
-        def make(damping: Array | None, kept: Kept) -> tuple[Array, Kept]:
-            new, kept = update(x, F, A, kept, self.o, damping, self.read)
-            return self.own(new), kept
+    def advance(self, x: Array, F: Array, A: Any, kept: Kept, damping: Array | None = None) -> tuple[Array, Kept]:
+        new, kept = update(x, F, A, kept, self.o, damping, self.read)
+        return self.own(new), kept
 
-        if guard is None:
-            return *make(None, kept), None, jnp.asarray(False)
-        return _globalise.update(
-            guard, x, kept, make, lambda x: jnp.isfinite(_mesh.largest(x, axis=self.o.axis)[0]).all()
-        )
+    def guarded(self, x: Array, F: Array, A: Any, kept: Kept, guard: _globalise.Guard) -> Any:
+        def finite(x: Array) -> Array:
+            return jnp.isfinite(_mesh.largest(x, axis=self.o.axis)[0]).all()
 
-    def test(self, c: _Loop, r: Array, count: Array) -> tuple[Window, Array, _globalise.Judged]:
-        """What an iterate's residual says: whether it is the last, and what is left."""
+        return _globalise.update(guard, x, kept, lambda damping, kept: self.advance(x, F, A, kept, damping), finite)
+
+    def reset(self, new: Array) -> Array:
+        return pick(jnp.isnan(new), self.guess, new) if self.o.nonfinite == "reset" else new
+
+    def measured(self, *pairs: tuple[Array, Array]) -> list[list[Array]]:
+        """Of each v and x the largest |v|, the size of v by that of x, and the largest |x|."""
+        tops = _mesh.largest(*(array for pair in pairs for array in pair), axis=self.o.axis)
+        wanted = [each for v, x in zip(tops[::2], tops[1::2], strict=True) for each in (v, relative(v, x, self.o), x)]
+        found = _mesh.highest(*wanted)
+        return [found[i : i + 3] for i in range(0, len(found), 3)]
+
+    def test(self, c: _Loop, r: Array, own: list[Array], count: Array) -> tuple[Window, Array, _globalise.Judged]:
+        """What an iterate's residual says, and what is measured of it: whether it is the last, and what is left."""
         o, dtype = self.o, r.dtype
         wide = r.astype(_globalise.wide())  # XLA's sums are pairwise where it has none
         merit = 0.5 * _mesh.total(jnp.sum(jnp.square(wide)), o.axis)
-        left, top = _mesh.largest(r, c.x, axis=o.axis)
         merit, error = pick(jnp.isnan(merit), jnp.inf, merit), estimate(c.sizes, count)
-        residual, rough, most = _mesh.highest(left, relative(left, top, o), top)
+        residual, rough, most = own
         left = jnp.stack([residual, rough])
         rounding = ROUNDING * jnp.finfo(dtype).eps
         settled = rough <= rounding
@@ -329,13 +341,11 @@ def update(
     return F + (moved @ kept.basis.T if turned else moved), kept  # pyright: ignore[reportOptionalMemberAccess]
 
 
-def solve(
-    steps: Callable[[Array, Any], Array], x0: Array, u: Any, guess: Array | None, kept: Kept, T: int, o: Options
-) -> Window:
+def solve(step: Step, x0: Array, u: Any, guess: Array | None, kept: Kept, T: int, o: Options) -> Window:
     """The whole sequence, window after window from the converged end of the last."""
     if o.window is None or o.window >= T:
         own = jnp.broadcast_to(x0, (T, *x0.shape)) if guess is None else guess
-        return window(steps, x0, u, own, kept, 0, 1.0, o)[0]
+        return window(step, x0, u, own, kept, 0, 1.0, o)[0]
     W, dtype = o.window, x0.dtype
 
     def one(carry: Any, xs: Any, length: int) -> Any:
@@ -347,7 +357,7 @@ def solve(
         skipped = Window(left, jnp.int32(0), nothing, nothing, nothing, worst)
         done, kept = lax.cond(
             worst <= FLOOR,
-            lambda: window(steps, start, u, begin, kept, first, length / T, o)[:2],
+            lambda: window(step, start, u, begin, kept, first, length / T, o)[:2],
             lambda: (skipped, kept),
         )
         return (done.states[-1], kept, jnp.maximum(worst, done.status), first + W), done

@@ -33,10 +33,7 @@ def largest(*values: Array, axis: Any = None) -> list[Array]:
     if values[0].ndim > 1 and values[0].shape[1] > NARROW:
         return [_by_maximum(value, axis) for value in values]
     dtype = values[0].dtype
-    kind = jnp.uint32 if dtype == jnp.float32 else jnp.uint64
-    bits = [lax.bitcast_convert_type(value, kind) << 1 for value in values]
-    nothing = [jnp.zeros((), kind) for _ in bits]
-    found = lax.reduce(bits, nothing, lambda a, b: [lax.max(a, b) for a, b in zip(a, b, strict=True)], (0,))
+    found = _tops([lax.bitcast_convert_type(value, _unsigned(value)) << 1 for value in values])
     return [lax.bitcast_convert_type((top if axis is None else lax.pmax(top, axis)) >> 1, dtype) for top in found]
 
 
@@ -46,13 +43,20 @@ def _by_maximum(value: Array, axis: Any) -> Array:
 
 
 def highest(*values: Array) -> list[Array]:
-    """The largest of each along a short first axis, of what is not negative, by one reduction; not a number where there
-    is one."""
+    """The largest of each along a short first axis, of what is not negative, by one reduction of bits, whose order is
+    theirs; not a number where there is one."""
+    bits = [lax.bitcast_convert_type(value, _unsigned(value)) for value in values]
+    return [lax.bitcast_convert_type(top, value.dtype) for top, value in zip(_tops(bits), values, strict=True)]
 
-    def either(a: Any, b: Any) -> Any:
-        return [lax.select((a >= b) | (a != a), a, b) for a, b in zip(a, b, strict=True)]
 
-    return lax.reduce(list(values), [jnp.zeros((), value.dtype) for value in values], either, (0,))
+def _unsigned(value: Array) -> Any:
+    return jnp.uint32 if value.dtype == jnp.float32 else jnp.uint64
+
+
+def _tops(bits: list[Array]) -> Any:
+    """The largest of each along the first axis, in one pass."""
+    nothing = [jnp.zeros((), each.dtype) for each in bits]
+    return lax.reduce(bits, nothing, lambda a, b: [lax.max(a, b) for a, b in zip(a, b, strict=True)], (0,))
 
 
 def mean(value: Array, axis: Any) -> Array:

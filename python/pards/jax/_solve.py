@@ -23,7 +23,7 @@ from .._cell import Cell
 from .._method import Method
 from . import _auto, _cells, _elk, _globalise, _iterate, _linearise, _mesh, _native, _windows
 from ._iterate import STATUSES, Options, Window
-from ._linearise import Kept, Trajectory
+from ._linearise import Kept, Step, Trajectory
 from ._scan import scan
 from ._structure import Array
 
@@ -433,20 +433,22 @@ def _in_jax(model: _Model, operands: _Operands) -> Window:
     )
 
 
-def _stepper(model: _Model, o: _Operands) -> Callable[[Array, Any], Array]:
-    """f along steps: of the states before each, and the inputs."""
+def _stepper(model: _Model, o: _Operands) -> Step:
+    """f(x, u)."""
 
-    def steps(before: Array, u: Any) -> Array:
-        return jax.vmap(lambda x, u: model.step(x, u, o.params, *o.hoisted))(before, u)
+    def step(x: Array, u: Any) -> Array:
+        return model.step(x, u, o.params, *o.hoisted)
 
-    return steps
+    return step
 
 
 def _loop(model: _Model, o: _Operands) -> Window:
     """The plain loop."""
 
+    step = _stepper(model, o)
+
     def one(x: Array, u: Any) -> tuple[Array, Array]:
-        y = model.step(x, u, o.params, *o.hoisted)
+        y = step(x, u)
         return y, y
 
     if model.options.axis is not None:
@@ -473,7 +475,7 @@ def _derivative(model: _Model, primals: Any, tangents: Any) -> tuple[Window, Win
         now = dict(enumerate(leaves)) | dict(zip(moved, given, strict=True))
         x0, inputs, params, hoisted = jax.tree.unflatten(form, now.values())
         stepped = operands._replace(x0=x0, inputs=inputs, params=params, hoisted=hoisted)
-        steps, before = _stepper(model, stepped), _mesh.before(x, x0, axis)
+        steps, before = jax.vmap(_stepper(model, stepped)), _mesh.before(x, x0, axis)
         return steps(before, inputs) if axis is not None else _in_pieces(steps, before, inputs)
 
     _, b = jax.jvp(f, [leaves[i] for i in moved], [changes[i] for i in moved])
@@ -506,13 +508,14 @@ def linear_of(step: Callable[..., Array], window: int | None, params: Any, x: Ar
 def _linear(model: _Model, o: _Operands, x: Array, b: Array) -> Array:
     """dx[t] = J[t] dx[t-1] + b[t], J[t] = df/dx at (x[t-1], u[t]); the first J is not read."""
     axis, before = model.options.axis, _mesh.before(x, o.x0, model.options.axis)
-    steps, W = _stepper(model, o), None if model.options.adapts else model.options.window
+    step, W = _stepper(model, o), None if model.options.adapts else model.options.window
+    axes = jnp.eye(x.shape[-1], dtype=x.dtype)
     if x.shape[-1] > DENSE_MOST:
-        return _iterated(Trajectory(lambda p: steps(p, o.inputs), before, axis), b)
+        return _iterated(Trajectory(step, before, o.inputs, axis), axes, b)
 
     def jacobians(before: Array, u: Any) -> Array:
-        at = Trajectory(lambda p: steps(p, u), before, axis)
-        return _linearise.full(_linearise.along(at)[1], at)
+        at = Trajectory(step, before, u, axis)
+        return _linearise.along(at, lambda linear: _linearise.full(linear, axes))[1]
 
     if W is None or model.steps <= W:
         return scan(lds.Dense(jacobians(before, o.inputs)), b, axis_name=axis)
@@ -536,14 +539,14 @@ def _linear(model: _Model, o: _Operands, x: Array, b: Array) -> Array:
     return jax.jvp(windows, (jnp.zeros_like(b),), (b,))[1]
 
 
-def _iterated(at: Trajectory, b: Array) -> Array:
+def _iterated(at: Trajectory, axes: Array, b: Array) -> Array:
     """The same without a Jacobian: what the diagonals leave over is solved for again, until nothing is."""
     if at.axis is not None:
         raise ValueError(
             f"solve: derivatives over axis_name want at most {DENSE_MOST} dimensions, the state has {at.dim}"
         )
-    _, linear = _linearise.along(at)
-    a = lax.stop_gradient(_linearise.diagonal(linear, at))
+    linear = _linearise.whole(at)[1]
+    a = lax.stop_gradient(_linearise.along(at, lambda linear: _linearise.diagonal(linear, axes))[1])
     tolerance = 1e-6 if b.dtype == np.float32 else 1e-12
 
     def matvec(v: Array) -> Array:

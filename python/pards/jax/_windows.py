@@ -8,7 +8,6 @@ eighth of that, and so on. What of them is not the window stays as it is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ._iterate import CONVERGED, FLOOR, SHORT, Options, Part, Window, window
-from ._linearise import Kept
+from ._linearise import Kept, Step
 from ._primitive import vary_over, varying
 from ._structure import Array
 
@@ -50,9 +49,7 @@ def longest(T: int, d: int) -> int:
     return min(T, max(LEAST, min(MOST, NUMBERS // (d * d))))
 
 
-def solve(
-    steps: Callable[[Array, Any], Array], x0: Array, u: Any, guess: Array | None, kept: Kept, T: int, o: Options
-) -> Window:
+def solve(step: Step, x0: Array, u: Any, guess: Array | None, kept: Kept, T: int, o: Options) -> Window:
     """The whole sequence, each window from the converged end of the last."""
     most = longest(T, x0.size)
     given = jnp.broadcast_to(x0, (T, *x0.shape)) if guess is None else guess
@@ -63,7 +60,7 @@ def solve(
     nothing = jnp.zeros((), x0.dtype)
     found = Window(nothing, zero, nothing, nothing, nothing, jnp.int32(CONVERGED))
     ends = jnp.zeros(DEEP, jnp.int32).at[0].set(T)
-    like = jax.eval_shape(steps, x0[None], jax.tree.map(lambda a: a[:1], u))
+    like = jax.eval_shape(step, x0, jax.tree.map(lambda a: a[0], u))
     start: Any = _Way(given, x0, zero, ends, zero, jnp.int32(most), zero, zero, no, no, kept, found)
     start = _varying(start, like)
 
@@ -72,7 +69,7 @@ def solve(
         now = w
         for size, smaller in zip(sizes, [*sizes[1:], 0], strict=True):
             here = (length <= size) & (length > smaller)
-            run = partial(_one, steps, u, guess, T, o, size, most, w, length, here)
+            run = partial(_one, step, u, guess, T, o, size, most, w, length, here)
             now = lax.cond(here, run, lambda now=now: now)
         return now
 
@@ -91,7 +88,7 @@ def _varying(start: _Way, like: Any) -> _Way:
 
 
 def _one(
-    steps: Callable[[Array, Any], Array],
+    step: Step,
     u: Any,
     guess: Array | None,
     T: int,
@@ -119,7 +116,7 @@ def _one(
     if o.method.derivative == "held":
         kept = kept._replace(jacobian=jnp.zeros((size, d, d), own.dtype))
     part = Part(at, length, here)
-    done, kept, exact = window(steps, w.start, jax.tree.map(piece, u), begin, kept, cut, length / T, o, part)
+    done, kept, exact = window(step, w.start, jax.tree.map(piece, u), begin, kept, cut, length / T, o, part)
     short, good = done.status == SHORT, done.status <= FLOOR
     last = jnp.where(exact > 0, done.states[jnp.maximum(at + exact - 1, 0)], w.start)
     begun = jnp.where((t < at + exact)[:, None], done.states, last)  # the good beginning of one that is given up
