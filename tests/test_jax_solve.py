@@ -166,6 +166,19 @@ def test_what_steps_share_is_multiplied_once():
     assert max(sizes) == T * D * D
 
 
+def test_jacobians_of_many_components_take_their_own_memory():
+    """Formed by one pass, they are written where they stay; by several, parts of them are held beside the whole."""
+    d, steps = 48, 500
+    w, u = RNG.standard_normal((3 * d, d)) / d, np.zeros((steps, d))
+
+    def f(x, u):
+        a, b, c = jnp.split(w @ x, 3)
+        return jnp.tanh(a + u) * b + jnp.sin(c)
+
+    program = jax.jit(lambda u: pards.jax.solve(f, jnp.zeros(d), u).states).lower(u).compile()
+    assert program.memory_analysis().temp_size_in_bytes < 1.5 * 8 * steps * d * d
+
+
 def variables(jaxpr):
     """What its operations make, those of the programs in it too."""
     for eqn in jaxpr.eqns:

@@ -21,6 +21,7 @@ from ._structure import Array
 
 CONTRACTING = 0.25  # how much smaller than the one before an update is that a basis did well by
 AT_ONCE = 16  # directions in which a trajectory is differentiated together: memory against passes
+FULL = 64  # where all of the derivatives stay: XLA writes them where they stay, and a pass over less makes a copy
 Step = Callable[[Array, Any], Array]  # f(x, u)
 Linear = Callable[[Array], Array]  # J[t] v, of one step
 
@@ -84,15 +85,14 @@ def _where(there: Array | None, a: Array) -> Array:
     return a if there is None else jnp.where(there, a, 0)
 
 
-def each(directions: Array, f: Callable[[Array], Array]) -> Array:
+def each(directions: Array, f: Callable[[Array], Any], most: int = AT_ONCE) -> Any:
     """f of each row, some at a time."""
-    count = directions.shape[0]
-    return jax.vmap(f)(directions) if count <= AT_ONCE else lax.map(f, directions, batch_size=AT_ONCE)
+    return jax.vmap(f)(directions) if directions.shape[0] <= most else lax.map(f, directions, batch_size=most)
 
 
 def full(linear: Linear, axes: Array) -> Array:
     """J, (D, D), by D derivatives along the axes."""
-    return each(axes, linear).T
+    return each(axes, linear, FULL).T
 
 
 def diagonal(linear: Linear, axes: Array) -> Array:
