@@ -32,9 +32,11 @@ func newtonCost(d float64) cost {
 	return cost{1e-3, 0, 0.19 * d * d * 1e-9}
 }
 
-func chainLoopCost(d float64) cost { return cost{0.3e-3, (0.43 + 0.0083*d) * 1e-6, 0.0007 * d * d * 1e-9} }
-func rotatedCost(d float64) cost   { return cost{0.35e-3, 0, (3 + 0.19*d) * 1e-9} }
-func quasiCost(d float64) cost     { return cost{1.3e-3, 0, 0.21 * d * d * 1e-9} }
+func chainLoopCost(d float64) cost {
+	return cost{0.3e-3, (0.43 + 0.0083*d) * 1e-6, 0.0007 * d * d * 1e-9}
+}
+func rotatedCost(d float64) cost { return cost{0.35e-3, 0, (3 + 0.19*d) * 1e-9} }
+func quasiCost(d float64) cost   { return cost{1.3e-3, 0, 0.21 * d * d * 1e-9} }
 
 const (
 	// gain is the part of the loop's time that an iteration is to take: its updates are a guess, and the loop takes what it takes.
