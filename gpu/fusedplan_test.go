@@ -158,6 +158,13 @@ func TestFusedOnTheHost(t *testing.T) {
 	}
 }
 
+// Nor does it take a large residual for done.
+func TestFusedIsHonestOnTheHost(t *testing.T) {
+	methodtest.Honest(t, func(p *core.Problem[float64], o *core.Options[float64], states []float64) (*core.Solution, error) {
+		return core.Solve(emulated[float64]{t: t, resident: 4}, p, o, core.Host(states))
+	}, "newton")
+}
+
 func emulate[T num.Float](t *testing.T, e celltest.Example, name string, damping float64, settings map[string]string, memory bool) {
 	for _, s := range []struct{ batch, steps, window, resident int }{{2, 1, 0, 4}, {3, 60, 0, 2}, {1, 90, 0, 4}, {3, 200, 0, 4}, {2, 190, 70, 4}} {
 		p := methodtest.Problem[T](t, e, s.batch, s.steps)

@@ -126,11 +126,10 @@ def roots(x, u):
     return np.abs(x) ** 0.1
 
 
-def test_a_window_that_adapts_is_not_done_with_a_large_residual() -> None:
-    """What the estimate of the error alone says of updates that shrink like that is in the first assertion."""
+@pytest.mark.parametrize("window", [None, 20, "auto"])
+def test_nothing_is_done_with_a_large_residual(window) -> None:
     given = {"x0": np.full(1, 2.0), "length": 40, "guess": np.full((40, 1), 1e300), "method": "jacobi"}
-    assert pards.solve(roots, **given).residual > 0.9
-    sol = pards.solve(roots, **given, window="auto")
+    sol = pards.solve(roots, **given, window=window)
     assert np.abs(sol.states - pards.solve(roots, given["x0"], length=40, method="sequential").states).max() <= 1e-7
 
 
@@ -140,5 +139,7 @@ def test_a_well_that_overflows_is_left_aright() -> None:
     cell, u = pards.cells.Langevin(potential, 0.05), np.random.default_rng(100_000).standard_normal((100_000, 1))
     loop = pards.solve(cell, np.zeros(1), u, method="sequential").states
     for method in ("newton", "quasi_newton"):
-        sol = pards.solve(cell, np.zeros(1), u, method=method, window="auto")
-        assert np.abs(sol.states - loop).max() <= 1e-6  # rtol, summed over some windows
+        for window in ("auto", 100, None):
+            sol = pards.solve(cell, np.zeros(1), u, method=method, window=window, raise_on_failure=False)
+            assert sol.success or window is None
+            assert not sol.success or np.abs(sol.states - loop).max() <= 1e-6  # rtol, summed over the windows

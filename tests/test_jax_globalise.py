@@ -195,16 +195,25 @@ def test_maps_and_gradients(options):
         np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)  # states are solved to 1e-8
 
 
-def test_a_window_is_not_done_with_a_large_residual():
+@pytest.mark.parametrize("window", [None, 20, "auto"])
+def test_nothing_is_done_with_a_large_residual(window):
     """From 1e300 plain iterates are 1e30, 1e3 and 2, so that updates shrink by many orders, until they do not."""
     roots = lambda x, u: jnp.abs(x) ** 0.1 + 0 * u  # noqa: E731
     x0, u, guess = np.full(1, 2.0), np.zeros(40), np.full((40, 1), 1e300)
-    solve = lambda **o: pards.jax.solve(roots, x0, u, guess=guess, method="jacobi", **o)  # noqa: E731
-    assert solve().success and solve().residual > 0.9
-    found = solve(window="auto")
+    found = pards.jax.solve(roots, x0, u, guess=guess, method="jacobi", window=window)
     want = lax.scan(lambda x, u: (roots(x, u),) * 2, x0, u)[1]
     assert found.success
     assert np.abs(found.states - want).max() <= 1e-7
+
+
+def test_a_stiff_double_well_is_solved_aright():
+    """From the ridge J = 3.8: first iterates of some windows are 1e25, and come down by many orders an update."""
+    well = lambda x, u: x + 0.05 * (8 * jnp.tanh(8 * x) - 8 * x) + 0.1**0.5 * u  # noqa: E731
+    x0, u = np.zeros(1), np.random.default_rng(100_000).standard_normal((100_000, 1))
+    found = pards.jax.solve(well, x0, u, method="quasi_newton", window=50)
+    want = lax.scan(lambda x, u: (well(x, u),) * 2, x0, u)[1]
+    assert found.success
+    assert np.abs(found.states - want).max() <= 1e-6  # rtol, summed over the windows
 
 
 def test_auto_takes_newton_whole_where_f_is_affine():

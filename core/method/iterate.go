@@ -787,7 +787,7 @@ func (g *group[T]) test(s *Sequence[T]) {
 	if _, ok := g.Method.(smoother[T]); ok && s.error == 0 && !s.settled { // what a trust region holds back below rounding has not come to rest
 		s.error = math.NaN()
 	}
-	estimated := s.error <= g.Rtol && !(g.AutoWindow && rough > doubtful*g.Rtol)
+	estimated := s.error <= g.Rtol && (s.settled || rough <= doubtful*g.Rtol)
 	s.done = true
 	switch byMerit := !math.IsNaN(g.MeritTol); {
 	case !byMerit && s.res.top() == 0: // no residual at all: the iterate is the trajectory, to the bit

@@ -750,11 +750,12 @@ struct solver {
         bool before = n.settled, by_merit = t.merit_tol == t.merit_tol;
         n.error = distance();
         n.settled = residual <= 16 * t.eps;
+        bool estimated = n.error <= t.rtol && (n.settled || residual <= 10 * t.rtol);
         int most = t.cap >= 0 ? t.cap : by_merit ? steps : min(steps + 1, 1000);
         n.done = 1;
         if (!by_merit && top == 0) {
             n.status = converged, n.error = 0;
-        } else if (by_merit ? n.merit <= t.merit_tol * steps / t.steps : n.error <= t.rtol) {
+        } else if (by_merit ? n.merit <= t.merit_tol * steps / t.steps : estimated) {
             n.status = converged;
         } else if (n.error == PARDS_INFINITY && before && n.settled) {
             n.status = at_floor, n.error = n.last[2];

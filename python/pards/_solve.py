@@ -88,15 +88,15 @@ def solve(
             Which one that is may differ from run to run, and so may the last bits: name a method where they must not.
         guess: (T, D) or (B, T, D), the iterate to start from; x0 at every step by default.
         rtol: stop when the estimated distance to the sequential trajectory, relative to the size of each component,
-            is at most this; 1e-4 in float32 and 1e-8 in float64 by default.
+            is at most this, and the residual, in the same measure, at most 10 times it or rounding; 1e-4 in float32 and
+            1e-8 in float64 by default.
         atol: the absolute part of that measure; 1e-3 * rtol by default.
         merit_tol: stop instead when 0.5 * sum of squared residuals is at most this (the paper: 5e-4).
         max_iterations: the largest number of updates, of each window; by default min(T + 1, 1000), or T with merit_tol.
         window: solve windows of that many steps one after another, each from the converged end of the last; None, or
             what is longer than T, takes the whole. With "auto" windows adapt: one that overflows, or takes more than
             24 updates, is given up for shorter ones, which start from its exact states; where windows go well they
-            grow again. No model defeats that but one that overflows itself, as a window of one step is a step. Nor is
-            such a window done with a residual of more than 1000 rtol, whatever the estimate of its error says.
+            grow again. No model defeats that but one that overflows itself, as a window of one step is a step.
         damping: k from 0 to 1, scales the linearisation A by 1 - k. With "adaptive" k starts at 0, grows where an
             update overflows or makes the residual much worse, which is then taken back unless it made many more states
             exact, and shrinks where updates go well; native cells are evaluated twice an update. It helps where A

@@ -5,6 +5,7 @@ package methodtest
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"testing"
 
 	"pards/core"
@@ -121,6 +122,40 @@ func Run[T num.Float](t *testing.T, solve Solver[T]) {
 					promised(t, solve, p, m.Name, variant{name: "plain"}, want)
 					promised(t, solve, Called(p), m.Name, variant{name: "plain"}, want)
 				})
+			}
+		}
+	}
+	for _, m := range method.Entries() {
+		t.Run("wells/"+m.Name, func(t *testing.T) { Honest(t, solve, m.Name) })
+	}
+}
+
+// wells are chains in a stiff double well that begin on its ridge, where J = 3.8: first iterates are of 1e25, and come down by many orders an
+// update. The estimate of the error alone ends one in thirty of them with a residual of the wells' size.
+var wells = celltest.Example{Cell: "langevin", Name: "wells", Params: func(*rand.Rand) param.Values[float64] {
+	return param.Values[float64]{"step_size": {Number: 0.05}, "means": {Shape: []int{2, 1}, Data: []float64{-1, 1}},
+		"precisions": {Shape: []int{2, 1, 1}, Data: []float64{8, 8}}, "log_weights": {Shape: []int{2}, Data: []float64{0, 0}}}
+}}
+
+// Honest: a sequence that is said to be solved has no large residual, however far off the iterates have been, in the whole and in windows.
+func Honest[T num.Float](t *testing.T, solve Solver[T], name string) {
+	p := Problem[T](t, wells, 150, 120)
+	clear(p.X0.Data)
+	o := options[T](name, variant{})
+	if name == "block_newton" {
+		o.Settings["block"] = param.Value[T]{Number: 1}
+	}
+	for _, window := range []int{0, 50} {
+		o.Window = window
+		got := make([]T, p.Batch*p.Length)
+		s, err := solve(p, &o, got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rtol := map[int]float64{4: 1e-4, 8: 1e-8}[num.Size[T]()]
+		for b, r := range s.Results {
+			if most := 10 * rtol * (1e-3 + largest(got[b*p.Length:(b+1)*p.Length])); r.Status.Success() && !(r.Residual <= most) {
+				t.Errorf("window %d, sequence %d: %s after %d updates with a residual of %v, want at most %v", window, b, r.Status, r.Iterations, r.Residual, most)
 			}
 		}
 	}

@@ -26,7 +26,7 @@ STATUSES = tuple(status.name for status in _catalog.STATUSES)
 CONVERGED, FLOOR, CAPPED, NONFINITE = (STATUSES.index(s) for s in ("converged", "floor", "max_iterations", "nonfinite"))
 SHORT = len(STATUSES)  # a window that is given up
 PATIENCE = 24  # updates after which that is
-DOUBTFUL = 1e3  # rtol: a residual above belies the estimate of a window that adapts
+DOUBTFUL = 10  # rtol: a residual above belies the estimate of the error
 ROUNDING = 16  # eps of the state's size: a residual below is rounding
 
 
@@ -261,9 +261,7 @@ class _Task:
             error = pick((error == 0) & ~settled, jnp.nan, error)
         floor = jnp.isposinf(error) & (c.left[1] <= rounding) & settled
         exact = residual == 0
-        estimated = error <= o.rtol
-        if o.adapts:
-            estimated &= ~(rough > DOUBTFUL * o.rtol)
+        estimated = (error <= o.rtol) & (settled | (rough <= DOUBTFUL * o.rtol))
         converged = merit <= self.tol if self.tol is not None else exact | estimated
         if self.tol is None:
             error = pick(exact, 0, error)
