@@ -343,6 +343,42 @@ def gpu_first() -> str:
     return markdown(["first solve of a GRU, D = 8", "nothing on disk", "kernel on disk"], rows)
 
 
+def gpu_fixed() -> str:
+    """Microseconds of calls with next to nothing to compute."""
+    (case,) = on_gpu("fixed")
+    rows = [[name.removeprefix("pards, "), f"{1e6 * row['seconds']:.0f}"] for name, row in case.items()]
+    return markdown(["a GRU of 100 steps, D = 4, from", "µs"], rows)
+
+
+def gpu_loop() -> str:
+    """How many times as long as the plain loop others take, which takes the milliseconds that stand first."""
+    rows = []
+    for case in on_gpu("loop"):
+        own = case["pards sequential"]
+        others = [case.get(name) for name in ("lax.scan", "torch.nn.GRU", "pards newton", "pards quasi_newton")]
+        ratios = [times(row["seconds"] / own["seconds"]) if row else "" for row in others]
+        rows.append([str(own["axes"]["D"]), f"{1e3 * own['seconds']:.1f}", *ratios])
+    return markdown(["GRU, B = 16, T = 10000, D", "ms", LAX, TORCH, "`newton`", "`quasi_newton`"], rows)
+
+
+def gpu_choose() -> str:
+    """auto's time over that of the faster fixed choice; a star where it took the loop."""
+    found: dict[tuple[str, int], dict[str, str]] = {}
+    over = list[float]()
+    for case in on_gpu("choose"):
+        own = case["pards auto"]
+        over.append(own["seconds"] / min(row["seconds"] for f, row in case.items() if f != "pards auto"))
+        B, T, D = (own["axes"][axis] for axis in "BTD")
+        star = " *" if own["method"] == "sequential" else ""
+        found.setdefault((own["name"].removeprefix("choose "), D), {})[f"{B} x {T:,}"] = times(over[-1]) + star
+    sizes = list(dict.fromkeys(size for row in found.values() for size in row))
+    rows = [[f"{name}, D = {D}", *(row.get(size, "") for size in sizes)] for (name, D), row in found.items()]
+    return (
+        f"{markdown(['`auto` / best fixed, B x T', *sizes], rows)}\n\n* `auto` took the loop. Over these {len(over)} sizes it took "
+        f"{times(float(np.median(over)))} times as long as the better of the loop and the iteration in the median, {times(max(over))} at most."
+    )
+
+
 def on_each(table: Callable[[str], str]) -> Callable[[], str]:
     """A table of each machine that has told what its cores do beside their peers."""
 
@@ -493,7 +529,15 @@ TABLES: dict[str, Callable[[], str]] = {
 if (RESULTS / "cpu-peers.json").exists():
     TABLES |= {table.__name__: on_each(table) for table in (cpu_loops, cpu_scans, cpu_paper, cpu_windows)}
 if (RESULTS / "gpu.json").exists():  # which a machine with a GPU has to make first
-    TABLES |= {"gpu_auto": gpu_auto, "gpu_solve": gpu_solve, "gpu_scan": gpu_scan, "gpu_first": gpu_first}
+    TABLES |= {
+        "gpu_auto": gpu_auto,
+        "gpu_solve": gpu_solve,
+        "gpu_scan": gpu_scan,
+        "gpu_first": gpu_first,
+        "gpu_fixed": gpu_fixed,
+        "gpu_loop": gpu_loop,
+        "gpu_choose": gpu_choose,
+    }
 
 
 def written(text: str) -> str:
