@@ -258,6 +258,7 @@ int32_t pards_python_scan(const pards_python *api, void *arrays, pards_scan_args
  * NULL. What they do is said by attributes of the call, that only the Python package knows. */
 void *pards_xla_cpu(void *frame);
 void *pards_xla_cuda(void *frame);
+void *pards_xla_cuda_scan(void *frame); /* of scans alone: it may be recorded into a graph */
 
 #endif
 

@@ -15,13 +15,13 @@ static xla_error *failed(const xla_frame *f, int32_t code, const char *text) {
 }
 
 /* XLA takes a handler whose version it knows. All that is used here is in every version of that major number, so it gets its own. */
-static int asked_for_metadata(const xla_frame *f) {
+static int asked_for_metadata(const xla_frame *f, uint32_t traits) {
     for (xla_extension *e = f->extensions; e; e = e->next) {
         if (e->kind != xla_metadata) continue;
         xla_metadata_request *r = (xla_metadata_request *)e;
         r->answer->version.major = 0;
         r->answer->version.minor = f->api ? f->api->version.minor : 1;
-        r->answer->traits = 0;
+        r->answer->traits = traits;
         return 1;
     }
     return 0;
@@ -75,8 +75,8 @@ static xla_error *take_stream(xla_call *c, const xla_frame *f) {
     return e;
 }
 
-static xla_error *handle(const xla_frame *f, int on_gpu) {
-    if (!f || asked_for_metadata(f)) return NULL;
+static xla_error *handle(const xla_frame *f, int on_gpu, uint32_t traits) {
+    if (!f || asked_for_metadata(f, traits)) return NULL;
     xla_call c;
     c.device = 0, c.stream = NULL, c.arrays = 0;
     xla_error *e = on_gpu ? take_stream(&c, f) : NULL;
@@ -88,5 +88,6 @@ static xla_error *handle(const xla_frame *f, int on_gpu) {
     return code ? failed(f, code, text) : NULL;
 }
 
-EXPORT void *pards_xla_cpu(void *frame) { return handle(frame, 0); }
-EXPORT void *pards_xla_cuda(void *frame) { return handle(frame, 1); }
+EXPORT void *pards_xla_cpu(void *frame) { return handle(frame, 0, 0); }
+EXPORT void *pards_xla_cuda(void *frame) { return handle(frame, 1, 0); }
+EXPORT void *pards_xla_cuda_scan(void *frame) { return handle(frame, 1, xla_recordable); }

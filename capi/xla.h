@@ -24,12 +24,15 @@ typedef struct xla_version {
     int32_t major, minor;
 } xla_version;
 
+/* Traits: the calls of a handler may be recorded into a graph, to be run whenever that is. */
+enum { xla_recordable = 1 };
+
 typedef struct xla_metadata_request {
     xla_extension extension;
     struct {
         size_t size;
         xla_version version;
-        uint32_t traits; /* 0: not to be recorded into a graph */
+        uint32_t traits;
     } *answer;
 } xla_metadata_request;
 

@@ -114,7 +114,9 @@ func Begin[T num.Float](ordinal int, stream uintptr, structure string, a, b, x0,
 	}
 	return on(ordinal, func(d *driver.Device) error {
 		at := func(array core.Array[T]) driver.Ptr { return driver.Ptr(array.Device) }
-		return scannerOf[T]()(d, driver.StreamOf(stream), s, at(a), at(b), at(x0), at(out), b.Shape[0], b.Shape[1], b.Shape[2], reverse, nil)
+		return driver.StreamOf(stream).Recording(func(on driver.Stream) error {
+			return scannerOf[T]()(d, on, s, at(a), at(b), at(x0), at(out), b.Shape[0], b.Shape[1], b.Shape[2], reverse, nil)
+		})
 	})
 }
 

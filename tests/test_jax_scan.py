@@ -1,5 +1,6 @@
 """pards.jax.scan against the plain loop, jax.lax.scan, and finite differences."""
 
+import ctypes
 import math
 import shutil
 import socket
@@ -20,7 +21,7 @@ import jax.numpy as jnp  # noqa: E402
 from jax.test_util import check_grads  # noqa: E402
 
 import pards.jax  # noqa: E402
-from pards import lds  # noqa: E402
+from pards import _lib, lds  # noqa: E402
 from pards.jax._primitive import loop as loop_alone  # noqa: E402
 
 RNG = np.random.default_rng(0)
@@ -332,3 +333,44 @@ def test_loop_of_jax_alone() -> None:
                 got = loop_alone(*args, structure=name, reverse=reverse, start=start) if name != "zero" else args[-1]
                 want = pards.jax.scan(A, args[-2 if start else -1], *args[-1:] if start else (), reverse=reverse)
                 assert name == "zero" or np.allclose(got, want, rtol=1e-13, atol=1e-13), name
+
+
+class _Version(ctypes.Structure):
+    _fields_ = (
+        ("size", ctypes.c_size_t),
+        ("extensions", ctypes.c_void_p),
+        ("major", ctypes.c_int),
+        ("minor", ctypes.c_int),
+    )
+
+
+class _Answer(ctypes.Structure):
+    _fields_ = (("size", ctypes.c_size_t), ("version", _Version), ("traits", ctypes.c_uint32))
+
+
+class _Request(ctypes.Structure):
+    """The extension of a call's frame that asks for what is told of a handler, instead of running it."""
+
+    _fields_ = (
+        ("size", ctypes.c_size_t),
+        ("kind", ctypes.c_int),
+        ("next", ctypes.c_void_p),
+        ("answer", ctypes.c_void_p),
+    )
+
+
+@pytest.mark.parametrize(("name", "traits"), [("cpu", 0), ("cuda", 0), ("cuda_scan", 1)])
+def test_scans_alone_may_be_recorded(name: str, traits: int) -> None:
+    """Into graphs of XLA's: of a GPU's other calls the host waits for the outcome."""
+    answer = _Answer(traits=7)
+    request = _Request(ctypes.sizeof(_Request), 1, None, ctypes.addressof(answer))
+    frame = (ctypes.c_size_t * 64)(8 * 64, ctypes.addressof(request))
+    handler = getattr(_lib.get(), f"pards_xla_{name}")
+    handler.restype = ctypes.c_void_p
+    assert handler(frame) is None and (answer.traits, answer.version.major) == (traits, 0)
+
+
+def test_a_scan_on_a_gpu_is_one_that_may_be_recorded() -> None:
+    given = jnp.ones((5, 2, 2)), jnp.ones((5, 2))
+    text = jax.jit(pards.jax.scan).trace(*given).lower(lowering_platforms=("cuda",)).as_text()
+    assert "@pards_xla_cuda_scan" in text

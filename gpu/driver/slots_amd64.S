@@ -693,141 +693,151 @@ cuStreamGetFlags:
 	.type cuStreamGetPriority, @function
 cuStreamGetPriority:
 	jmp *shim_slots+1096(%rip)
+	.globl cuStreamIsCapturing
+	.hidden cuStreamIsCapturing
+	.type cuStreamIsCapturing, @function
+cuStreamIsCapturing:
+	jmp *shim_slots+1104(%rip)
 	.globl cuStreamQuery
 	.hidden cuStreamQuery
 	.type cuStreamQuery, @function
 cuStreamQuery:
-	jmp *shim_slots+1104(%rip)
+	jmp *shim_slots+1112(%rip)
 	.globl cuStreamSynchronize
 	.hidden cuStreamSynchronize
 	.type cuStreamSynchronize, @function
 cuStreamSynchronize:
-	jmp *shim_slots+1112(%rip)
+	jmp *shim_slots+1120(%rip)
 	.globl cuStreamWaitEvent
 	.hidden cuStreamWaitEvent
 	.type cuStreamWaitEvent, @function
 cuStreamWaitEvent:
-	jmp *shim_slots+1120(%rip)
+	jmp *shim_slots+1128(%rip)
 	.globl cuStreamWaitValue32_v2
 	.hidden cuStreamWaitValue32_v2
 	.type cuStreamWaitValue32_v2, @function
 cuStreamWaitValue32_v2:
-	jmp *shim_slots+1128(%rip)
+	jmp *shim_slots+1136(%rip)
 	.globl cuStreamWriteValue32_v2
 	.hidden cuStreamWriteValue32_v2
 	.type cuStreamWriteValue32_v2, @function
 cuStreamWriteValue32_v2:
-	jmp *shim_slots+1136(%rip)
+	jmp *shim_slots+1144(%rip)
 	.globl cuSurfRefGetArray
 	.hidden cuSurfRefGetArray
 	.type cuSurfRefGetArray, @function
 cuSurfRefGetArray:
-	jmp *shim_slots+1144(%rip)
+	jmp *shim_slots+1152(%rip)
 	.globl cuSurfRefSetArray
 	.hidden cuSurfRefSetArray
 	.type cuSurfRefSetArray, @function
 cuSurfRefSetArray:
-	jmp *shim_slots+1152(%rip)
+	jmp *shim_slots+1160(%rip)
 	.globl cuTexRefGetAddressMode
 	.hidden cuTexRefGetAddressMode
 	.type cuTexRefGetAddressMode, @function
 cuTexRefGetAddressMode:
-	jmp *shim_slots+1160(%rip)
+	jmp *shim_slots+1168(%rip)
 	.globl cuTexRefGetAddress_v2
 	.hidden cuTexRefGetAddress_v2
 	.type cuTexRefGetAddress_v2, @function
 cuTexRefGetAddress_v2:
-	jmp *shim_slots+1168(%rip)
+	jmp *shim_slots+1176(%rip)
 	.globl cuTexRefGetArray
 	.hidden cuTexRefGetArray
 	.type cuTexRefGetArray, @function
 cuTexRefGetArray:
-	jmp *shim_slots+1176(%rip)
+	jmp *shim_slots+1184(%rip)
 	.globl cuTexRefGetBorderColor
 	.hidden cuTexRefGetBorderColor
 	.type cuTexRefGetBorderColor, @function
 cuTexRefGetBorderColor:
-	jmp *shim_slots+1184(%rip)
+	jmp *shim_slots+1192(%rip)
 	.globl cuTexRefGetFilterMode
 	.hidden cuTexRefGetFilterMode
 	.type cuTexRefGetFilterMode, @function
 cuTexRefGetFilterMode:
-	jmp *shim_slots+1192(%rip)
+	jmp *shim_slots+1200(%rip)
 	.globl cuTexRefGetFlags
 	.hidden cuTexRefGetFlags
 	.type cuTexRefGetFlags, @function
 cuTexRefGetFlags:
-	jmp *shim_slots+1200(%rip)
+	jmp *shim_slots+1208(%rip)
 	.globl cuTexRefGetFormat
 	.hidden cuTexRefGetFormat
 	.type cuTexRefGetFormat, @function
 cuTexRefGetFormat:
-	jmp *shim_slots+1208(%rip)
+	jmp *shim_slots+1216(%rip)
 	.globl cuTexRefGetMaxAnisotropy
 	.hidden cuTexRefGetMaxAnisotropy
 	.type cuTexRefGetMaxAnisotropy, @function
 cuTexRefGetMaxAnisotropy:
-	jmp *shim_slots+1216(%rip)
+	jmp *shim_slots+1224(%rip)
 	.globl cuTexRefSetAddress2D_v3
 	.hidden cuTexRefSetAddress2D_v3
 	.type cuTexRefSetAddress2D_v3, @function
 cuTexRefSetAddress2D_v3:
-	jmp *shim_slots+1224(%rip)
+	jmp *shim_slots+1232(%rip)
 	.globl cuTexRefSetAddressMode
 	.hidden cuTexRefSetAddressMode
 	.type cuTexRefSetAddressMode, @function
 cuTexRefSetAddressMode:
-	jmp *shim_slots+1232(%rip)
+	jmp *shim_slots+1240(%rip)
 	.globl cuTexRefSetAddress_v2
 	.hidden cuTexRefSetAddress_v2
 	.type cuTexRefSetAddress_v2, @function
 cuTexRefSetAddress_v2:
-	jmp *shim_slots+1240(%rip)
+	jmp *shim_slots+1248(%rip)
 	.globl cuTexRefSetArray
 	.hidden cuTexRefSetArray
 	.type cuTexRefSetArray, @function
 cuTexRefSetArray:
-	jmp *shim_slots+1248(%rip)
+	jmp *shim_slots+1256(%rip)
 	.globl cuTexRefSetBorderColor
 	.hidden cuTexRefSetBorderColor
 	.type cuTexRefSetBorderColor, @function
 cuTexRefSetBorderColor:
-	jmp *shim_slots+1256(%rip)
+	jmp *shim_slots+1264(%rip)
 	.globl cuTexRefSetFilterMode
 	.hidden cuTexRefSetFilterMode
 	.type cuTexRefSetFilterMode, @function
 cuTexRefSetFilterMode:
-	jmp *shim_slots+1264(%rip)
+	jmp *shim_slots+1272(%rip)
 	.globl cuTexRefSetFlags
 	.hidden cuTexRefSetFlags
 	.type cuTexRefSetFlags, @function
 cuTexRefSetFlags:
-	jmp *shim_slots+1272(%rip)
+	jmp *shim_slots+1280(%rip)
 	.globl cuTexRefSetFormat
 	.hidden cuTexRefSetFormat
 	.type cuTexRefSetFormat, @function
 cuTexRefSetFormat:
-	jmp *shim_slots+1280(%rip)
+	jmp *shim_slots+1288(%rip)
 	.globl cuTexRefSetMaxAnisotropy
 	.hidden cuTexRefSetMaxAnisotropy
 	.type cuTexRefSetMaxAnisotropy, @function
 cuTexRefSetMaxAnisotropy:
-	jmp *shim_slots+1288(%rip)
+	jmp *shim_slots+1296(%rip)
 	.globl cuTexRefSetMipmapFilterMode
 	.hidden cuTexRefSetMipmapFilterMode
 	.type cuTexRefSetMipmapFilterMode, @function
 cuTexRefSetMipmapFilterMode:
-	jmp *shim_slots+1296(%rip)
+	jmp *shim_slots+1304(%rip)
 	.globl cuTexRefSetMipmapLevelBias
 	.hidden cuTexRefSetMipmapLevelBias
 	.type cuTexRefSetMipmapLevelBias, @function
 cuTexRefSetMipmapLevelBias:
-	jmp *shim_slots+1304(%rip)
+	jmp *shim_slots+1312(%rip)
 	.globl cuTexRefSetMipmapLevelClamp
 	.hidden cuTexRefSetMipmapLevelClamp
 	.type cuTexRefSetMipmapLevelClamp, @function
 cuTexRefSetMipmapLevelClamp:
-	jmp *shim_slots+1312(%rip)
+	jmp *shim_slots+1320(%rip)
+	.globl cuThreadExchangeStreamCaptureMode
+	.hidden cuThreadExchangeStreamCaptureMode
+	.type cuThreadExchangeStreamCaptureMode, @function
+cuThreadExchangeStreamCaptureMode:
+	jmp *shim_slots+1328(%rip)
 
 	.data
 	.globl shim_slots
@@ -899,6 +909,8 @@ shim_slots:
 	.quad shim_no_device
 	.quad shim_no_device
 	.quad shim_not_yet
+	.quad shim_no_device
+	.quad shim_no_device
 	.quad shim_no_device
 	.quad shim_no_device
 	.quad shim_no_device
@@ -1142,6 +1154,7 @@ shim_names:
 	.asciz "cuStreamDestroy_v2"
 	.asciz "cuStreamGetFlags"
 	.asciz "cuStreamGetPriority"
+	.asciz "cuStreamIsCapturing"
 	.asciz "cuStreamQuery"
 	.asciz "cuStreamSynchronize"
 	.asciz "cuStreamWaitEvent"
@@ -1169,5 +1182,6 @@ shim_names:
 	.asciz "cuTexRefSetMipmapFilterMode"
 	.asciz "cuTexRefSetMipmapLevelBias"
 	.asciz "cuTexRefSetMipmapLevelClamp"
+	.asciz "cuThreadExchangeStreamCaptureMode"
 	.byte 0
 	.section .note.GNU-stack,"",@progbits

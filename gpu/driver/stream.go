@@ -2,6 +2,11 @@
 
 package driver
 
+/*
+#include "shim.h"
+*/
+import "C"
+
 import (
 	"syscall"
 	"time"
@@ -11,19 +16,41 @@ import (
 )
 
 // Stream is an order of work on a device. The zero Stream is the default one.
-type Stream struct{ stream cu.Stream }
+type Stream struct {
+	stream cu.Stream
+	// Recorded says that what is put there is recorded into a graph, which runs later, and repeatedly.
+	Recorded bool
+}
 
 // NewStream makes a stream that does not wait for the default one.
 func (d *Device) NewStream() (Stream, error) {
 	s, err := cu.MakeStream(cu.NonBlocking)
-	return Stream{s}, wrap("making a stream", err)
+	return Stream{stream: s}, wrap("making a stream", err)
 }
 
 // StreamOf is a stream that another library made.
-func StreamOf(handle uintptr) Stream { return *(*Stream)(unsafe.Pointer(&handle)) }
+func StreamOf(handle uintptr) Stream { return Stream{stream: *(*cu.Stream)(unsafe.Pointer(&handle))} }
 
 // Handle is what other libraries take for the stream.
-func (s Stream) Handle() uintptr { return *(*uintptr)(unsafe.Pointer(&s)) }
+func (s Stream) Handle() uintptr { return *(*uintptr)(unsafe.Pointer(&s.stream)) }
+
+// Recording calls f with the stream as another library left it. Where that records it, f may allocate and load kernels nonetheless.
+func (s Stream) Recording(f func(s Stream) error) error {
+	var status C.CUstreamCaptureStatus
+	if err := check("asking whether a graph is recorded", C.cuStreamIsCapturing(*(*C.CUstream)(unsafe.Pointer(&s.stream)), &status)); err != nil {
+		return err
+	}
+	if status != C.CU_STREAM_CAPTURE_STATUS_ACTIVE {
+		return f(s)
+	}
+	mode := C.CUstreamCaptureMode(C.CU_STREAM_CAPTURE_MODE_RELAXED) // of this thread, and as it was afterwards
+	if err := check("recording a graph", C.cuThreadExchangeStreamCaptureMode(&mode)); err != nil {
+		return err
+	}
+	defer C.cuThreadExchangeStreamCaptureMode(&mode)
+	s.Recorded = true
+	return f(s)
+}
 
 // Destroy gives the stream back.
 func (s Stream) Destroy() { _ = s.stream.Destroy() }

@@ -17,7 +17,7 @@ import (
 
 // own are the functions that shim.c calls and cu does not.
 var own = []string{"cuCtxGetDevice", "cuFuncSetAttribute", "cuGetErrorName", "cuGetErrorString", "cuLaunchCooperativeKernel", "cuLaunchKernel", "cuMemHostAlloc",
-	"cuMemHostGetDevicePointer_v2", "cuModuleLoadData"}
+	"cuMemHostGetDevicePointer_v2", "cuModuleLoadData", "cuStreamIsCapturing", "cuThreadExchangeStreamCaptureMode"}
 
 func main() {
 	names, err := symbols()
