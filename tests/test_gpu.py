@@ -634,6 +634,44 @@ def test_cells_in_jax(dtype: type) -> None:
             np.testing.assert_allclose(got, exact, rtol=0, atol=1e4 * EPS[dtype] * np.abs(exact).max())
 
 
+RECORDED = """
+import sys
+import numpy as np, jax, jax.numpy as jnp, pards.jax
+from concurrent.futures import ThreadPoolExecutor
+
+def solve(x0, u, w):
+    return pards.jax.solve(lambda x, u, w: jnp.tanh(w @ x + u), x0, u, w)
+
+rng, calls, slopes = np.random.default_rng(0), [], jax.jit(jax.grad(lambda x0, u, w: solve(x0, u, w).states.sum(), 2))
+for d, steps in ((2, 5000), (24, 3000), (40, 700)):
+    w = rng.standard_normal((d, d)).astype(np.float32) / (2 * np.sqrt(d))
+    calls += [(np.zeros(d, np.float32), rng.standard_normal((steps, d)).astype(np.float32), w) for _ in range(3)]
+run = jax.jit(solve)
+with ThreadPoolExecutor(3) as pool:  # graphs are made, and run again with other numbers, side by side
+    found = list(pool.map(lambda i: (run(*calls[i % 9]), slopes(*calls[i % 9])), range(45)))
+np.savez(sys.argv[1], **{f"{i} {j}": a for i, of in enumerate(found) for j, a in enumerate(jax.tree.leaves(of))})
+"""
+
+
+@gpu
+def test_scans_recorded_into_graphs(tmp_path) -> None:
+    """Of XLA's, with the loop around them or without: the bits of scans that are started one by one, of products that are
+    not tuned anew."""
+    pytest.importorskip("jax")
+    found = []
+    for i, kinds in enumerate(["", "FUSION,CUSTOM_CALL", "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,WHILE,CONDITIONAL"]):
+        flags = f"--xla_gpu_enable_command_buffer={kinds} --xla_gpu_graph_min_graph_size=1 --xla_gpu_autotune_level=0"
+        to = tmp_path / f"{i}.npz"
+        done = subprocess.run(
+            [sys.executable, "-c", RECORDED, to], env=os.environ | {"XLA_FLAGS": flags}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        found.append(np.load(to))
+    for one in found[1:]:
+        for name in found[0]:
+            np.testing.assert_array_equal(one[name], found[0][name], name)
+
+
 @gpu
 def test_bench_on_the_device() -> None:
     """What `pards bench --device cuda` measures: every flavour runs there, and agrees with pards' first."""

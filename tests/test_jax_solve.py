@@ -91,7 +91,7 @@ def test_counts_and_iterates_are_those_of_pards_solve(name, test):
 def test_drawn_signs_belong_to_their_steps(window, fresh):
     """The spec's counts and iterates with the same signs, whichever window a step is in."""
     key, method = jax.random.key(3), pards.QuasiNewton("hutchinson", probes=2, fresh=fresh)
-    whole = _linearise.Trajectory(lambda x, u: x, jnp.zeros((T, D)), None, None)
+    whole = _linearise.Trajectory(lambda x, u: x, jnp.zeros((T, D)), None, jnp.eye(D), None)
     draw = jax.jit(lambda k: _linearise.signs(method, whole, key, k))
     assert np.abs(draw(0).mean()) < 0.13 and (jnp.abs(draw(0)) == 1).all()  # four standard deviations
     assert (draw(0) != draw(1)).any() == fresh

@@ -127,7 +127,8 @@ def window(
         rows, begin = (t >= part.start) & (t < part.start + part.steps), t == part.start
         read = rows & ~begin
     tol = None if o.merit_tol is None else o.merit_tol * share
-    task = _Task(step, x0, u, _only(rows, guess), first, o, part, length, o.cap(length), tol, rows, begin, read)
+    axes = jnp.eye(x0.size, dtype=x0.dtype)
+    task = _Task(step, x0, u, axes, _only(rows, guess), first, o, part, length, o.cap(length), tol, rows, begin, read)
     start = _alike(task.update, task.start(kept))
     own = Packing(start)
     end = lax.while_loop(
@@ -150,6 +151,7 @@ class _Task:
     step: Step
     x0: Array
     u: Any
+    axes: Array  # (D, D)
     guess: Array
     first: Any
     o: Options
@@ -174,7 +176,7 @@ class _Task:
     def update(self, c: _Loop) -> _Loop:
         """Test an iterate, and make the next one where it is not the last."""
         o = self.o
-        at = Trajectory(self.step, self.before(c.x), self.u, o.axis, self.first, self.rows)
+        at = Trajectory(self.step, self.before(c.x), self.u, self.axes, o.axis, self.first, self.rows)
         count = c.k if c.told is None else c.told
         F, A, kept = linearise(o.method, at, c.kept, c.k, c.sizes, count)
         r = F - c.x

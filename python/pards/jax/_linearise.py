@@ -32,6 +32,7 @@ class Trajectory(NamedTuple):
     step: Step
     before: Array  # the states before each step (T, D)
     inputs: Any
+    axes: Array  # (D, D), those of a state: in a loop they are what it is given, and not made anew
     axis: Any  # the mesh axes over which time is cut, or None
     first: Any = 0  # which step is the first
     rows: Array | None = None  # steps that are there, of the others f and its derivative are 0; None for all
@@ -134,7 +135,7 @@ def linearise(
 ) -> tuple[Array, Any, Kept]:
     """f, A[t] as the method declares it, in a structure of pards.lds, and what it keeps. k: updates of the window;
     sizes: of the last of them, and count: how many of those there are."""
-    axes = jnp.eye(at.dim, dtype=at.before.dtype)
+    axes = at.axes
 
     def each_step(form: Any, get: Callable[Concatenate[Linear, ...], Any], *own: Any) -> tuple[Array, Any, Kept]:
         f, a = along(at, get, *own)
@@ -181,7 +182,6 @@ def _turned(
     """The diagonal of Q'JQ, (T, D), Q the eigenvectors of the symmetrised mean of J, found anew when they are due.
     slow: the last updates did not contract."""
     held: Any = kept.basis
-    axes = jnp.eye(at.dim, dtype=held.dtype)
 
     def derivatives(axes: Array) -> tuple[Array, Array]:
         """The mean of J along each of the axes, and what of J along each lies in its direction."""
@@ -204,7 +204,7 @@ def _turned(
 
     def again(c: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         left, basis, _ = c
-        columns, diagonal = derivatives(pick(left > 1, axes, basis.T))
+        columns, diagonal = derivatives(pick(left > 1, at.axes, basis.T))
         return left - 1, _eigenbasis(_mesh.mean(columns.T, at.axis), left - 1, basis), diagonal
 
     # of derivatives, which are much of a program, there is one place: for a new basis it is gone through twice

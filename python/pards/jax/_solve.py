@@ -511,10 +511,10 @@ def _linear(model: _Model, o: _Operands, x: Array, b: Array) -> Array:
     step, W = _stepper(model, o), None if model.options.adapts else model.options.window
     axes = jnp.eye(x.shape[-1], dtype=x.dtype)
     if x.shape[-1] > DENSE_MOST:
-        return _iterated(Trajectory(step, before, o.inputs, axis), axes, b)
+        return _iterated(Trajectory(step, before, o.inputs, axes, axis), b)
 
     def jacobians(before: Array, u: Any) -> Array:
-        at = Trajectory(step, before, u, axis)
+        at = Trajectory(step, before, u, axes, axis)
         return _linearise.along(at, lambda linear: _linearise.full(linear, axes))[1]
 
     if W is None or model.steps <= W:
@@ -539,14 +539,14 @@ def _linear(model: _Model, o: _Operands, x: Array, b: Array) -> Array:
     return jax.jvp(windows, (jnp.zeros_like(b),), (b,))[1]
 
 
-def _iterated(at: Trajectory, axes: Array, b: Array) -> Array:
+def _iterated(at: Trajectory, b: Array) -> Array:
     """The same without a Jacobian: what the diagonals leave over is solved for again, until nothing is."""
     if at.axis is not None:
         raise ValueError(
             f"solve: derivatives over axis_name want at most {DENSE_MOST} dimensions, the state has {at.dim}"
         )
     linear = _linearise.whole(at)[1]
-    a = lax.stop_gradient(_linearise.along(at, lambda linear: _linearise.diagonal(linear, axes))[1])
+    a = lax.stop_gradient(_linearise.along(at, lambda linear: _linearise.diagonal(linear, at.axes))[1])
     tolerance = 1e-6 if b.dtype == np.float32 else 1e-12
 
     def matvec(v: Array) -> Array:
