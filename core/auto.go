@@ -33,8 +33,8 @@ func checkMethod[T num.Float](o *Options[T]) error {
 const affineLeast = 10_000
 
 // Choices returns the plain loop for native cells, of which it took a fifth to a fiftieth of the time of any iteration on two cores, and
-// about as long on sixteen; but a scan where one component is affine. These are shapes alone, so that bits depend on nothing else. What a
-// callable takes is found by pilot.
+// about as long on sixteen; but a scan where one component is affine. These are shapes alone. What a callable takes is found by pilot, and
+// whether there are cores enough for an iteration on few long sequences of a native cell.
 func (CPU[T]) Choices(p *Problem[T], o *Options[T]) []Choice {
 	switch exact := o.Damping == 0 && !o.Clip; {
 	case cell.IsCaller(p.Cell):
@@ -48,10 +48,14 @@ func (CPU[T]) Choices(p *Problem[T], o *Options[T]) []Choice {
 
 // auto solves by what the backend chooses, each method on the sequences that the one before it failed on; a callable by pilot.
 func (r *run[T]) auto() error {
-	if _, here := any(r.backend).(CPU[T]); here && cell.IsCaller(r.plan.Problem.Cell) {
-		return r.pilot()
+	_, here := any(r.backend).(CPU[T])
+	if here && cell.IsCaller(r.plan.Problem.Cell) {
+		return r.pilot(ofCallables)
 	}
 	choices := r.backend.Choices(r.plan.Given, r.o)
+	if here && choices[0].Method == "sequential" && r.shares() {
+		return r.pilot(ofCells)
+	}
 	r.plan.Options.AutoWindow = true
 	for i, c := range choices {
 		r.plan.Options.LeastWindow = c.LeastWindow

@@ -15,42 +15,67 @@ import (
 	"pards/core/theory"
 )
 
-// The sizes of a pilot, and what it may cost as parts of the time that the plain loop would take.
-const (
-	pilotLeast     = 128  // steps; fewer are not worth one
-	pilotSeconds   = 2e-3 // that the loop takes at least: the calls of a pilot take a tenth of it
-	pilotPart      = 32   // of the steps: those that the loop makes while it is timed, and that a call takes at once while that is
-	loopedLeast    = 17   // steps of them
-	loopedMost     = 256
-	probePart      = 0.03 // derivatives
-	againPart      = 0.005
-	firstPart      = 8    // of the steps: the first window at most, so that a model shows its nature early
-	overPart       = 0.12 // an iteration, before the loop overtakes it
-	worthwhile     = 0.8  // what an iteration must promise to need
-	derivativeDear = 4    // evaluations of f
+// effort is how large a pilot is, and what it may cost as parts of the time that the plain loop would take.
+type effort struct {
+	of         string
+	seconds    float64 // that the loop takes at least
+	part, most int     // of the steps, and steps at most: those that the loop makes while it is timed
+	rows       int     // steps that a call takes at most while that is timed
+	probe      float64 // derivatives
+	again      float64 // calls that are made twice
+	worthwhile float64 // what an iteration must promise to need
+}
+
+// The calls of a pilot take a tenth of the time of a callable, a fiftieth of that of a native cell, whose Jacobians cannot tell of chaos then.
+// What cores would do is promised more roughly, and what is chosen should not differ from run to run, as bits do with it.
+var (
+	ofCallables = effort{of: "a callable", seconds: 2e-3, part: 32, most: 256, rows: 256, probe: probePart, again: 0.005, worthwhile: 0.8}
+	ofCells     = effort{of: "a native cell", seconds: 1e-2, part: 16, most: 1 << 14, rows: 64, probe: 0.005, again: 0.001, worthwhile: 0.5}
 )
 
-// pilot solves a callable. The loop makes the first steps and is timed; calls for all of these at once are timed too, and the Jacobians
-// there tell about how many updates each method needs. What promises to take least goes on in windows that adapt. Where that is the loop,
-// the model is chaotic, or an iteration turns out slower, the loop makes the steps that are left.
-func (r *run[T]) pilot() error {
+const (
+	pilotLeast     = 128     // steps; fewer are not worth one
+	cellLeast      = 1 << 20 // numbers of a sequence of a native cell, whose loop is through with fewer in some 10 ms at most
+	loopedLeast    = 17      // steps that the loop makes while it is timed
+	probePart      = 0.03    // derivatives of a callable
+	firstPart      = 8       // of the steps: the first window at most, so that a model shows its nature early
+	overPart       = 0.12    // an iteration, before the loop overtakes it
+	derivativeDear = 4       // evaluations of f
+)
+
+// shares tells whether a pilot may find an iteration that is faster on a native cell: over time it can have all workers, where the loop has
+// one for each sequence at most. The loop of an affine cell is a scan by itself.
+func (r *run[T]) shares() bool {
+	p := r.plan.Problem
+	long := p.Steps >= pilotLeast && p.Steps*p.Dim >= cellLeast
+	return long && p.Batch > 0 && p.Batch < r.workers() && !cell.IsAffine(p.Cell) && r.o.Damping == 0 && !r.o.Clip
+}
+
+func (r *run[T]) workers() int { return par.New(r.plan.NumThreads, nil).Size() }
+
+// pilot solves a model by what calls of it cost, as it measures. The loop makes the first steps and is timed; calls for some of these at once
+// are timed too, and the Jacobians there tell about how many updates each method needs. What promises to take least goes on in windows that
+// adapt. Where that is the loop, the model is chaotic, or an iteration turns out slower, the loop makes the steps that are left.
+func (r *run[T]) pilot(e effort) error {
 	steps := r.plan.Problem.Steps
 	if steps < pilotLeast || len(r.left) == 0 {
 		r.say("%d steps of a callable are soon made", steps)
 		return r.by("sequential")
 	}
 	r.plan.Options.AutoWindow = true
-	begin := min(max(steps/pilotPart, loopedLeast), loopedMost)
+	begin := min(max(steps/e.part, loopedLeast), e.most)
 	loop, err := r.timeLoop(begin)
 	if err != nil || !r.solution.Worst().Success() {
 		r.ran = []string{"sequential"}
 		return err
 	}
-	if loop*float64(steps) < pilotSeconds {
-		r.say("%d steps of a callable that takes %.2g s each are soon made", steps, loop)
-		return r.by("sequential")
+	if loop*float64(steps) < e.seconds {
+		r.say("%d steps of %s that takes %.2g s each are soon made", steps, e.of, loop)
+		err := r.by("sequential")
+		r.lookForChaos()
+		return err
 	}
-	m, err := r.measure(begin, loop)
+	m, err := r.measure(e, begin, loop)
 	if err != nil {
 		return err
 	}
@@ -60,7 +85,7 @@ func (r *run[T]) pilot() error {
 	if m.rows >= chaosLeast {
 		why = chaotic(m.jacobians[:m.rows*r.plan.Problem.Dim*r.plan.Problem.Dim], r.plan.Problem.Dim, steps)
 	}
-	if why == "" && all[0].step <= worthwhile*loop {
+	if why == "" && all[0].step <= e.worthwhile*loop {
 		if err := r.try(all[0], m.jacobian, begin, loop); err != nil || len(r.left) == 0 || r.solution.Worst() == method.Interrupted {
 			return err
 		}
@@ -69,12 +94,13 @@ func (r *run[T]) pilot() error {
 	if err := r.by("sequential"); err != nil || len(r.left) > 0 {
 		return err
 	}
-	if why == "" {
+	if why == "" && cell.IsCaller(r.plan.Problem.Cell) {
 		why, err = r.chaosBehind(m.jacobian, loop)
 	}
 	if why != "" {
 		r.say("%s", why)
 	}
+	r.lookForChaos()
 	return err
 }
 
@@ -108,34 +134,56 @@ func (c cost) plus(o cost) cost { return cost{c.call + o.call, c.step + o.step} 
 // of returns the seconds a step of calls for some steps.
 func (c cost) of(steps int) float64 { return c.step + c.call/float64(steps) }
 
+// among returns the cost by some workers.
+func (c cost) among(workers int) cost { return cost{c.call, c.step / float64(workers)} }
+
 // measured is what calls of a model cost on this machine, for the whole batch, and its Jacobians at some rows of each sequence.
 type measured[T num.Float] struct {
-	f, jacobian, diagonal, scan cost
-	jacobians                   []T
-	rows                        int
+	f, jacobian, diagonal cost
+	dense, thin           cost // scans
+	jacobians             []T
+	rows                  int
 }
 
-// measure times calls at the steps that the loop has made.
-func (r *run[T]) measure(done int, loop float64) (m measured[T], err error) {
+// measure times calls at the steps that the loop has made. What blocks of a native cell cost is shared by all workers; scans are each
+// sequence's own.
+func (r *run[T]) measure(e effort, done int, loop float64) (m measured[T], err error) {
 	c, steps, d, batch := r.plan.Problem.Cell, r.plan.Problem.Steps, r.plan.Problem.Dim, len(r.left)
-	y, little := make([]T, batch*done*d), againPart*loop*float64(steps)
-	if m.f, err = r.timed(done, done-1, little, func(b cell.Block[T]) error { b.Y = y[:len(b.X)]; return c.Step(b) }); err != nil {
+	rows := min(done-1, e.rows)
+	y, little := make([]T, batch*rows*d), e.again*loop*float64(steps)
+	if m.f, err = r.timed(done, rows, little, func(b cell.Block[T]) error { b.Y = y[:len(b.X)]; return c.Step(b) }); err != nil {
 		return m, err
 	}
-	m.rows = min(max(int(probePart*loop*float64(steps)/(float64(2*d)*m.f.step)), 2), done-1)
+	m.rows = min(max(int(e.probe*loop*float64(steps)/(float64(2*d)*m.f.step)), 2), rows)
 	m.jacobians = make([]T, batch*m.rows*d*d)
 	if m.jacobian, err = r.timed(done, m.rows, little, func(b cell.Block[T]) error { return c.Jacobian(b, m.jacobians[:b.N*d*d]) }); err != nil {
 		return m, err
 	}
-	w := par.New(r.plan.NumThreads, r.plan.Poll)
-	m.scan, _ = r.timed(done, m.rows, little, func(b cell.Block[T]) error {
-		lds.Scan(w, lds.Dense[T]{}, m.jacobians, b.Y, nil, y, batch, b.N/batch, d, false)
-		return nil
-	})
+	m.dense = r.timedScan(lds.Dense[T]{}, m.jacobians, y, done, m.rows, little)
+	m.thin = r.timedScan(lds.Diagonal[T]{}, m.jacobians, y, done, m.rows, little)
 	if m.diagonal = m.jacobian; m.jacobian.step > derivativeDear*m.f.step { // else there is nothing to save
 		m.diagonal, err = r.timed(done, m.rows, little, func(b cell.Block[T]) error { return c.Diagonal(b, y[:b.N*d]) })
 	}
+	if w := r.workers(); !cell.IsCaller(c) {
+		m.f, m.jacobian, m.diagonal = m.f.among(w), m.jacobian.among(w), m.diagonal.among(w)
+		m.dense, m.thin = m.dense.among(batch), m.thin.among(batch)
+	}
 	return m, err
+}
+
+// timedScan times a scan: by one worker for native cells, as an iteration has it, where blocks are scanned one after another.
+func (r *run[T]) timedScan(s lds.Structure[T], a, y []T, done, steps int, little float64) cost {
+	p, workers := r.plan.Problem, 1
+	if cell.IsCaller(p.Cell) {
+		workers = r.plan.NumThreads
+	}
+	w, batch := par.New(workers, r.plan.Poll), len(r.left)
+	c, _ := r.timed(done, steps, little, func(b cell.Block[T]) error {
+		n := b.N * p.Dim
+		lds.Scan(w, s, a[:b.N*s.Len(p.Dim)], y[:n], nil, y[:n], batch, b.N/batch, p.Dim, false)
+		return nil
+	})
+	return c
 }
 
 // timed returns what calls cost, from one for a step and one for some, the last ones of those that are done. What takes little is done
@@ -190,13 +238,18 @@ func (m *measured[T]) candidates(r *run[T], done int) []candidate {
 	window := r.o.window(p)
 	g := theory.Guess(num.Wide(m.jacobians), p.Dim, float64(min(p.Steps-done, window)), r.plan.Options.Rtol)
 	all := []candidate{
-		{name: "newton", updates: g.Newton, update: m.f.plus(m.jacobian).plus(m.scan)},
-		{name: "quasi_newton", updates: max(g.Newton, g.Diagonal), update: m.f.plus(m.diagonal)}, // of a diagonal J it is Newton
-		{name: "picard", updates: g.Identity, update: m.f},
+		{name: "newton", updates: g.Newton, update: m.f.plus(m.jacobian).plus(m.dense)},
+		{name: "quasi_newton", updates: max(g.Newton, g.Diagonal), update: m.f.plus(m.diagonal).plus(m.thin)}, // of a diagonal J it is Newton
+		{name: "picard", updates: g.Identity, update: m.f.plus(m.thin)},
 		{name: "jacobi", updates: g.Zero, update: m.f},
 	}
 	for i := range all {
-		all[i].step = all[i].updates*all[i].update.of(min(window, p.Steps/4)) + m.f.step
+		update := all[i].update.of(min(window, p.Steps/4))
+		last := update // a native cell's next iterate is made in the pass that tests this one
+		if cell.IsCaller(p.Cell) {
+			last = m.f.step
+		}
+		all[i].step = all[i].updates*update + last
 	}
 	slices.SortStableFunc(all, func(a, b candidate) int { return cmp.Compare(a.step, b.step) })
 	return all

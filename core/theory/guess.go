@@ -1,6 +1,9 @@
 package theory
 
-import "math"
+import (
+	"math"
+	"sort"
+)
 
 // Counts are about how many updates of a window each method takes.
 type Counts struct{ Newton, Diagonal, Identity, Zero float64 }
@@ -38,12 +41,15 @@ func Guess(js []float64, d int, window, tolerance float64) Counts {
 
 // count returns the updates until the bound of Guess falls to a tolerance, and one to see it; never more than steps.
 func count(size, memory, window, tolerance float64) float64 {
-	geometric, volterra := 0.0, 0.0 // logarithms
-	for k := 1.0; k < window; k++ {
-		geometric += math.Log(size * memory)
-		if volterra += math.Log(size * window / k); math.Min(geometric, volterra) <= math.Log(tolerance) {
-			return k + 1
-		}
+	geometric, volterra, least := math.Log(size*memory), math.Log(size*window), math.Log(tolerance)
+	most := int(math.Max(window, 1)) - 1
+	k := 1 + sort.Search(most, func(i int) bool { // once below, both bounds stay there
+		k := float64(i + 1)
+		factorial, _ := math.Lgamma(k + 1)
+		return math.Min(k*geometric, k*volterra-factorial) <= least
+	})
+	if k > most {
+		return math.Max(window, 1)
 	}
-	return math.Max(window, 1)
+	return float64(k + 1)
 }

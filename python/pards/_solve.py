@@ -82,10 +82,12 @@ def solve(
         method: a name, "newton", "quasi_newton", "rotated_quasi_newton", "scaled_identity", "picard", "jacobi",
             "chord", "elk", "quasi_elk", "sequential"; an object with settings, such as
             `QuasiNewton(diagonal="hutchinson", probes=2)`; or "auto", which chooses and says why. On the CPU that is
-            the plain loop for cells of `pards.cells`, or newton for one long sequence of one affine component. A
-            function is tried: the loop makes the first steps and is timed, and so are calls for all of these at once;
-            what promises to be faster goes on in windows that adapt, as long as it is and the model is not chaotic.
-            Which one that is may differ from run to run, and so may the last bits: name a method where they must not.
+            the plain loop for cells of `pards.cells`, newton for one long sequence of one affine component, and where
+            long sequences (T * D of a million) are fewer than workers what is measured to take less than half the
+            loop's time with them. A function is tried: the loop makes the first steps and is timed, and so are calls
+            for all of these at once; what promises to be faster goes on in windows that adapt, as long as it is and the
+            model is not chaotic. What is measured may differ from run to run, and so may the last bits: name a method
+            where they must not.
         guess: (T, D) or (B, T, D), the iterate to start from; x0 at every step by default.
         rtol: stop when the estimated distance to the sequential trajectory, relative to the size of each component,
             is at most this, and the residual, in the same measure, at most 10 times it or rounding; 1e-4 in float32 and
@@ -116,7 +118,8 @@ def solve(
             the states to.
         trace: keep the history of the iteration in `Solution.trace`.
         progress: show a bar; or a function that is called with (iteration, window, windows, sequences, merit).
-        num_threads: how many workers; as many as the process may use by default. It changes no bit of the result.
+        num_threads: how many workers; as many as the process may use by default. It changes no bit of the result, but
+            where "auto" chooses by what they can do.
         seed: of what a method draws (Hutchinson's probes).
         raise_on_failure: raise if a sequence fails; else the status tells.
 
