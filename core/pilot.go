@@ -65,9 +65,12 @@ func (r *run[T]) pilot(e effort) error {
 	r.plan.Options.AutoWindow = true
 	begin := min(max(steps/e.part, loopedLeast), e.most)
 	loop, err := r.timeLoop(begin)
-	if err != nil || !r.solution.Worst().Success() {
+	switch worst := r.solution.Worst(); {
+	case err != nil || worst == method.Interrupted:
 		r.ran = []string{"sequential"}
 		return err
+	case !worst.Success(): // of some sequences: the others go on
+		return r.by("sequential")
 	}
 	if loop*float64(steps) < e.seconds {
 		r.say("%d steps of %s that takes %.2g s each are soon made", steps, e.of, loop)

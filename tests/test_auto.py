@@ -143,6 +143,20 @@ def test_chaos_is_told_of_what_is_left_to_the_loop(given: bool, chaotic: bool) -
     assert len(calls) <= 1.05 * T
 
 
+def test_one_sequence_that_overflows_at_once_does_not_end_the_others() -> None:
+    def f(x, u):
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.where(np.abs(x) > 5, x * x, 0.5 * x + u[..., :1])
+
+    x0 = np.array([[10.0], [0.0]])
+    sol = pards.solve(dear(f), x0, U, raise_on_failure=False)
+    want = pards.solve(f, x0, U, method="sequential", raise_on_failure=False)
+    assert list(sol.status) == ["nonfinite", "converged"]
+    assert list(sol.bad_step) == list(want.bad_step) == [8, -1]
+    assert np.array_equal(sol.states, want.states, equal_nan=True)
+    assert "sequential ended as nonfinite on 1 of 2 sequences" in sol.reason
+
+
 def test_what_failed_is_told() -> None:
     """A Jacobian that is not finite where states are large, which they are from step 200 on: windows of one step are left."""
 
