@@ -11,7 +11,9 @@ func init() {
 		Doc: "Newton on blocks: A[t] = the block diagonal of J[t].\n\nBetween quasi-Newton (blocks of 1) and Newton (one block); suits models whose components couple in groups. An update\n" +
 			"takes one evaluation of f and J, and a scan of B*T*D*block products, block times as many where time is cut into\n" +
 			"parts. A is D*block numbers a step; a function's J takes B*T*D*D beside.\n\n" +
-			"Reference: the common form of Gonzalez et al. (2025) with a block diagonal A.",
+			"Reference: Gonzalez et al., \"A Unifying Framework for Parallelizing Sequential Models with Linear Dynamical Systems\"\n" +
+			"(2025), whose Table 1 has the ends, J and its diagonal; in their common form x' = f + A (x' - x) any A will do, and\n" +
+			"blocks are pards' choice of it.",
 		Fields: []param.Field{
 			{Name: "block", Kind: param.Int, Doc: "size of the blocks, in the order of the components; the last one is smaller where it must be"},
 		}}, newBlock[float32], newBlock[float64])

@@ -10,7 +10,8 @@ func init() {
 	register(Entry{Name: "chord", Class: "Chord", Structure: "dense", Derivative: "held",
 		Doc: "Newton with a held Jacobian: A[t] = J[t] of every period-th iterate.\n\nConverges linearly in between; suits Jacobians that cost more than the scan. An update takes one evaluation of f,\n" +
 			"every period-th one of J too, and the scan of Newton's method; B*T*D*D numbers are kept, or those of a window.\n\n" +
-			"Reference: Kelley, \"Iterative Methods for Linear and Nonlinear Equations\" (1995).",
+			"Reference: Kelley, \"Iterative Methods for Linear and Nonlinear Equations\" (1995), sections 5.4.1 (the chord method, a\n" +
+			"period that never ends) and 5.4.3 (Shamanskii's method, one of some updates).",
 		Fields: []param.Field{
 			{Name: "period", Kind: param.Int, Default: "4", Doc: "how many updates a Jacobian serves"},
 		}}, newChord[float32], newChord[float64])

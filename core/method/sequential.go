@@ -14,7 +14,9 @@ import (
 func init() {
 	register(Entry{Name: "sequential", Class: "Sequential", Structure: "none", Derivative: "none",
 		Doc: "The plain loop over time: exact by definition, and what every other method is measured against.\n\nT evaluations of f one after another, each over the batch, and no memory but the states. On few cores it is hard\n" +
-			"to beat by a native cell; a function pays a call of Python a step."},
+			"to beat by a native cell; a function pays a call of Python a step.\n\n" +
+			"Reference: the recursion x[t] = f(x[t-1], u[t]) itself, of which Gonzalez et al., \"A Unifying Framework for\n" +
+			"Parallelizing Sequential Models with Linear Dynamical Systems\" (2025), make a system of equations for all x[t]."},
 		newSequential[float32], newSequential[float64])
 }
 

@@ -33,7 +33,9 @@ class BlockNewton(Method):
     update takes one evaluation of f and J, and a scan of B*T*D*block products, block times as many where time is cut
     into parts. A is D*block numbers a step; a function's J takes B*T*D*D beside.
 
-    Reference: the common form of Gonzalez et al. (2025) with a block diagonal A.
+    Reference: Gonzalez et al., "A Unifying Framework for Parallelizing Sequential Models with Linear Dynamical
+    Systems" (2025), whose Table 1 has the ends, J and its diagonal; in their common form x' = f + A (x' - x) any A
+    will do, and blocks are pards' choice of it.
 
     Args:
         block: size of the blocks, in the order of the components; the last one is smaller where it must be.
@@ -53,7 +55,8 @@ class Chord(Method):
     Converges linearly in between; suits Jacobians that cost more than the scan. An update takes one evaluation of f,
     every period-th one of J too, and the scan of Newton's method; B*T*D*D numbers are kept, or those of a window.
 
-    Reference: Kelley, "Iterative Methods for Linear and Nonlinear Equations" (1995).
+    Reference: Kelley, "Iterative Methods for Linear and Nonlinear Equations" (1995), sections 5.4.1 (the chord
+    method, a period that never ends) and 5.4.3 (Shamanskii's method, one of some updates).
 
     Args:
         period: how many updates a Jacobian serves.
@@ -263,6 +266,9 @@ class Sequential(Method):
 
     T evaluations of f one after another, each over the batch, and no memory but the states. On few cores it is hard
     to beat by a native cell; a function pays a call of Python a step.
+
+    Reference: the recursion x[t] = f(x[t-1], u[t]) itself, of which Gonzalez et al., "A Unifying Framework for
+    Parallelizing Sequential Models with Linear Dynamical Systems" (2025), make a system of equations for all x[t].
     """
 
     name: ClassVar[str] = "sequential"
