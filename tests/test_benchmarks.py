@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import pards
-from pards._bench import compare
+from pards._bench import compare, harness
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 PROGRAMS = sorted(path for path in FOLDER.glob("*/*.py") if path.parent.name != "gpu")  # those need one
@@ -98,6 +98,16 @@ def test_flavours_that_disagree_are_refused(module) -> None:
     case = harness.Case("c", {}, [()], {"a": harness.by(lambda: 1.0), "b": harness.by(lambda: 1.1)}, tolerance=0.01)
     with pytest.raises(ValueError, match=r"b is 0\.1 off the result of a, want at most 0\.01"):
         harness.measure(case, harness.Settings(quick=True))
+
+
+def test_a_copy_on_a_gpu_is_measured_beside_inputs_in_turn() -> None:
+    """By JAX, on whichever device it has here."""
+    pytest.importorskip("jax")
+    case = harness.Case(
+        "c", {}, [(0,), (1,), (2,)], {"a": harness.by(float)}, 1000, copy=harness.copying_on("cuda"), tolerance=3
+    )
+    _, copy = harness.measure(case, harness.Settings(budget=0))
+    assert copy["flavour"] == harness.COPY and copy["seconds"] > 0
 
 
 def test_compare() -> None:
