@@ -15,6 +15,9 @@ import (
 	"pards/core/theory"
 )
 
+// now is the clock that pilots read.
+var now = time.Now
+
 // effort is how large a pilot is, and what it may cost as parts of the time that the plain loop would take.
 type effort struct {
 	of         string
@@ -116,11 +119,11 @@ func (r *run[T]) timeLoop(steps int) (seconds float64, err error) {
 	for before, part := 0, 1; part <= 3; part++ {
 		until := max(part*steps/3, before+1)
 		plan.Options.Until = until
-		start := time.Now()
+		start := now()
 		if err := r.backend.Solve(plan, r.left, r.solution.Results); err != nil {
 			return 0, err
 		}
-		one := time.Since(start).Seconds() / float64(until-before)
+		one := now().Sub(start).Seconds() / float64(until-before)
 		if before == 0 || one < seconds {
 			seconds = one
 		}
@@ -196,11 +199,11 @@ func (r *run[T]) timed(done, steps int, little float64, call func(b cell.Block[T
 	for i, n := range []int{1, steps} {
 		for again := 0; again == 0 || again == 1 && took[i] < little; again++ {
 			b := r.behind(r.left, done, n)
-			start := time.Now()
+			start := now()
 			if err := call(b); err != nil {
 				return cost{}, err
 			}
-			if s := time.Since(start).Seconds(); again == 0 || s < took[i] {
+			if s := now().Sub(start).Seconds(); again == 0 || s < took[i] {
 				took[i] = s
 			}
 		}
@@ -281,11 +284,11 @@ func (r *run[T]) try(c candidate, jacobian cost, begin int, loop float64) error 
 		r.say("no window of it fits in memory")
 		return nil
 	}
-	why, chaos, failure, start := "", "", error(nil), time.Now()
+	why, chaos, failure, start := "", "", error(nil), now()
 	look := chaosLeast
 	plan.Options.GiveUp = func(done int) bool {
 		n := min(done-begin, chaosMost)
-		if spent := time.Since(start).Seconds(); spent > loop*float64(done-begin)+spare {
+		if spent := now().Sub(start).Seconds(); spent > loop*float64(done-begin)+spare {
 			why = "it takes longer than the loop"
 		} else if n >= look && float64(n)*jacobian.step < spare/4 {
 			look = 2 * n
