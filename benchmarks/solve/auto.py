@@ -113,8 +113,8 @@ MODELS: dict[str, Callable[[int], Model]] = {
     "function: SDE, D = 4": function_sde,
     "function: Lorenz 96, D = 8": function_lorenz,
 }
-LENGTHS = (10, 100, 1000, 10_000, 100_000)
-LONGEST = 1_000_000  # for the cheapest
+LENGTHS = (10, 100, 1000, 10_000, 100_000, 1_000_000)
+FUNCTIONS = LENGTHS[:4]  # the loop of a function takes some 10 s for more
 
 
 def solving(m: Model, method: str, device: str) -> Callable[[], Any]:
@@ -133,8 +133,7 @@ def told(sol: Any) -> _harness.Row:
 
 def cases(settings: _harness.Settings) -> Iterator[_harness.Case]:
     for name, make in MODELS.items():
-        function = name.startswith("function")
-        lengths = LENGTHS[:-1] if function else (*LENGTHS, LONGEST) if name.startswith(("S5", "scalar")) else LENGTHS
+        lengths = FUNCTIONS if name.startswith("function") else LENGTHS
         for T in (10, 200) if settings.quick else lengths:
             m = make(T)
 
