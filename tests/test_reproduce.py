@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,9 @@ import pards._lib
 pytest.importorskip("typer", reason="the command line needs typer: pip install 'pards[demo]'")
 
 from pards import reproduce
+
+FIG3 = ("fig3", "--quick", "--device", "cpu")
+QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
 def command(*arguments: str) -> list[str]:
@@ -147,6 +151,30 @@ def test_what_the_budget_skips_is_said_and_done_later(tmp_path) -> None:
     assert {row.get("skipped") for row in after} == {None}  # what was skipped first is read no more
 
 
+def test_parts_at_once_make_the_whole(tmp_path, everything) -> None:
+    """Two processes that begin one directory, each with its seeds: the runs and counts of one that does all."""
+    with ExitStack() as both:
+        started = [
+            both.enter_context(
+                subprocess.Popen(command(*FIG3, "--part", part, "--resume", "--out", str(tmp_path)), **QUIET)
+            )
+            for part in ("1/2", "2/2")
+        ]
+    assert [process.returncode for process in started] == [0, 0]
+    assert counts(tmp_path, "fig3") == counts(everything[0], "fig3")
+    done = run(*FIG3, "--part", "2/2", "--resume", "--out", str(tmp_path))
+    assert "36 of 36 runs are in" in said(done)
+
+
+def test_a_header_twice_is_no_damage(tmp_path) -> None:
+    """Of two commands that began at once."""
+    head = {"format": "pards reproduce", "version": 1, "settings": {}}
+    row = {"figure": "fig2", "method": "newton", "T": 100, "seed": 0}
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in (head, head, row)))
+    assert reproduce.read(path) == [row]
+
+
 def test_claims_that_differ_are_said(everything) -> None:
     """Rows that say otherwise change the verdict, and its number."""
     rows = reproduce.read(everything[0] / "rows.jsonl")
@@ -193,6 +221,8 @@ def test_claims_that_differ_are_said(everything) -> None:
         (["fig2", "--seeds", "0"], "--seeds 0: want at least 1"),
         (["fig2", "--budget", "0"], "--budget 0: want a number of seconds above 0"),
         (["fig2", "--budget", "nan"], "--budget nan: want a number of seconds above 0"),
+        (["fig2", "--part", "0/2"], "--part 0/2: want K/N with K from 1 to N"),
+        (["fig2", "--part", "2"], "--part 2: want K/N with K from 1 to N"),
         (["fig2", "--device", "tpu"], "'tpu' is not one of 'cpu', 'cuda', 'auto'"),
         (["fig2", "--out", "file/below"], "--out file/below: it cannot be written: Not a directory"),
         (["fig2", "--quick", "--out", "there"], "--out there: it has results already; --resume goes on with them"),

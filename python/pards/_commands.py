@@ -94,6 +94,12 @@ def reproduce(
         bool,
         typer.Option("--exchanged", help="The GRU with its arguments exchanged, as the paper's public code has it."),
     ] = False,
+    part: Annotated[
+        str,
+        typer.Option(
+            metavar="K/N", help="The K-th of N parts, by seeds: for N GPUs or machines, at once, into one directory."
+        ),
+    ] = "1/1",
 ) -> None:
     """Run the paper's experiments again, and say which of its claims hold here."""
     from . import reproduce as experiments
@@ -108,6 +114,7 @@ def reproduce(
             resume=resume,
             budget=budget,
             exchanged=exchanged,
+            part=part,
         )
     except Wrong as error:
         raise typer.BadParameter(str(error)) from None

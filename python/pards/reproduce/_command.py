@@ -35,6 +35,7 @@ def run(
     resume: bool = False,
     budget: float | None = None,
     exchanged: bool = False,
+    part: str = "1/1",
 ) -> list[_claims.Claim]:
     """Run a figure of the paper, or "all", into a directory; the arguments are those of `pards reproduce`.
 
@@ -59,11 +60,12 @@ def run(
         raise Wrong(f"--seeds {seeds}: want at least 1")
     if budget is not None and not 0 < budget < math.inf:
         raise Wrong(f"--budget {budget:g}: want a number of seconds above 0")
+    own, parts = _part(part)
     scale = Scale(quick, exchanged, (2 if quick else 10) if seeds is None else seeds)
     place, console = _place(device), Console()
     results = Results(out, {"quick": quick, "device": place, "exchanged": exchanged}, resume)
     try:
-        wanted = [run for name in names for run in _runs.FIGURES[name](scale)]
+        wanted = [run for name in names for run in _runs.FIGURES[name](scale) if run.seed % parts == own]
         left = [run for run in wanted if not results.has(asdict(run))]
         if len(left) < len(wanted):
             console.print(f"{len(wanted) - len(left)} of {len(wanted)} runs are in {results.path} already.")
@@ -97,6 +99,14 @@ def _place(device: str) -> str:
     if device == "cuda" and why:
         raise Wrong(f"--device cuda: there is no GPU that pards can use: {why}")
     return device if device != "auto" else "cpu" if why else "cuda"
+
+
+def _part(text: str) -> tuple[int, int]:
+    """Which seeds are a part's, 0 of 3 in "1/3"."""
+    own, _, parts = text.partition("/")
+    if not (own.isdecimal() and parts.isdecimal() and 1 <= int(own) <= int(parts)):
+        raise Wrong(f"--part {text}: want K/N with K from 1 to N, such as 1/2 and 2/2")
+    return int(own) - 1, int(parts)
 
 
 class Budget:

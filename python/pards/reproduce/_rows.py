@@ -106,6 +106,8 @@ def read(path: Path | str, settings: Row | None = None) -> list[Row]:
     rows: dict[tuple[Any, ...], Row] = {}
     for number, line in enumerate(lines[1:], 2):
         row = _parsed(line)
+        if row == head:  # of a command that began at the same time
+            continue
         if row is None or not {"figure", "method", "T", "seed"} <= row.keys():
             raise Wrong(f"{path}: line {number} is damaged: {line[:40]!r}; remove that line, the others are kept")
         rows[key(row)] = row
