@@ -158,23 +158,24 @@ def test_one_sequence_that_overflows_at_once_does_not_end_the_others() -> None:
 
 
 def test_what_failed_is_told() -> None:
-    """A Jacobian that is not finite where states are large, which they are from step 200 on: windows of one step are left."""
+    """A Jacobian that is not finite where states are large, which they are from step 100 on: windows of one step are left,
+    which cost twice the loop's time: what newton saved before is spent after some hundred of them, however busy the machine."""
 
     def jac(x, u):
         j = 0.5 * (1 - np.tanh(x[..., ::-1]) ** 2)[..., None] * np.array([[0.0, 1.0], [1.0, 0.0]])
         return np.where(np.abs(x).max(-1)[..., None, None] > 50, np.nan, j)
 
-    u = np.where(np.arange(400) < 200, 0.0, 100.0)[:, None] + U
+    u = np.where(np.arange(400) < 100, 0.0, 100.0)[:, None] + U
     sol = pards.solve(dear(contracting), np.zeros(2), u, jac=jac, trace=True)
     assert sol.method == "newton+sequential"
     end = re.search(
         r"newton was given up at step (\d+) of 400 after (\d+) updates, its merit then ([\d.e-]+)", sol.reason
     )
     assert end is not None
-    assert int(end[1]) == 400 - (sol.looped - 17) > 201
+    assert int(end[1]) == 400 - (sol.looped - 17) > 101
     assert int(end[2]) == sol.iterations > 0
     assert float(end[3]) > 0
-    assert "the first overflow at step 201" in sol.explain()
+    assert "the first overflow at step 101" in sol.explain()
     assert len(sol.trace.merit) == sol.iterations + len(sol.window_iterations)
 
 
