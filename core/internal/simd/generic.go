@@ -28,6 +28,9 @@ func generic[T num.Float]() kernels[T] {
 		sub:       sub[T],
 		addScaled: addScaled[T],
 		dot:       dot[T],
+		subRows:   subRows[T],
+		dotRows:   dotRows[T],
+		mixture:   mixture[T],
 	}
 }
 
@@ -227,4 +230,61 @@ func dot[T num.Float](x, y *T, n int) T {
 		sums[0] += v[i] * w[i]
 	}
 	return (sums[0] + sums[1]) + (sums[2] + sums[3])
+}
+
+func subRows[T num.Float](y, c, x *T, rows, n, pitch int) {
+	for r, v := range unsafe.Slice(c, rows) {
+		to := part(y, r, n, pitch)
+		for i, w := range part(x, r, n, pitch) {
+			to[i] = v - w
+		}
+	}
+}
+
+// dotRows: the sums of dot.
+func dotRows[T num.Float](dst, x, y *T, rows, n, pitch int) {
+	for i := range unsafe.Slice(dst, n) {
+		var sums [4]T
+		for r := range rows {
+			a := r % 4
+			if r >= rows/4*4 {
+				a = 0
+			}
+			sums[a] += part(x, r, n, pitch)[i] * part(y, r, n, pitch)[i]
+		}
+		unsafe.Slice(dst, n)[i] = (sums[0] + sums[1]) + (sums[2] + sums[3])
+	}
+}
+
+func mixture[T num.Float](y, mean, w, x, u, h *T, wells, rows, n, pitch int, eps, noise T) {
+	weights := unsafe.Slice(w, (wells-1)*pitch+n)
+	for i := range n {
+		top, sum := weights[i], T(0)
+		for k := range wells {
+			top = max(top, weights[k*pitch+i])
+		}
+		for k := range wells {
+			e := exponential(weights[k*pitch+i] - top)
+			weights[k*pitch+i] = e
+			sum += e
+		}
+		for k := range wells {
+			weights[k*pitch+i] /= sum
+		}
+	}
+	for r := range rows {
+		for i := range n {
+			var sum T
+			for k := range wells {
+				sum += weights[k*pitch+i] * part(h, k*rows+r, n, pitch)[i]
+			}
+			if mean != nil {
+				part(mean, r, n, pitch)[i] = sum
+			}
+			if y != nil {
+				v := part(x, r, n, pitch)[i] + eps*sum
+				part(y, r, n, pitch)[i] = v + noise*part(u, r, n, pitch)[i]
+			}
+		}
+	}
 }

@@ -36,9 +36,12 @@ type kernels[T num.Float] struct {
 	sub                func(y, a, b *T, n int)
 	addScaled          func(y, x *T, n int, s T)
 	dot                func(x, y *T, n int) T
+	subRows            func(y, c, x *T, rows, n, pitch int)
+	dotRows            func(dst, x, y *T, rows, n, pitch int)
+	mixture            func(y, mean, w, x, u, h *T, wells, rows, n, pitch int, eps, noise T)
 	permute            func(y, x, u *T, index *int32, d, n int) // nil: there is none
 	square             int                                      // the side of a block below; 0: there is none
-	block              func(dst, src *T, count, to, from, step int)
+	block              func(dst, src *T, count, to, from, there, here int)
 	half               *kernels[T] // those for vectors of half the length, with the same bits; nil: there are none
 }
 
@@ -198,8 +201,14 @@ func Transpose[T num.Float](dst, src []T, rows, cols, to, from int) {
 	if s = k.square; s > 0 {
 		high, wide = rows/s*s, cols/s*s
 	}
-	for c := 0; c < wide && high > 0; c += s {
-		k.block(&dst[c*to], &src[c], high/s, to, from, s)
+	if high < wide { // along the fewer rows, so that a line of the cache is done with soon, however far apart they are
+		for r := 0; r < high; r += s {
+			k.block(&dst[r], &src[r*from], wide/s, to, from, s*to, s)
+		}
+	} else {
+		for c := 0; c < wide; c += s {
+			k.block(&dst[c*to], &src[c], high/s, to, from, s, s*from)
+		}
 	}
 	for c := range cols {
 		first := high
@@ -353,6 +362,55 @@ func Dot[T num.Float](x, y []T) T {
 		return 0
 	}
 	return of[T]().dot(&x[0], &y[:n][0], n)
+}
+
+// SubRows writes y[r] = c[r] - x[r], a number less a row, for rows of n numbers as in Mix.
+func SubRows[T num.Float](y, c, x []T, rows, n, pitch int) {
+	if rows == 0 || n == 0 {
+		return
+	}
+	last, size := rowed[T](rows, n, pitch)
+	_, _, _ = y[:size], c[:rows], x[:size]
+	fit[T](last).subRows(&y[0], &c[0], &x[0], rows, last, pitch)
+}
+
+// rowed returns the numbers of a row that are touched, up to the last vector's end, and of so many rows.
+func rowed[T num.Float](rows, n, pitch int) (last, size int) {
+	last = min(Padded[T](n), pitch)
+	return last, (rows-1)*pitch + last
+}
+
+// DotRows writes dst[i] = Dot of the columns i of x and y, with its bits, for rows of n numbers as in Mix.
+func DotRows[T num.Float](dst, x, y []T, rows, n, pitch int) {
+	if n == 0 {
+		return
+	}
+	if rows == 0 {
+		clear(dst[:n])
+		return
+	}
+	last, size := rowed[T](rows, n, pitch)
+	_, _, _ = dst[:last], x[:size], y[:size]
+	fit[T](last).dotRows(&dst[0], &x[0], &y[0], rows, last, pitch)
+}
+
+// Mixture takes a step along the gradient of a mixture. It replaces the logarithms w, a row for each of the wells, by weights, exp(w) over the
+// sum of these, and writes mean[r] = sum_k w[k] h[k, r], h being so many rows for each of the wells, and y[r] = x[r] + eps mean[r] + noise u[r];
+// neither where it is nil. Rows are of n numbers as in Mix; exponentials are those of Exp.
+func Mixture[T num.Float](y, mean, w, x, u, h []T, eps, noise T, wells, rows, n, pitch int) {
+	if wells == 0 || rows == 0 || n == 0 {
+		return
+	}
+	last, size := rowed[T](rows, n, pitch)
+	_, _ = w[:(wells-1)*pitch+last], h[:(wells-1)*rows*pitch+size]
+	var meanAt, yAt, xAt, uAt *T
+	if mean != nil {
+		meanAt = &mean[:size][0]
+	}
+	if y != nil {
+		yAt, xAt, uAt = &y[:size][0], &x[:size][0], &u[:size][0]
+	}
+	fit[T](last).mixture(yAt, meanAt, &w[0], xAt, uAt, &h[0], wells, rows, last, pitch, eps, noise)
 }
 
 // PermuteWidth is how many numbers Permute moves at a time, and so the most that its rows may have.

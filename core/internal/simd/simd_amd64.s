@@ -1384,34 +1384,687 @@ sum32AVX2Done:
 	VZEROUPPER
 	RET
 
-// func block32AVX2(dst *float32, src *float32, count int, to int, from int, step int)
+// func subRows32AVX2(y *float32, c *float32, x *float32, rows int, n int, pitch int)
 // Requires: AVX
-TEXT ·block32AVX2(SB), NOSPLIT, $0-48
+TEXT ·subRows32AVX2(SB), NOSPLIT, $0-48
+	MOVQ   pitch+40(FP), AX
+	IMUL3Q $0x04, AX, AX
+	LEAQ   (AX)(AX*2), CX
+	XORQ   DX, DX
+
+subRows32AVX2Columns:
+	MOVQ   n+32(FP), BX
+	IMUL3Q $0x04, BX, BX
+	CMPQ   DX, BX
+	JGE    subRows32AVX2Done
+	MOVQ   y+0(FP), BX
+	ADDQ   DX, BX
+	MOVQ   x+16(FP), SI
+	ADDQ   DX, SI
+	MOVQ   c+8(FP), DI
+	MOVQ   rows+24(FP), R8
+
+subRows32AVX2Rows4:
+	CMPQ         R8, $0x04
+	JLT          subRows32AVX2End4
+	VBROADCASTSS (DI), Y0
+	VSUBPS       (SI), Y0, Y0
+	VMOVUPS      Y0, (BX)
+	VBROADCASTSS 4(DI), Y0
+	VSUBPS       (SI)(AX*1), Y0, Y0
+	VMOVUPS      Y0, (BX)(AX*1)
+	VBROADCASTSS 8(DI), Y0
+	VSUBPS       (SI)(AX*2), Y0, Y0
+	VMOVUPS      Y0, (BX)(AX*2)
+	VBROADCASTSS 12(DI), Y0
+	VSUBPS       (SI)(CX*1), Y0, Y0
+	VMOVUPS      Y0, (BX)(CX*1)
+	ADDQ         $0x00000010, DI
+	ADDQ         AX, SI
+	ADDQ         AX, BX
+	ADDQ         AX, SI
+	ADDQ         AX, BX
+	ADDQ         AX, SI
+	ADDQ         AX, BX
+	ADDQ         AX, SI
+	ADDQ         AX, BX
+	SUBQ         $0x04, R8
+	JMP          subRows32AVX2Rows4
+
+subRows32AVX2End4:
+subRows32AVX2Rows1:
+	CMPQ         R8, $0x01
+	JLT          subRows32AVX2End1
+	VBROADCASTSS (DI), Y0
+	VSUBPS       (SI), Y0, Y0
+	VMOVUPS      Y0, (BX)
+	ADDQ         $0x00000004, DI
+	ADDQ         AX, SI
+	ADDQ         AX, BX
+	SUBQ         $0x01, R8
+	JMP          subRows32AVX2Rows1
+
+subRows32AVX2End1:
+	ADDQ $0x20, DX
+	JMP  subRows32AVX2Columns
+
+subRows32AVX2Done:
+	VZEROUPPER
+	RET
+
+// func dotRows32AVX2(dst *float32, x *float32, y *float32, rows int, n int, pitch int)
+// Requires: AVX, FMA3
+TEXT ·dotRows32AVX2(SB), NOSPLIT, $0-48
+	MOVQ   pitch+40(FP), AX
+	IMUL3Q $0x04, AX, AX
+	MOVQ   AX, CX
+	IMUL3Q $0x08, CX, CX
+	LEAQ   (CX)(CX*2), DX
+	XORQ   BX, BX
+
+dotRows32AVX2Columns:
+	MOVQ   n+32(FP), SI
+	IMUL3Q $0x04, SI, SI
+	CMPQ   BX, SI
+	JGE    dotRows32AVX2Done
+	MOVQ   dst+0(FP), SI
+	ADDQ   BX, SI
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x00, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   rows+24(FP), R9
+
+dotRows32AVX2Many0:
+	CMPQ        R9, $0x20
+	JLT         dotRows32AVX2One0
+	VMOVUPS     (DI), Y4
+	VFMADD231PS (R8), Y4, Y0
+	VMOVUPS     (DI)(CX*1), Y4
+	VFMADD231PS (R8)(CX*1), Y4, Y1
+	VMOVUPS     (DI)(CX*2), Y4
+	VFMADD231PS (R8)(CX*2), Y4, Y2
+	VMOVUPS     (DI)(DX*1), Y4
+	VFMADD231PS (R8)(DX*1), Y4, Y3
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x20, R9
+	JMP         dotRows32AVX2Many0
+
+dotRows32AVX2One0:
+	CMPQ        R9, $0x00
+	JLE         dotRows32AVX2End0
+	VMOVUPS     (DI), Y4
+	VFMADD231PS (R8), Y4, Y0
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x08, R9
+	JMP         dotRows32AVX2One0
+
+dotRows32AVX2End0:
+	VADDPS Y1, Y0, Y0
+	VADDPS Y3, Y2, Y2
+	VADDPS Y2, Y0, Y0
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x04, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	MOVQ   rows+24(FP), R9
+
+dotRows32AVX2Many4:
+	CMPQ        R9, $0x20
+	JLT         dotRows32AVX2One4
+	VMOVUPS     (DI), Y5
+	VFMADD231PS (R8), Y5, Y1
+	VMOVUPS     (DI)(CX*1), Y5
+	VFMADD231PS (R8)(CX*1), Y5, Y2
+	VMOVUPS     (DI)(CX*2), Y5
+	VFMADD231PS (R8)(CX*2), Y5, Y3
+	VMOVUPS     (DI)(DX*1), Y5
+	VFMADD231PS (R8)(DX*1), Y5, Y4
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x20, R9
+	JMP         dotRows32AVX2Many4
+
+dotRows32AVX2One4:
+	CMPQ        R9, $0x04
+	JLE         dotRows32AVX2End4
+	VMOVUPS     (DI), Y5
+	VFMADD231PS (R8), Y5, Y1
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x08, R9
+	JMP         dotRows32AVX2One4
+
+dotRows32AVX2End4:
+	VADDPS Y2, Y1, Y1
+	VADDPS Y4, Y3, Y3
+	VADDPS Y3, Y1, Y1
+	VADDPS Y1, Y0, Y0
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x01, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	MOVQ   rows+24(FP), R9
+
+dotRows32AVX2Many1:
+	CMPQ        R9, $0x20
+	JLT         dotRows32AVX2One1
+	VMOVUPS     (DI), Y5
+	VFMADD231PS (R8), Y5, Y1
+	VMOVUPS     (DI)(CX*1), Y5
+	VFMADD231PS (R8)(CX*1), Y5, Y2
+	VMOVUPS     (DI)(CX*2), Y5
+	VFMADD231PS (R8)(CX*2), Y5, Y3
+	VMOVUPS     (DI)(DX*1), Y5
+	VFMADD231PS (R8)(DX*1), Y5, Y4
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x20, R9
+	JMP         dotRows32AVX2Many1
+
+dotRows32AVX2One1:
+	CMPQ        R9, $0x01
+	JLE         dotRows32AVX2End1
+	VMOVUPS     (DI), Y5
+	VFMADD231PS (R8), Y5, Y1
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x08, R9
+	JMP         dotRows32AVX2One1
+
+dotRows32AVX2End1:
+	VADDPS Y2, Y1, Y1
+	VADDPS Y4, Y3, Y3
+	VADDPS Y3, Y1, Y1
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x05, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   rows+24(FP), R9
+
+dotRows32AVX2Many5:
+	CMPQ        R9, $0x20
+	JLT         dotRows32AVX2One5
+	VMOVUPS     (DI), Y6
+	VFMADD231PS (R8), Y6, Y2
+	VMOVUPS     (DI)(CX*1), Y6
+	VFMADD231PS (R8)(CX*1), Y6, Y3
+	VMOVUPS     (DI)(CX*2), Y6
+	VFMADD231PS (R8)(CX*2), Y6, Y4
+	VMOVUPS     (DI)(DX*1), Y6
+	VFMADD231PS (R8)(DX*1), Y6, Y5
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x20, R9
+	JMP         dotRows32AVX2Many5
+
+dotRows32AVX2One5:
+	CMPQ        R9, $0x05
+	JLE         dotRows32AVX2End5
+	VMOVUPS     (DI), Y6
+	VFMADD231PS (R8), Y6, Y2
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x08, R9
+	JMP         dotRows32AVX2One5
+
+dotRows32AVX2End5:
+	VADDPS Y3, Y2, Y2
+	VADDPS Y5, Y4, Y4
+	VADDPS Y4, Y2, Y2
+	VADDPS Y2, Y1, Y1
+	VADDPS Y1, Y0, Y0
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x02, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	MOVQ   rows+24(FP), R9
+
+dotRows32AVX2Many2:
+	CMPQ        R9, $0x20
+	JLT         dotRows32AVX2One2
+	VMOVUPS     (DI), Y5
+	VFMADD231PS (R8), Y5, Y1
+	VMOVUPS     (DI)(CX*1), Y5
+	VFMADD231PS (R8)(CX*1), Y5, Y2
+	VMOVUPS     (DI)(CX*2), Y5
+	VFMADD231PS (R8)(CX*2), Y5, Y3
+	VMOVUPS     (DI)(DX*1), Y5
+	VFMADD231PS (R8)(DX*1), Y5, Y4
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x20, R9
+	JMP         dotRows32AVX2Many2
+
+dotRows32AVX2One2:
+	CMPQ        R9, $0x02
+	JLE         dotRows32AVX2End2
+	VMOVUPS     (DI), Y5
+	VFMADD231PS (R8), Y5, Y1
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x08, R9
+	JMP         dotRows32AVX2One2
+
+dotRows32AVX2End2:
+	VADDPS Y2, Y1, Y1
+	VADDPS Y4, Y3, Y3
+	VADDPS Y3, Y1, Y1
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x06, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   rows+24(FP), R9
+
+dotRows32AVX2Many6:
+	CMPQ        R9, $0x20
+	JLT         dotRows32AVX2One6
+	VMOVUPS     (DI), Y6
+	VFMADD231PS (R8), Y6, Y2
+	VMOVUPS     (DI)(CX*1), Y6
+	VFMADD231PS (R8)(CX*1), Y6, Y3
+	VMOVUPS     (DI)(CX*2), Y6
+	VFMADD231PS (R8)(CX*2), Y6, Y4
+	VMOVUPS     (DI)(DX*1), Y6
+	VFMADD231PS (R8)(DX*1), Y6, Y5
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x20, R9
+	JMP         dotRows32AVX2Many6
+
+dotRows32AVX2One6:
+	CMPQ        R9, $0x06
+	JLE         dotRows32AVX2End6
+	VMOVUPS     (DI), Y6
+	VFMADD231PS (R8), Y6, Y2
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x08, R9
+	JMP         dotRows32AVX2One6
+
+dotRows32AVX2End6:
+	VADDPS Y3, Y2, Y2
+	VADDPS Y5, Y4, Y4
+	VADDPS Y4, Y2, Y2
+	VADDPS Y2, Y1, Y1
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x03, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   rows+24(FP), R9
+
+dotRows32AVX2Many3:
+	CMPQ        R9, $0x20
+	JLT         dotRows32AVX2One3
+	VMOVUPS     (DI), Y6
+	VFMADD231PS (R8), Y6, Y2
+	VMOVUPS     (DI)(CX*1), Y6
+	VFMADD231PS (R8)(CX*1), Y6, Y3
+	VMOVUPS     (DI)(CX*2), Y6
+	VFMADD231PS (R8)(CX*2), Y6, Y4
+	VMOVUPS     (DI)(DX*1), Y6
+	VFMADD231PS (R8)(DX*1), Y6, Y5
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x20, R9
+	JMP         dotRows32AVX2Many3
+
+dotRows32AVX2One3:
+	CMPQ        R9, $0x03
+	JLE         dotRows32AVX2End3
+	VMOVUPS     (DI), Y6
+	VFMADD231PS (R8), Y6, Y2
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x08, R9
+	JMP         dotRows32AVX2One3
+
+dotRows32AVX2End3:
+	VADDPS Y3, Y2, Y2
+	VADDPS Y5, Y4, Y4
+	VADDPS Y4, Y2, Y2
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x07, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	MOVQ   rows+24(FP), R9
+
+dotRows32AVX2Many7:
+	CMPQ        R9, $0x20
+	JLT         dotRows32AVX2One7
+	VMOVUPS     (DI), Y7
+	VFMADD231PS (R8), Y7, Y3
+	VMOVUPS     (DI)(CX*1), Y7
+	VFMADD231PS (R8)(CX*1), Y7, Y4
+	VMOVUPS     (DI)(CX*2), Y7
+	VFMADD231PS (R8)(CX*2), Y7, Y5
+	VMOVUPS     (DI)(DX*1), Y7
+	VFMADD231PS (R8)(DX*1), Y7, Y6
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x20, R9
+	JMP         dotRows32AVX2Many7
+
+dotRows32AVX2One7:
+	CMPQ        R9, $0x07
+	JLE         dotRows32AVX2End7
+	VMOVUPS     (DI), Y7
+	VFMADD231PS (R8), Y7, Y3
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x08, R9
+	JMP         dotRows32AVX2One7
+
+dotRows32AVX2End7:
+	VADDPS  Y4, Y3, Y3
+	VADDPS  Y6, Y5, Y5
+	VADDPS  Y5, Y3, Y3
+	VADDPS  Y3, Y2, Y2
+	VADDPS  Y2, Y1, Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, (SI)
+	ADDQ    $0x20, BX
+	JMP     dotRows32AVX2Columns
+
+dotRows32AVX2Done:
+	VZEROUPPER
+	RET
+
+// func mixture32AVX2(y *float32, mean *float32, w *float32, x *float32, u *float32, h *float32, wells int, rows int, n int, pitch int, eps float32, noise float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·mixture32AVX2(SB), NOSPLIT, $0-88
+	MOVQ   pitch+72(FP), AX
+	IMUL3Q $0x04, AX, AX
+	LEAQ   (AX)(AX*2), CX
+	MOVQ   rows+56(FP), DX
+	IMULQ  AX, DX
+	XORQ   BX, BX
+
+mixture32AVX2Columns:
+	MOVQ    n+64(FP), SI
+	IMUL3Q  $0x04, SI, SI
+	CMPQ    BX, SI
+	JGE     mixture32AVX2Done
+	MOVQ    w+16(FP), SI
+	ADDQ    BX, SI
+	VMOVUPS (SI), Y0
+	MOVQ    w+16(FP), SI
+	ADDQ    BX, SI
+	MOVQ    wells+48(FP), DI
+
+mixture32AVX2Top:
+	VMAXPS (SI), Y0, Y0
+	ADDQ   AX, SI
+	DECQ   DI
+	JNZ    mixture32AVX2Top
+	VXORPS Y1, Y1, Y1
+	MOVQ   w+16(FP), SI
+	ADDQ   BX, SI
+	MOVQ   wells+48(FP), DI
+
+mixture32AVX2Exp:
+	VMOVUPS      (SI), Y2
+	VSUBPS       Y0, Y2, Y2
+	VMOVUPS      all32_c2dc0000<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMOVUPS      all32_42b20000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMOVUPS      all32_4b400000<>+0(SB), Y3
+	VFMADD231PS  all32_3fb8aa3b<>+0(SB), Y2, Y3
+	VSUBPS       all32_4b400000<>+0(SB), Y3, Y4
+	VMOVUPS      Y2, Y2
+	VFNMADD231PS all32_3f318000<>+0(SB), Y4, Y2
+	VFNMADD231PS all32_b95e8083<>+0(SB), Y4, Y2
+	VMOVUPS      all32_39500d01<>+0(SB), Y4
+	VFMADD213PS  all32_3ab60b61<>+0(SB), Y2, Y4
+	VFMADD213PS  all32_3c088889<>+0(SB), Y2, Y4
+	VFMADD213PS  all32_3d2aaaab<>+0(SB), Y2, Y4
+	VFMADD213PS  all32_3e2aaaab<>+0(SB), Y2, Y4
+	VFMADD213PS  all32_3f000000<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       all32_3f800000<>+0(SB), Y4, Y4
+	VSUBPS       all32_4b400000<>+0(SB), Y3, Y2
+	VMOVUPS      all32_4b400000<>+0(SB), Y3
+	VFMADD231PS  all32_3f000000<>+0(SB), Y2, Y3
+	VSUBPS       all32_4b400000<>+0(SB), Y3, Y5
+	VSUBPS       Y5, Y2, Y5
+	VADDPS       all32_4b400000<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y3, Y2
+	VPADDD       all32_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y4, Y4
+	VPSLLD       $0x17, Y5, Y2
+	VPADDD       all32_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      Y4, Y2
+	VMOVUPS      Y2, (SI)
+	VADDPS       Y2, Y1, Y1
+	ADDQ         AX, SI
+	DECQ         DI
+	JNZ          mixture32AVX2Exp
+	MOVQ         w+16(FP), SI
+	ADDQ         BX, SI
+	MOVQ         wells+48(FP), DI
+
+mixture32AVX2Share:
+	VMOVUPS      (SI), Y0
+	VDIVPS       Y1, Y0, Y0
+	VMOVUPS      Y0, (SI)
+	ADDQ         AX, SI
+	DECQ         DI
+	JNZ          mixture32AVX2Share
+	VBROADCASTSS eps+80(FP), Y0
+	VBROADCASTSS noise+84(FP), Y1
+	MOVQ         BX, SI
+	MOVQ         rows+56(FP), DI
+
+mixture32AVX2Rows4:
+	CMPQ   DI, $0x04
+	JLT    mixture32AVX2End4
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   h+40(FP), R8
+	ADDQ   SI, R8
+	MOVQ   w+16(FP), R9
+	ADDQ   BX, R9
+	MOVQ   wells+48(FP), R10
+
+mixture32AVX2Wells4:
+	VMOVUPS     (R9), Y6
+	VFMADD231PS (R8), Y6, Y2
+	VFMADD231PS (R8)(AX*1), Y6, Y3
+	VFMADD231PS (R8)(AX*2), Y6, Y4
+	VFMADD231PS (R8)(CX*1), Y6, Y5
+	ADDQ        DX, R8
+	ADDQ        AX, R9
+	DECQ        R10
+	JNZ         mixture32AVX2Wells4
+	MOVQ        mean+8(FP), R8
+	TESTQ       R8, R8
+	JZ          mixture32AVX2Mean4
+	ADDQ        SI, R8
+	VMOVUPS     Y2, (R8)
+	VMOVUPS     Y3, (R8)(AX*1)
+	VMOVUPS     Y4, (R8)(AX*2)
+	VMOVUPS     Y5, (R8)(CX*1)
+
+mixture32AVX2Mean4:
+	MOVQ        y+0(FP), R8
+	TESTQ       R8, R8
+	JZ          mixture32AVX2Y4
+	ADDQ        SI, R8
+	MOVQ        x+24(FP), R9
+	ADDQ        SI, R9
+	MOVQ        u+32(FP), R10
+	ADDQ        SI, R10
+	VFMADD213PS (R9), Y0, Y2
+	VFMADD231PS (R10), Y1, Y2
+	VMOVUPS     Y2, (R8)
+	VFMADD213PS (R9)(AX*1), Y0, Y3
+	VFMADD231PS (R10)(AX*1), Y1, Y3
+	VMOVUPS     Y3, (R8)(AX*1)
+	VFMADD213PS (R9)(AX*2), Y0, Y4
+	VFMADD231PS (R10)(AX*2), Y1, Y4
+	VMOVUPS     Y4, (R8)(AX*2)
+	VFMADD213PS (R9)(CX*1), Y0, Y5
+	VFMADD231PS (R10)(CX*1), Y1, Y5
+	VMOVUPS     Y5, (R8)(CX*1)
+
+mixture32AVX2Y4:
+	ADDQ AX, SI
+	ADDQ AX, SI
+	ADDQ AX, SI
+	ADDQ AX, SI
+	SUBQ $0x04, DI
+	JMP  mixture32AVX2Rows4
+
+mixture32AVX2End4:
+mixture32AVX2Rows1:
+	CMPQ   DI, $0x01
+	JLT    mixture32AVX2End1
+	VXORPS Y2, Y2, Y2
+	MOVQ   h+40(FP), R8
+	ADDQ   SI, R8
+	MOVQ   w+16(FP), R9
+	ADDQ   BX, R9
+	MOVQ   wells+48(FP), R10
+
+mixture32AVX2Wells1:
+	VMOVUPS     (R9), Y3
+	VFMADD231PS (R8), Y3, Y2
+	ADDQ        DX, R8
+	ADDQ        AX, R9
+	DECQ        R10
+	JNZ         mixture32AVX2Wells1
+	MOVQ        mean+8(FP), R8
+	TESTQ       R8, R8
+	JZ          mixture32AVX2Mean1
+	ADDQ        SI, R8
+	VMOVUPS     Y2, (R8)
+
+mixture32AVX2Mean1:
+	MOVQ        y+0(FP), R8
+	TESTQ       R8, R8
+	JZ          mixture32AVX2Y1
+	ADDQ        SI, R8
+	MOVQ        x+24(FP), R9
+	ADDQ        SI, R9
+	MOVQ        u+32(FP), R10
+	ADDQ        SI, R10
+	VFMADD213PS (R9), Y0, Y2
+	VFMADD231PS (R10), Y1, Y2
+	VMOVUPS     Y2, (R8)
+
+mixture32AVX2Y1:
+	ADDQ AX, SI
+	SUBQ $0x01, DI
+	JMP  mixture32AVX2Rows1
+
+mixture32AVX2End1:
+	ADDQ $0x20, BX
+	JMP  mixture32AVX2Columns
+
+mixture32AVX2Done:
+	VZEROUPPER
+	RET
+
+// func block32AVX2(dst *float32, src *float32, count int, to int, from int, there int, here int)
+// Requires: AVX
+TEXT ·block32AVX2(SB), NOSPLIT, $0-56
 	MOVQ   dst+0(FP), AX
 	MOVQ   src+8(FP), CX
 	MOVQ   count+16(FP), DX
 	MOVQ   to+24(FP), BX
 	MOVQ   from+32(FP), SI
-	MOVQ   step+40(FP), DI
-	IMULQ  SI, DI
+	MOVQ   there+40(FP), DI
+	MOVQ   here+48(FP), R8
 	IMUL3Q $0x04, BX, BX
 	IMUL3Q $0x04, SI, SI
 	IMUL3Q $0x04, DI, DI
-	LEAQ   (BX)(BX*2), R8
-	LEAQ   (SI)(SI*2), R9
+	IMUL3Q $0x04, R8, R8
+	LEAQ   (BX)(BX*2), R9
+	LEAQ   (SI)(SI*2), R10
 
 block32AVX2Loop:
 	CMPQ       DX, $0x00
 	JLE        block32AVX2Done
-	LEAQ       (CX)(SI*4), R10
+	LEAQ       (CX)(SI*4), R11
 	VMOVUPS    (CX), Y0
 	VMOVUPS    (CX)(SI*1), Y1
 	VMOVUPS    (CX)(SI*2), Y2
-	VMOVUPS    (CX)(R9*1), Y3
-	VMOVUPS    (R10), Y4
-	VMOVUPS    (R10)(SI*1), Y5
-	VMOVUPS    (R10)(SI*2), Y6
-	VMOVUPS    (R10)(R9*1), Y7
+	VMOVUPS    (CX)(R10*1), Y3
+	VMOVUPS    (R11), Y4
+	VMOVUPS    (R11)(SI*1), Y5
+	VMOVUPS    (R11)(SI*2), Y6
+	VMOVUPS    (R11)(R10*1), Y7
 	VUNPCKLPS  Y1, Y0, Y8
 	VUNPCKHPS  Y1, Y0, Y0
 	VUNPCKLPS  Y3, Y2, Y1
@@ -1436,17 +2089,17 @@ block32AVX2Loop:
 	VPERM2F128 $0x31, Y3, Y1, Y1
 	VPERM2F128 $0x31, Y5, Y8, Y3
 	VPERM2F128 $0x31, Y4, Y0, Y0
-	LEAQ       (AX)(BX*4), R10
+	LEAQ       (AX)(BX*4), R11
 	VMOVUPS    Y6, (AX)
 	VMOVUPS    Y9, (AX)(BX*1)
 	VMOVUPS    Y10, (AX)(BX*2)
-	VMOVUPS    Y11, (AX)(R8*1)
-	VMOVUPS    Y2, (R10)
-	VMOVUPS    Y1, (R10)(BX*1)
-	VMOVUPS    Y3, (R10)(BX*2)
-	VMOVUPS    Y0, (R10)(R8*1)
-	ADDQ       DI, CX
-	ADDQ       $0x20, AX
+	VMOVUPS    Y11, (AX)(R9*1)
+	VMOVUPS    Y2, (R11)
+	VMOVUPS    Y1, (R11)(BX*1)
+	VMOVUPS    Y3, (R11)(BX*2)
+	VMOVUPS    Y0, (R11)(R9*1)
+	ADDQ       R8, CX
+	ADDQ       DI, AX
 	DECQ       DX
 	JMP        block32AVX2Loop
 
@@ -3669,30 +4322,509 @@ sum64AVX2Done:
 	VZEROUPPER
 	RET
 
-// func block64AVX2(dst *float64, src *float64, count int, to int, from int, step int)
+// func subRows64AVX2(y *float64, c *float64, x *float64, rows int, n int, pitch int)
 // Requires: AVX
-TEXT ·block64AVX2(SB), NOSPLIT, $0-48
+TEXT ·subRows64AVX2(SB), NOSPLIT, $0-48
+	MOVQ   pitch+40(FP), AX
+	IMUL3Q $0x08, AX, AX
+	LEAQ   (AX)(AX*2), CX
+	XORQ   DX, DX
+
+subRows64AVX2Columns:
+	MOVQ   n+32(FP), BX
+	IMUL3Q $0x08, BX, BX
+	CMPQ   DX, BX
+	JGE    subRows64AVX2Done
+	MOVQ   y+0(FP), BX
+	ADDQ   DX, BX
+	MOVQ   x+16(FP), SI
+	ADDQ   DX, SI
+	MOVQ   c+8(FP), DI
+	MOVQ   rows+24(FP), R8
+
+subRows64AVX2Rows4:
+	CMPQ         R8, $0x04
+	JLT          subRows64AVX2End4
+	VBROADCASTSD (DI), Y0
+	VSUBPD       (SI), Y0, Y0
+	VMOVUPD      Y0, (BX)
+	VBROADCASTSD 8(DI), Y0
+	VSUBPD       (SI)(AX*1), Y0, Y0
+	VMOVUPD      Y0, (BX)(AX*1)
+	VBROADCASTSD 16(DI), Y0
+	VSUBPD       (SI)(AX*2), Y0, Y0
+	VMOVUPD      Y0, (BX)(AX*2)
+	VBROADCASTSD 24(DI), Y0
+	VSUBPD       (SI)(CX*1), Y0, Y0
+	VMOVUPD      Y0, (BX)(CX*1)
+	ADDQ         $0x00000020, DI
+	ADDQ         AX, SI
+	ADDQ         AX, BX
+	ADDQ         AX, SI
+	ADDQ         AX, BX
+	ADDQ         AX, SI
+	ADDQ         AX, BX
+	ADDQ         AX, SI
+	ADDQ         AX, BX
+	SUBQ         $0x04, R8
+	JMP          subRows64AVX2Rows4
+
+subRows64AVX2End4:
+subRows64AVX2Rows1:
+	CMPQ         R8, $0x01
+	JLT          subRows64AVX2End1
+	VBROADCASTSD (DI), Y0
+	VSUBPD       (SI), Y0, Y0
+	VMOVUPD      Y0, (BX)
+	ADDQ         $0x00000008, DI
+	ADDQ         AX, SI
+	ADDQ         AX, BX
+	SUBQ         $0x01, R8
+	JMP          subRows64AVX2Rows1
+
+subRows64AVX2End1:
+	ADDQ $0x20, DX
+	JMP  subRows64AVX2Columns
+
+subRows64AVX2Done:
+	VZEROUPPER
+	RET
+
+// func dotRows64AVX2(dst *float64, x *float64, y *float64, rows int, n int, pitch int)
+// Requires: AVX, FMA3
+TEXT ·dotRows64AVX2(SB), NOSPLIT, $0-48
+	MOVQ   pitch+40(FP), AX
+	IMUL3Q $0x08, AX, AX
+	MOVQ   AX, CX
+	IMUL3Q $0x04, CX, CX
+	LEAQ   (CX)(CX*2), DX
+	XORQ   BX, BX
+
+dotRows64AVX2Columns:
+	MOVQ   n+32(FP), SI
+	IMUL3Q $0x08, SI, SI
+	CMPQ   BX, SI
+	JGE    dotRows64AVX2Done
+	MOVQ   dst+0(FP), SI
+	ADDQ   BX, SI
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x00, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	MOVQ   rows+24(FP), R9
+
+dotRows64AVX2Many0:
+	CMPQ        R9, $0x10
+	JLT         dotRows64AVX2One0
+	VMOVUPD     (DI), Y4
+	VFMADD231PD (R8), Y4, Y0
+	VMOVUPD     (DI)(CX*1), Y4
+	VFMADD231PD (R8)(CX*1), Y4, Y1
+	VMOVUPD     (DI)(CX*2), Y4
+	VFMADD231PD (R8)(CX*2), Y4, Y2
+	VMOVUPD     (DI)(DX*1), Y4
+	VFMADD231PD (R8)(DX*1), Y4, Y3
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x10, R9
+	JMP         dotRows64AVX2Many0
+
+dotRows64AVX2One0:
+	CMPQ        R9, $0x00
+	JLE         dotRows64AVX2End0
+	VMOVUPD     (DI), Y4
+	VFMADD231PD (R8), Y4, Y0
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x04, R9
+	JMP         dotRows64AVX2One0
+
+dotRows64AVX2End0:
+	VADDPD Y1, Y0, Y0
+	VADDPD Y3, Y2, Y2
+	VADDPD Y2, Y0, Y0
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x02, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	MOVQ   rows+24(FP), R9
+
+dotRows64AVX2Many2:
+	CMPQ        R9, $0x10
+	JLT         dotRows64AVX2One2
+	VMOVUPD     (DI), Y5
+	VFMADD231PD (R8), Y5, Y1
+	VMOVUPD     (DI)(CX*1), Y5
+	VFMADD231PD (R8)(CX*1), Y5, Y2
+	VMOVUPD     (DI)(CX*2), Y5
+	VFMADD231PD (R8)(CX*2), Y5, Y3
+	VMOVUPD     (DI)(DX*1), Y5
+	VFMADD231PD (R8)(DX*1), Y5, Y4
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x10, R9
+	JMP         dotRows64AVX2Many2
+
+dotRows64AVX2One2:
+	CMPQ        R9, $0x02
+	JLE         dotRows64AVX2End2
+	VMOVUPD     (DI), Y5
+	VFMADD231PD (R8), Y5, Y1
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x04, R9
+	JMP         dotRows64AVX2One2
+
+dotRows64AVX2End2:
+	VADDPD Y2, Y1, Y1
+	VADDPD Y4, Y3, Y3
+	VADDPD Y3, Y1, Y1
+	VADDPD Y1, Y0, Y0
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x01, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	MOVQ   rows+24(FP), R9
+
+dotRows64AVX2Many1:
+	CMPQ        R9, $0x10
+	JLT         dotRows64AVX2One1
+	VMOVUPD     (DI), Y5
+	VFMADD231PD (R8), Y5, Y1
+	VMOVUPD     (DI)(CX*1), Y5
+	VFMADD231PD (R8)(CX*1), Y5, Y2
+	VMOVUPD     (DI)(CX*2), Y5
+	VFMADD231PD (R8)(CX*2), Y5, Y3
+	VMOVUPD     (DI)(DX*1), Y5
+	VFMADD231PD (R8)(DX*1), Y5, Y4
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x10, R9
+	JMP         dotRows64AVX2Many1
+
+dotRows64AVX2One1:
+	CMPQ        R9, $0x01
+	JLE         dotRows64AVX2End1
+	VMOVUPD     (DI), Y5
+	VFMADD231PD (R8), Y5, Y1
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x04, R9
+	JMP         dotRows64AVX2One1
+
+dotRows64AVX2End1:
+	VADDPD Y2, Y1, Y1
+	VADDPD Y4, Y3, Y3
+	VADDPD Y3, Y1, Y1
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x03, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y5, Y5, Y5
+	MOVQ   rows+24(FP), R9
+
+dotRows64AVX2Many3:
+	CMPQ        R9, $0x10
+	JLT         dotRows64AVX2One3
+	VMOVUPD     (DI), Y6
+	VFMADD231PD (R8), Y6, Y2
+	VMOVUPD     (DI)(CX*1), Y6
+	VFMADD231PD (R8)(CX*1), Y6, Y3
+	VMOVUPD     (DI)(CX*2), Y6
+	VFMADD231PD (R8)(CX*2), Y6, Y4
+	VMOVUPD     (DI)(DX*1), Y6
+	VFMADD231PD (R8)(DX*1), Y6, Y5
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x10, R9
+	JMP         dotRows64AVX2Many3
+
+dotRows64AVX2One3:
+	CMPQ        R9, $0x03
+	JLE         dotRows64AVX2End3
+	VMOVUPD     (DI), Y6
+	VFMADD231PD (R8), Y6, Y2
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x04, R9
+	JMP         dotRows64AVX2One3
+
+dotRows64AVX2End3:
+	VADDPD  Y3, Y2, Y2
+	VADDPD  Y5, Y4, Y4
+	VADDPD  Y4, Y2, Y2
+	VADDPD  Y2, Y1, Y1
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, (SI)
+	ADDQ    $0x20, BX
+	JMP     dotRows64AVX2Columns
+
+dotRows64AVX2Done:
+	VZEROUPPER
+	RET
+
+// func mixture64AVX2(y *float64, mean *float64, w *float64, x *float64, u *float64, h *float64, wells int, rows int, n int, pitch int, eps float64, noise float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·mixture64AVX2(SB), NOSPLIT, $0-96
+	MOVQ   pitch+72(FP), AX
+	IMUL3Q $0x08, AX, AX
+	LEAQ   (AX)(AX*2), CX
+	MOVQ   rows+56(FP), DX
+	IMULQ  AX, DX
+	XORQ   BX, BX
+
+mixture64AVX2Columns:
+	MOVQ    n+64(FP), SI
+	IMUL3Q  $0x08, SI, SI
+	CMPQ    BX, SI
+	JGE     mixture64AVX2Done
+	MOVQ    w+16(FP), SI
+	ADDQ    BX, SI
+	VMOVUPD (SI), Y0
+	MOVQ    w+16(FP), SI
+	ADDQ    BX, SI
+	MOVQ    wells+48(FP), DI
+
+mixture64AVX2Top:
+	VMAXPD (SI), Y0, Y0
+	ADDQ   AX, SI
+	DECQ   DI
+	JNZ    mixture64AVX2Top
+	VXORPD Y1, Y1, Y1
+	MOVQ   w+16(FP), SI
+	ADDQ   BX, SI
+	MOVQ   wells+48(FP), DI
+
+mixture64AVX2Exp:
+	VMOVUPD      (SI), Y2
+	VSUBPD       Y0, Y2, Y2
+	VMOVUPD      all64_c087700000000000<>+0(SB), Y3
+	VMAXPD       Y2, Y3, Y2
+	VMOVUPD      all64_4086300000000000<>+0(SB), Y3
+	VMINPD       Y2, Y3, Y2
+	VMOVUPD      all64_4338000000000000<>+0(SB), Y3
+	VFMADD231PD  all64_3ff71547652b82fe<>+0(SB), Y2, Y3
+	VSUBPD       all64_4338000000000000<>+0(SB), Y3, Y4
+	VMOVUPD      Y2, Y2
+	VFNMADD231PD all64_3fe62e42fee00000<>+0(SB), Y4, Y2
+	VFNMADD231PD all64_3dea39ef35793c76<>+0(SB), Y4, Y2
+	VMOVUPD      all64_3de6124613a86d09<>+0(SB), Y4
+	VFMADD213PD  all64_3e21eed8eff8d898<>+0(SB), Y2, Y4
+	VFMADD213PD  all64_3e5ae64567f544e4<>+0(SB), Y2, Y4
+	VFMADD213PD  all64_3e927e4fb7789f5c<>+0(SB), Y2, Y4
+	VFMADD213PD  all64_3ec71de3a556c734<>+0(SB), Y2, Y4
+	VFMADD213PD  all64_3efa01a01a01a01a<>+0(SB), Y2, Y4
+	VFMADD213PD  all64_3f2a01a01a01a01a<>+0(SB), Y2, Y4
+	VFMADD213PD  all64_3f56c16c16c16c17<>+0(SB), Y2, Y4
+	VFMADD213PD  all64_3f81111111111111<>+0(SB), Y2, Y4
+	VFMADD213PD  all64_3fa5555555555555<>+0(SB), Y2, Y4
+	VFMADD213PD  all64_3fc5555555555555<>+0(SB), Y2, Y4
+	VFMADD213PD  all64_3fe0000000000000<>+0(SB), Y2, Y4
+	VMULPD       Y2, Y2, Y5
+	VFMADD213PD  Y2, Y5, Y4
+	VADDPD       all64_3ff0000000000000<>+0(SB), Y4, Y4
+	VSUBPD       all64_4338000000000000<>+0(SB), Y3, Y2
+	VMOVUPD      all64_4338000000000000<>+0(SB), Y3
+	VFMADD231PD  all64_3fe0000000000000<>+0(SB), Y2, Y3
+	VSUBPD       all64_4338000000000000<>+0(SB), Y3, Y5
+	VSUBPD       Y5, Y2, Y5
+	VADDPD       all64_4338000000000000<>+0(SB), Y5, Y5
+	VPSLLQ       $0x34, Y3, Y2
+	VPADDQ       all64_3ff0000000000000<>+0(SB), Y2, Y2
+	VMULPD       Y2, Y4, Y4
+	VPSLLQ       $0x34, Y5, Y2
+	VPADDQ       all64_3ff0000000000000<>+0(SB), Y2, Y2
+	VMULPD       Y2, Y4, Y4
+	VMOVUPD      Y4, Y2
+	VMOVUPD      Y2, (SI)
+	VADDPD       Y2, Y1, Y1
+	ADDQ         AX, SI
+	DECQ         DI
+	JNZ          mixture64AVX2Exp
+	MOVQ         w+16(FP), SI
+	ADDQ         BX, SI
+	MOVQ         wells+48(FP), DI
+
+mixture64AVX2Share:
+	VMOVUPD      (SI), Y0
+	VDIVPD       Y1, Y0, Y0
+	VMOVUPD      Y0, (SI)
+	ADDQ         AX, SI
+	DECQ         DI
+	JNZ          mixture64AVX2Share
+	VBROADCASTSD eps+80(FP), Y0
+	VBROADCASTSD noise+88(FP), Y1
+	MOVQ         BX, SI
+	MOVQ         rows+56(FP), DI
+
+mixture64AVX2Rows4:
+	CMPQ   DI, $0x04
+	JLT    mixture64AVX2End4
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y5, Y5, Y5
+	MOVQ   h+40(FP), R8
+	ADDQ   SI, R8
+	MOVQ   w+16(FP), R9
+	ADDQ   BX, R9
+	MOVQ   wells+48(FP), R10
+
+mixture64AVX2Wells4:
+	VMOVUPD     (R9), Y6
+	VFMADD231PD (R8), Y6, Y2
+	VFMADD231PD (R8)(AX*1), Y6, Y3
+	VFMADD231PD (R8)(AX*2), Y6, Y4
+	VFMADD231PD (R8)(CX*1), Y6, Y5
+	ADDQ        DX, R8
+	ADDQ        AX, R9
+	DECQ        R10
+	JNZ         mixture64AVX2Wells4
+	MOVQ        mean+8(FP), R8
+	TESTQ       R8, R8
+	JZ          mixture64AVX2Mean4
+	ADDQ        SI, R8
+	VMOVUPD     Y2, (R8)
+	VMOVUPD     Y3, (R8)(AX*1)
+	VMOVUPD     Y4, (R8)(AX*2)
+	VMOVUPD     Y5, (R8)(CX*1)
+
+mixture64AVX2Mean4:
+	MOVQ        y+0(FP), R8
+	TESTQ       R8, R8
+	JZ          mixture64AVX2Y4
+	ADDQ        SI, R8
+	MOVQ        x+24(FP), R9
+	ADDQ        SI, R9
+	MOVQ        u+32(FP), R10
+	ADDQ        SI, R10
+	VFMADD213PD (R9), Y0, Y2
+	VFMADD231PD (R10), Y1, Y2
+	VMOVUPD     Y2, (R8)
+	VFMADD213PD (R9)(AX*1), Y0, Y3
+	VFMADD231PD (R10)(AX*1), Y1, Y3
+	VMOVUPD     Y3, (R8)(AX*1)
+	VFMADD213PD (R9)(AX*2), Y0, Y4
+	VFMADD231PD (R10)(AX*2), Y1, Y4
+	VMOVUPD     Y4, (R8)(AX*2)
+	VFMADD213PD (R9)(CX*1), Y0, Y5
+	VFMADD231PD (R10)(CX*1), Y1, Y5
+	VMOVUPD     Y5, (R8)(CX*1)
+
+mixture64AVX2Y4:
+	ADDQ AX, SI
+	ADDQ AX, SI
+	ADDQ AX, SI
+	ADDQ AX, SI
+	SUBQ $0x04, DI
+	JMP  mixture64AVX2Rows4
+
+mixture64AVX2End4:
+mixture64AVX2Rows1:
+	CMPQ   DI, $0x01
+	JLT    mixture64AVX2End1
+	VXORPD Y2, Y2, Y2
+	MOVQ   h+40(FP), R8
+	ADDQ   SI, R8
+	MOVQ   w+16(FP), R9
+	ADDQ   BX, R9
+	MOVQ   wells+48(FP), R10
+
+mixture64AVX2Wells1:
+	VMOVUPD     (R9), Y3
+	VFMADD231PD (R8), Y3, Y2
+	ADDQ        DX, R8
+	ADDQ        AX, R9
+	DECQ        R10
+	JNZ         mixture64AVX2Wells1
+	MOVQ        mean+8(FP), R8
+	TESTQ       R8, R8
+	JZ          mixture64AVX2Mean1
+	ADDQ        SI, R8
+	VMOVUPD     Y2, (R8)
+
+mixture64AVX2Mean1:
+	MOVQ        y+0(FP), R8
+	TESTQ       R8, R8
+	JZ          mixture64AVX2Y1
+	ADDQ        SI, R8
+	MOVQ        x+24(FP), R9
+	ADDQ        SI, R9
+	MOVQ        u+32(FP), R10
+	ADDQ        SI, R10
+	VFMADD213PD (R9), Y0, Y2
+	VFMADD231PD (R10), Y1, Y2
+	VMOVUPD     Y2, (R8)
+
+mixture64AVX2Y1:
+	ADDQ AX, SI
+	SUBQ $0x01, DI
+	JMP  mixture64AVX2Rows1
+
+mixture64AVX2End1:
+	ADDQ $0x20, BX
+	JMP  mixture64AVX2Columns
+
+mixture64AVX2Done:
+	VZEROUPPER
+	RET
+
+// func block64AVX2(dst *float64, src *float64, count int, to int, from int, there int, here int)
+// Requires: AVX
+TEXT ·block64AVX2(SB), NOSPLIT, $0-56
 	MOVQ   dst+0(FP), AX
 	MOVQ   src+8(FP), CX
 	MOVQ   count+16(FP), DX
 	MOVQ   to+24(FP), BX
 	MOVQ   from+32(FP), SI
-	MOVQ   step+40(FP), DI
-	IMULQ  SI, DI
+	MOVQ   there+40(FP), DI
+	MOVQ   here+48(FP), R8
 	IMUL3Q $0x08, BX, BX
 	IMUL3Q $0x08, SI, SI
 	IMUL3Q $0x08, DI, DI
-	LEAQ   (BX)(BX*2), R8
-	LEAQ   (SI)(SI*2), R9
+	IMUL3Q $0x08, R8, R8
+	LEAQ   (BX)(BX*2), R9
+	LEAQ   (SI)(SI*2), R10
 
 block64AVX2Loop:
 	CMPQ       DX, $0x00
 	JLE        block64AVX2Done
-	LEAQ       (CX)(SI*4), R10
+	LEAQ       (CX)(SI*4), R11
 	VMOVUPD    (CX), Y0
 	VMOVUPD    (CX)(SI*1), Y1
 	VMOVUPD    (CX)(SI*2), Y2
-	VMOVUPD    (CX)(R9*1), Y3
+	VMOVUPD    (CX)(R10*1), Y3
 	VUNPCKLPD  Y1, Y0, Y4
 	VUNPCKHPD  Y1, Y0, Y0
 	VUNPCKLPD  Y3, Y2, Y1
@@ -3701,13 +4833,13 @@ block64AVX2Loop:
 	VPERM2F128 $0x20, Y2, Y0, Y5
 	VPERM2F128 $0x31, Y1, Y4, Y1
 	VPERM2F128 $0x31, Y2, Y0, Y0
-	LEAQ       (AX)(BX*4), R10
+	LEAQ       (AX)(BX*4), R11
 	VMOVUPD    Y3, (AX)
 	VMOVUPD    Y5, (AX)(BX*1)
 	VMOVUPD    Y1, (AX)(BX*2)
-	VMOVUPD    Y0, (AX)(R8*1)
-	ADDQ       DI, CX
-	ADDQ       $0x20, AX
+	VMOVUPD    Y0, (AX)(R9*1)
+	ADDQ       R8, CX
+	ADDQ       DI, AX
 	DECQ       DX
 	JMP        block64AVX2Loop
 
@@ -5495,6 +6627,648 @@ sum32AVX512Done:
 	VZEROUPPER
 	RET
 
+// func subRows32AVX512(y *float32, c *float32, x *float32, rows int, n int, pitch int)
+// Requires: AVX, AVX512F
+TEXT ·subRows32AVX512(SB), NOSPLIT, $0-48
+	MOVQ   pitch+40(FP), AX
+	IMUL3Q $0x04, AX, AX
+	LEAQ   (AX)(AX*2), CX
+	XORQ   DX, DX
+
+subRows32AVX512Columns:
+	MOVQ   n+32(FP), BX
+	IMUL3Q $0x04, BX, BX
+	CMPQ   DX, BX
+	JGE    subRows32AVX512Done
+	MOVQ   y+0(FP), BX
+	ADDQ   DX, BX
+	MOVQ   x+16(FP), SI
+	ADDQ   DX, SI
+	MOVQ   c+8(FP), DI
+	MOVQ   rows+24(FP), R8
+
+subRows32AVX512Rows4:
+	CMPQ         R8, $0x04
+	JLT          subRows32AVX512End4
+	VBROADCASTSS (DI), Z0
+	VSUBPS       (SI), Z0, Z0
+	VMOVUPS      Z0, (BX)
+	VBROADCASTSS 4(DI), Z0
+	VSUBPS       (SI)(AX*1), Z0, Z0
+	VMOVUPS      Z0, (BX)(AX*1)
+	VBROADCASTSS 8(DI), Z0
+	VSUBPS       (SI)(AX*2), Z0, Z0
+	VMOVUPS      Z0, (BX)(AX*2)
+	VBROADCASTSS 12(DI), Z0
+	VSUBPS       (SI)(CX*1), Z0, Z0
+	VMOVUPS      Z0, (BX)(CX*1)
+	ADDQ         $0x00000010, DI
+	ADDQ         AX, SI
+	ADDQ         AX, BX
+	ADDQ         AX, SI
+	ADDQ         AX, BX
+	ADDQ         AX, SI
+	ADDQ         AX, BX
+	ADDQ         AX, SI
+	ADDQ         AX, BX
+	SUBQ         $0x04, R8
+	JMP          subRows32AVX512Rows4
+
+subRows32AVX512End4:
+subRows32AVX512Rows1:
+	CMPQ         R8, $0x01
+	JLT          subRows32AVX512End1
+	VBROADCASTSS (DI), Z0
+	VSUBPS       (SI), Z0, Z0
+	VMOVUPS      Z0, (BX)
+	ADDQ         $0x00000004, DI
+	ADDQ         AX, SI
+	ADDQ         AX, BX
+	SUBQ         $0x01, R8
+	JMP          subRows32AVX512Rows1
+
+subRows32AVX512End1:
+	ADDQ $0x40, DX
+	JMP  subRows32AVX512Columns
+
+subRows32AVX512Done:
+	VZEROUPPER
+	RET
+
+// func dotRows32AVX512(dst *float32, x *float32, y *float32, rows int, n int, pitch int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·dotRows32AVX512(SB), NOSPLIT, $0-48
+	MOVQ   pitch+40(FP), AX
+	IMUL3Q $0x04, AX, AX
+	MOVQ   AX, CX
+	IMUL3Q $0x08, CX, CX
+	LEAQ   (CX)(CX*2), DX
+	XORQ   BX, BX
+
+dotRows32AVX512Columns:
+	MOVQ   n+32(FP), SI
+	IMUL3Q $0x04, SI, SI
+	CMPQ   BX, SI
+	JGE    dotRows32AVX512Done
+	MOVQ   dst+0(FP), SI
+	ADDQ   BX, SI
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x00, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	MOVQ   rows+24(FP), R9
+
+dotRows32AVX512Many0:
+	CMPQ        R9, $0x20
+	JLT         dotRows32AVX512One0
+	VMOVUPS     (DI), Z4
+	VFMADD231PS (R8), Z4, Z0
+	VMOVUPS     (DI)(CX*1), Z4
+	VFMADD231PS (R8)(CX*1), Z4, Z1
+	VMOVUPS     (DI)(CX*2), Z4
+	VFMADD231PS (R8)(CX*2), Z4, Z2
+	VMOVUPS     (DI)(DX*1), Z4
+	VFMADD231PS (R8)(DX*1), Z4, Z3
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x20, R9
+	JMP         dotRows32AVX512Many0
+
+dotRows32AVX512One0:
+	CMPQ        R9, $0x00
+	JLE         dotRows32AVX512End0
+	VMOVUPS     (DI), Z4
+	VFMADD231PS (R8), Z4, Z0
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x08, R9
+	JMP         dotRows32AVX512One0
+
+dotRows32AVX512End0:
+	VADDPS Z1, Z0, Z0
+	VADDPS Z3, Z2, Z2
+	VADDPS Z2, Z0, Z0
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x04, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	MOVQ   rows+24(FP), R9
+
+dotRows32AVX512Many4:
+	CMPQ        R9, $0x20
+	JLT         dotRows32AVX512One4
+	VMOVUPS     (DI), Z5
+	VFMADD231PS (R8), Z5, Z1
+	VMOVUPS     (DI)(CX*1), Z5
+	VFMADD231PS (R8)(CX*1), Z5, Z2
+	VMOVUPS     (DI)(CX*2), Z5
+	VFMADD231PS (R8)(CX*2), Z5, Z3
+	VMOVUPS     (DI)(DX*1), Z5
+	VFMADD231PS (R8)(DX*1), Z5, Z4
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x20, R9
+	JMP         dotRows32AVX512Many4
+
+dotRows32AVX512One4:
+	CMPQ        R9, $0x04
+	JLE         dotRows32AVX512End4
+	VMOVUPS     (DI), Z5
+	VFMADD231PS (R8), Z5, Z1
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x08, R9
+	JMP         dotRows32AVX512One4
+
+dotRows32AVX512End4:
+	VADDPS Z2, Z1, Z1
+	VADDPS Z4, Z3, Z3
+	VADDPS Z3, Z1, Z1
+	VADDPS Z1, Z0, Z0
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x01, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	MOVQ   rows+24(FP), R9
+
+dotRows32AVX512Many1:
+	CMPQ        R9, $0x20
+	JLT         dotRows32AVX512One1
+	VMOVUPS     (DI), Z5
+	VFMADD231PS (R8), Z5, Z1
+	VMOVUPS     (DI)(CX*1), Z5
+	VFMADD231PS (R8)(CX*1), Z5, Z2
+	VMOVUPS     (DI)(CX*2), Z5
+	VFMADD231PS (R8)(CX*2), Z5, Z3
+	VMOVUPS     (DI)(DX*1), Z5
+	VFMADD231PS (R8)(DX*1), Z5, Z4
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x20, R9
+	JMP         dotRows32AVX512Many1
+
+dotRows32AVX512One1:
+	CMPQ        R9, $0x01
+	JLE         dotRows32AVX512End1
+	VMOVUPS     (DI), Z5
+	VFMADD231PS (R8), Z5, Z1
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x08, R9
+	JMP         dotRows32AVX512One1
+
+dotRows32AVX512End1:
+	VADDPS Z2, Z1, Z1
+	VADDPS Z4, Z3, Z3
+	VADDPS Z3, Z1, Z1
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x05, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	MOVQ   rows+24(FP), R9
+
+dotRows32AVX512Many5:
+	CMPQ        R9, $0x20
+	JLT         dotRows32AVX512One5
+	VMOVUPS     (DI), Z6
+	VFMADD231PS (R8), Z6, Z2
+	VMOVUPS     (DI)(CX*1), Z6
+	VFMADD231PS (R8)(CX*1), Z6, Z3
+	VMOVUPS     (DI)(CX*2), Z6
+	VFMADD231PS (R8)(CX*2), Z6, Z4
+	VMOVUPS     (DI)(DX*1), Z6
+	VFMADD231PS (R8)(DX*1), Z6, Z5
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x20, R9
+	JMP         dotRows32AVX512Many5
+
+dotRows32AVX512One5:
+	CMPQ        R9, $0x05
+	JLE         dotRows32AVX512End5
+	VMOVUPS     (DI), Z6
+	VFMADD231PS (R8), Z6, Z2
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x08, R9
+	JMP         dotRows32AVX512One5
+
+dotRows32AVX512End5:
+	VADDPS Z3, Z2, Z2
+	VADDPS Z5, Z4, Z4
+	VADDPS Z4, Z2, Z2
+	VADDPS Z2, Z1, Z1
+	VADDPS Z1, Z0, Z0
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x02, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	MOVQ   rows+24(FP), R9
+
+dotRows32AVX512Many2:
+	CMPQ        R9, $0x20
+	JLT         dotRows32AVX512One2
+	VMOVUPS     (DI), Z5
+	VFMADD231PS (R8), Z5, Z1
+	VMOVUPS     (DI)(CX*1), Z5
+	VFMADD231PS (R8)(CX*1), Z5, Z2
+	VMOVUPS     (DI)(CX*2), Z5
+	VFMADD231PS (R8)(CX*2), Z5, Z3
+	VMOVUPS     (DI)(DX*1), Z5
+	VFMADD231PS (R8)(DX*1), Z5, Z4
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x20, R9
+	JMP         dotRows32AVX512Many2
+
+dotRows32AVX512One2:
+	CMPQ        R9, $0x02
+	JLE         dotRows32AVX512End2
+	VMOVUPS     (DI), Z5
+	VFMADD231PS (R8), Z5, Z1
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x08, R9
+	JMP         dotRows32AVX512One2
+
+dotRows32AVX512End2:
+	VADDPS Z2, Z1, Z1
+	VADDPS Z4, Z3, Z3
+	VADDPS Z3, Z1, Z1
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x06, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	MOVQ   rows+24(FP), R9
+
+dotRows32AVX512Many6:
+	CMPQ        R9, $0x20
+	JLT         dotRows32AVX512One6
+	VMOVUPS     (DI), Z6
+	VFMADD231PS (R8), Z6, Z2
+	VMOVUPS     (DI)(CX*1), Z6
+	VFMADD231PS (R8)(CX*1), Z6, Z3
+	VMOVUPS     (DI)(CX*2), Z6
+	VFMADD231PS (R8)(CX*2), Z6, Z4
+	VMOVUPS     (DI)(DX*1), Z6
+	VFMADD231PS (R8)(DX*1), Z6, Z5
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x20, R9
+	JMP         dotRows32AVX512Many6
+
+dotRows32AVX512One6:
+	CMPQ        R9, $0x06
+	JLE         dotRows32AVX512End6
+	VMOVUPS     (DI), Z6
+	VFMADD231PS (R8), Z6, Z2
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x08, R9
+	JMP         dotRows32AVX512One6
+
+dotRows32AVX512End6:
+	VADDPS Z3, Z2, Z2
+	VADDPS Z5, Z4, Z4
+	VADDPS Z4, Z2, Z2
+	VADDPS Z2, Z1, Z1
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x03, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	MOVQ   rows+24(FP), R9
+
+dotRows32AVX512Many3:
+	CMPQ        R9, $0x20
+	JLT         dotRows32AVX512One3
+	VMOVUPS     (DI), Z6
+	VFMADD231PS (R8), Z6, Z2
+	VMOVUPS     (DI)(CX*1), Z6
+	VFMADD231PS (R8)(CX*1), Z6, Z3
+	VMOVUPS     (DI)(CX*2), Z6
+	VFMADD231PS (R8)(CX*2), Z6, Z4
+	VMOVUPS     (DI)(DX*1), Z6
+	VFMADD231PS (R8)(DX*1), Z6, Z5
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x20, R9
+	JMP         dotRows32AVX512Many3
+
+dotRows32AVX512One3:
+	CMPQ        R9, $0x03
+	JLE         dotRows32AVX512End3
+	VMOVUPS     (DI), Z6
+	VFMADD231PS (R8), Z6, Z2
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x08, R9
+	JMP         dotRows32AVX512One3
+
+dotRows32AVX512End3:
+	VADDPS Z3, Z2, Z2
+	VADDPS Z5, Z4, Z4
+	VADDPS Z4, Z2, Z2
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x07, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	MOVQ   rows+24(FP), R9
+
+dotRows32AVX512Many7:
+	CMPQ        R9, $0x20
+	JLT         dotRows32AVX512One7
+	VMOVUPS     (DI), Z7
+	VFMADD231PS (R8), Z7, Z3
+	VMOVUPS     (DI)(CX*1), Z7
+	VFMADD231PS (R8)(CX*1), Z7, Z4
+	VMOVUPS     (DI)(CX*2), Z7
+	VFMADD231PS (R8)(CX*2), Z7, Z5
+	VMOVUPS     (DI)(DX*1), Z7
+	VFMADD231PS (R8)(DX*1), Z7, Z6
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x20, R9
+	JMP         dotRows32AVX512Many7
+
+dotRows32AVX512One7:
+	CMPQ        R9, $0x07
+	JLE         dotRows32AVX512End7
+	VMOVUPS     (DI), Z7
+	VFMADD231PS (R8), Z7, Z3
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x08, R9
+	JMP         dotRows32AVX512One7
+
+dotRows32AVX512End7:
+	VADDPS  Z4, Z3, Z3
+	VADDPS  Z6, Z5, Z5
+	VADDPS  Z5, Z3, Z3
+	VADDPS  Z3, Z2, Z2
+	VADDPS  Z2, Z1, Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, (SI)
+	ADDQ    $0x40, BX
+	JMP     dotRows32AVX512Columns
+
+dotRows32AVX512Done:
+	VZEROUPPER
+	RET
+
+// func mixture32AVX512(y *float32, mean *float32, w *float32, x *float32, u *float32, h *float32, wells int, rows int, n int, pitch int, eps float32, noise float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·mixture32AVX512(SB), NOSPLIT, $0-88
+	MOVQ   pitch+72(FP), AX
+	IMUL3Q $0x04, AX, AX
+	LEAQ   (AX)(AX*2), CX
+	MOVQ   rows+56(FP), DX
+	IMULQ  AX, DX
+	XORQ   BX, BX
+
+mixture32AVX512Columns:
+	MOVQ    n+64(FP), SI
+	IMUL3Q  $0x04, SI, SI
+	CMPQ    BX, SI
+	JGE     mixture32AVX512Done
+	MOVQ    w+16(FP), SI
+	ADDQ    BX, SI
+	VMOVUPS (SI), Z0
+	MOVQ    w+16(FP), SI
+	ADDQ    BX, SI
+	MOVQ    wells+48(FP), DI
+
+mixture32AVX512Top:
+	VMAXPS (SI), Z0, Z0
+	ADDQ   AX, SI
+	DECQ   DI
+	JNZ    mixture32AVX512Top
+	VXORPS Z1, Z1, Z1
+	MOVQ   w+16(FP), SI
+	ADDQ   BX, SI
+	MOVQ   wells+48(FP), DI
+
+mixture32AVX512Exp:
+	VMOVUPS      (SI), Z2
+	VSUBPS       Z0, Z2, Z2
+	VMOVUPS      all32_c2dc0000<>+0(SB), Z3
+	VMAXPS       Z2, Z3, Z2
+	VMOVUPS      all32_42b20000<>+0(SB), Z3
+	VMINPS       Z2, Z3, Z2
+	VMOVUPS      all32_4b400000<>+0(SB), Z3
+	VFMADD231PS  all32_3fb8aa3b<>+0(SB), Z2, Z3
+	VSUBPS       all32_4b400000<>+0(SB), Z3, Z4
+	VMOVUPS      Z2, Z2
+	VFNMADD231PS all32_3f318000<>+0(SB), Z4, Z2
+	VFNMADD231PS all32_b95e8083<>+0(SB), Z4, Z2
+	VMOVUPS      all32_39500d01<>+0(SB), Z4
+	VFMADD213PS  all32_3ab60b61<>+0(SB), Z2, Z4
+	VFMADD213PS  all32_3c088889<>+0(SB), Z2, Z4
+	VFMADD213PS  all32_3d2aaaab<>+0(SB), Z2, Z4
+	VFMADD213PS  all32_3e2aaaab<>+0(SB), Z2, Z4
+	VFMADD213PS  all32_3f000000<>+0(SB), Z2, Z4
+	VMULPS       Z2, Z2, Z5
+	VFMADD213PS  Z2, Z5, Z4
+	VADDPS       all32_3f800000<>+0(SB), Z4, Z4
+	VSUBPS       all32_4b400000<>+0(SB), Z3, Z2
+	VSCALEFPS    Z2, Z4, Z4
+	VMOVUPS      Z4, Z2
+	VMOVUPS      Z2, (SI)
+	VADDPS       Z2, Z1, Z1
+	ADDQ         AX, SI
+	DECQ         DI
+	JNZ          mixture32AVX512Exp
+	MOVQ         w+16(FP), SI
+	ADDQ         BX, SI
+	MOVQ         wells+48(FP), DI
+
+mixture32AVX512Share:
+	VMOVUPS      (SI), Z0
+	VDIVPS       Z1, Z0, Z0
+	VMOVUPS      Z0, (SI)
+	ADDQ         AX, SI
+	DECQ         DI
+	JNZ          mixture32AVX512Share
+	VBROADCASTSS eps+80(FP), Z0
+	VBROADCASTSS noise+84(FP), Z1
+	MOVQ         BX, SI
+	MOVQ         rows+56(FP), DI
+
+mixture32AVX512Rows4:
+	CMPQ   DI, $0x04
+	JLT    mixture32AVX512End4
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	MOVQ   h+40(FP), R8
+	ADDQ   SI, R8
+	MOVQ   w+16(FP), R9
+	ADDQ   BX, R9
+	MOVQ   wells+48(FP), R10
+
+mixture32AVX512Wells4:
+	VMOVUPS     (R9), Z6
+	VFMADD231PS (R8), Z6, Z2
+	VFMADD231PS (R8)(AX*1), Z6, Z3
+	VFMADD231PS (R8)(AX*2), Z6, Z4
+	VFMADD231PS (R8)(CX*1), Z6, Z5
+	ADDQ        DX, R8
+	ADDQ        AX, R9
+	DECQ        R10
+	JNZ         mixture32AVX512Wells4
+	MOVQ        mean+8(FP), R8
+	TESTQ       R8, R8
+	JZ          mixture32AVX512Mean4
+	ADDQ        SI, R8
+	VMOVUPS     Z2, (R8)
+	VMOVUPS     Z3, (R8)(AX*1)
+	VMOVUPS     Z4, (R8)(AX*2)
+	VMOVUPS     Z5, (R8)(CX*1)
+
+mixture32AVX512Mean4:
+	MOVQ        y+0(FP), R8
+	TESTQ       R8, R8
+	JZ          mixture32AVX512Y4
+	ADDQ        SI, R8
+	MOVQ        x+24(FP), R9
+	ADDQ        SI, R9
+	MOVQ        u+32(FP), R10
+	ADDQ        SI, R10
+	VFMADD213PS (R9), Z0, Z2
+	VFMADD231PS (R10), Z1, Z2
+	VMOVUPS     Z2, (R8)
+	VFMADD213PS (R9)(AX*1), Z0, Z3
+	VFMADD231PS (R10)(AX*1), Z1, Z3
+	VMOVUPS     Z3, (R8)(AX*1)
+	VFMADD213PS (R9)(AX*2), Z0, Z4
+	VFMADD231PS (R10)(AX*2), Z1, Z4
+	VMOVUPS     Z4, (R8)(AX*2)
+	VFMADD213PS (R9)(CX*1), Z0, Z5
+	VFMADD231PS (R10)(CX*1), Z1, Z5
+	VMOVUPS     Z5, (R8)(CX*1)
+
+mixture32AVX512Y4:
+	ADDQ AX, SI
+	ADDQ AX, SI
+	ADDQ AX, SI
+	ADDQ AX, SI
+	SUBQ $0x04, DI
+	JMP  mixture32AVX512Rows4
+
+mixture32AVX512End4:
+mixture32AVX512Rows1:
+	CMPQ   DI, $0x01
+	JLT    mixture32AVX512End1
+	VXORPS Z2, Z2, Z2
+	MOVQ   h+40(FP), R8
+	ADDQ   SI, R8
+	MOVQ   w+16(FP), R9
+	ADDQ   BX, R9
+	MOVQ   wells+48(FP), R10
+
+mixture32AVX512Wells1:
+	VMOVUPS     (R9), Z3
+	VFMADD231PS (R8), Z3, Z2
+	ADDQ        DX, R8
+	ADDQ        AX, R9
+	DECQ        R10
+	JNZ         mixture32AVX512Wells1
+	MOVQ        mean+8(FP), R8
+	TESTQ       R8, R8
+	JZ          mixture32AVX512Mean1
+	ADDQ        SI, R8
+	VMOVUPS     Z2, (R8)
+
+mixture32AVX512Mean1:
+	MOVQ        y+0(FP), R8
+	TESTQ       R8, R8
+	JZ          mixture32AVX512Y1
+	ADDQ        SI, R8
+	MOVQ        x+24(FP), R9
+	ADDQ        SI, R9
+	MOVQ        u+32(FP), R10
+	ADDQ        SI, R10
+	VFMADD213PS (R9), Z0, Z2
+	VFMADD231PS (R10), Z1, Z2
+	VMOVUPS     Z2, (R8)
+
+mixture32AVX512Y1:
+	ADDQ AX, SI
+	SUBQ $0x01, DI
+	JMP  mixture32AVX512Rows1
+
+mixture32AVX512End1:
+	ADDQ $0x40, BX
+	JMP  mixture32AVX512Columns
+
+mixture32AVX512Done:
+	VZEROUPPER
+	RET
+
 // func exp64AVX512(x *float64, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·exp64AVX512(SB), NOSPLIT, $0-16
@@ -6552,6 +8326,474 @@ sum64AVX512TailOver:
 	VMOVUPD Z0, K1, (SI)
 
 sum64AVX512Done:
+	VZEROUPPER
+	RET
+
+// func subRows64AVX512(y *float64, c *float64, x *float64, rows int, n int, pitch int)
+// Requires: AVX, AVX512F
+TEXT ·subRows64AVX512(SB), NOSPLIT, $0-48
+	MOVQ   pitch+40(FP), AX
+	IMUL3Q $0x08, AX, AX
+	LEAQ   (AX)(AX*2), CX
+	XORQ   DX, DX
+
+subRows64AVX512Columns:
+	MOVQ   n+32(FP), BX
+	IMUL3Q $0x08, BX, BX
+	CMPQ   DX, BX
+	JGE    subRows64AVX512Done
+	MOVQ   y+0(FP), BX
+	ADDQ   DX, BX
+	MOVQ   x+16(FP), SI
+	ADDQ   DX, SI
+	MOVQ   c+8(FP), DI
+	MOVQ   rows+24(FP), R8
+
+subRows64AVX512Rows4:
+	CMPQ         R8, $0x04
+	JLT          subRows64AVX512End4
+	VBROADCASTSD (DI), Z0
+	VSUBPD       (SI), Z0, Z0
+	VMOVUPD      Z0, (BX)
+	VBROADCASTSD 8(DI), Z0
+	VSUBPD       (SI)(AX*1), Z0, Z0
+	VMOVUPD      Z0, (BX)(AX*1)
+	VBROADCASTSD 16(DI), Z0
+	VSUBPD       (SI)(AX*2), Z0, Z0
+	VMOVUPD      Z0, (BX)(AX*2)
+	VBROADCASTSD 24(DI), Z0
+	VSUBPD       (SI)(CX*1), Z0, Z0
+	VMOVUPD      Z0, (BX)(CX*1)
+	ADDQ         $0x00000020, DI
+	ADDQ         AX, SI
+	ADDQ         AX, BX
+	ADDQ         AX, SI
+	ADDQ         AX, BX
+	ADDQ         AX, SI
+	ADDQ         AX, BX
+	ADDQ         AX, SI
+	ADDQ         AX, BX
+	SUBQ         $0x04, R8
+	JMP          subRows64AVX512Rows4
+
+subRows64AVX512End4:
+subRows64AVX512Rows1:
+	CMPQ         R8, $0x01
+	JLT          subRows64AVX512End1
+	VBROADCASTSD (DI), Z0
+	VSUBPD       (SI), Z0, Z0
+	VMOVUPD      Z0, (BX)
+	ADDQ         $0x00000008, DI
+	ADDQ         AX, SI
+	ADDQ         AX, BX
+	SUBQ         $0x01, R8
+	JMP          subRows64AVX512Rows1
+
+subRows64AVX512End1:
+	ADDQ $0x40, DX
+	JMP  subRows64AVX512Columns
+
+subRows64AVX512Done:
+	VZEROUPPER
+	RET
+
+// func dotRows64AVX512(dst *float64, x *float64, y *float64, rows int, n int, pitch int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·dotRows64AVX512(SB), NOSPLIT, $0-48
+	MOVQ   pitch+40(FP), AX
+	IMUL3Q $0x08, AX, AX
+	MOVQ   AX, CX
+	IMUL3Q $0x04, CX, CX
+	LEAQ   (CX)(CX*2), DX
+	XORQ   BX, BX
+
+dotRows64AVX512Columns:
+	MOVQ   n+32(FP), SI
+	IMUL3Q $0x08, SI, SI
+	CMPQ   BX, SI
+	JGE    dotRows64AVX512Done
+	MOVQ   dst+0(FP), SI
+	ADDQ   BX, SI
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x00, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPD Z0, Z0, Z0
+	VXORPD Z1, Z1, Z1
+	VXORPD Z2, Z2, Z2
+	VXORPD Z3, Z3, Z3
+	MOVQ   rows+24(FP), R9
+
+dotRows64AVX512Many0:
+	CMPQ        R9, $0x10
+	JLT         dotRows64AVX512One0
+	VMOVUPD     (DI), Z4
+	VFMADD231PD (R8), Z4, Z0
+	VMOVUPD     (DI)(CX*1), Z4
+	VFMADD231PD (R8)(CX*1), Z4, Z1
+	VMOVUPD     (DI)(CX*2), Z4
+	VFMADD231PD (R8)(CX*2), Z4, Z2
+	VMOVUPD     (DI)(DX*1), Z4
+	VFMADD231PD (R8)(DX*1), Z4, Z3
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x10, R9
+	JMP         dotRows64AVX512Many0
+
+dotRows64AVX512One0:
+	CMPQ        R9, $0x00
+	JLE         dotRows64AVX512End0
+	VMOVUPD     (DI), Z4
+	VFMADD231PD (R8), Z4, Z0
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x04, R9
+	JMP         dotRows64AVX512One0
+
+dotRows64AVX512End0:
+	VADDPD Z1, Z0, Z0
+	VADDPD Z3, Z2, Z2
+	VADDPD Z2, Z0, Z0
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x02, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPD Z1, Z1, Z1
+	VXORPD Z2, Z2, Z2
+	VXORPD Z3, Z3, Z3
+	VXORPD Z4, Z4, Z4
+	MOVQ   rows+24(FP), R9
+
+dotRows64AVX512Many2:
+	CMPQ        R9, $0x10
+	JLT         dotRows64AVX512One2
+	VMOVUPD     (DI), Z5
+	VFMADD231PD (R8), Z5, Z1
+	VMOVUPD     (DI)(CX*1), Z5
+	VFMADD231PD (R8)(CX*1), Z5, Z2
+	VMOVUPD     (DI)(CX*2), Z5
+	VFMADD231PD (R8)(CX*2), Z5, Z3
+	VMOVUPD     (DI)(DX*1), Z5
+	VFMADD231PD (R8)(DX*1), Z5, Z4
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x10, R9
+	JMP         dotRows64AVX512Many2
+
+dotRows64AVX512One2:
+	CMPQ        R9, $0x02
+	JLE         dotRows64AVX512End2
+	VMOVUPD     (DI), Z5
+	VFMADD231PD (R8), Z5, Z1
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x04, R9
+	JMP         dotRows64AVX512One2
+
+dotRows64AVX512End2:
+	VADDPD Z2, Z1, Z1
+	VADDPD Z4, Z3, Z3
+	VADDPD Z3, Z1, Z1
+	VADDPD Z1, Z0, Z0
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x01, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPD Z1, Z1, Z1
+	VXORPD Z2, Z2, Z2
+	VXORPD Z3, Z3, Z3
+	VXORPD Z4, Z4, Z4
+	MOVQ   rows+24(FP), R9
+
+dotRows64AVX512Many1:
+	CMPQ        R9, $0x10
+	JLT         dotRows64AVX512One1
+	VMOVUPD     (DI), Z5
+	VFMADD231PD (R8), Z5, Z1
+	VMOVUPD     (DI)(CX*1), Z5
+	VFMADD231PD (R8)(CX*1), Z5, Z2
+	VMOVUPD     (DI)(CX*2), Z5
+	VFMADD231PD (R8)(CX*2), Z5, Z3
+	VMOVUPD     (DI)(DX*1), Z5
+	VFMADD231PD (R8)(DX*1), Z5, Z4
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x10, R9
+	JMP         dotRows64AVX512Many1
+
+dotRows64AVX512One1:
+	CMPQ        R9, $0x01
+	JLE         dotRows64AVX512End1
+	VMOVUPD     (DI), Z5
+	VFMADD231PD (R8), Z5, Z1
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x04, R9
+	JMP         dotRows64AVX512One1
+
+dotRows64AVX512End1:
+	VADDPD Z2, Z1, Z1
+	VADDPD Z4, Z3, Z3
+	VADDPD Z3, Z1, Z1
+	MOVQ   x+8(FP), DI
+	ADDQ   BX, DI
+	MOVQ   y+16(FP), R8
+	ADDQ   BX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x03, R9, R9
+	ADDQ   R9, DI
+	ADDQ   R9, R8
+	VXORPD Z2, Z2, Z2
+	VXORPD Z3, Z3, Z3
+	VXORPD Z4, Z4, Z4
+	VXORPD Z5, Z5, Z5
+	MOVQ   rows+24(FP), R9
+
+dotRows64AVX512Many3:
+	CMPQ        R9, $0x10
+	JLT         dotRows64AVX512One3
+	VMOVUPD     (DI), Z6
+	VFMADD231PD (R8), Z6, Z2
+	VMOVUPD     (DI)(CX*1), Z6
+	VFMADD231PD (R8)(CX*1), Z6, Z3
+	VMOVUPD     (DI)(CX*2), Z6
+	VFMADD231PD (R8)(CX*2), Z6, Z4
+	VMOVUPD     (DI)(DX*1), Z6
+	VFMADD231PD (R8)(DX*1), Z6, Z5
+	LEAQ        (DI)(CX*4), DI
+	LEAQ        (R8)(CX*4), R8
+	SUBQ        $0x10, R9
+	JMP         dotRows64AVX512Many3
+
+dotRows64AVX512One3:
+	CMPQ        R9, $0x03
+	JLE         dotRows64AVX512End3
+	VMOVUPD     (DI), Z6
+	VFMADD231PD (R8), Z6, Z2
+	ADDQ        CX, DI
+	ADDQ        CX, R8
+	SUBQ        $0x04, R9
+	JMP         dotRows64AVX512One3
+
+dotRows64AVX512End3:
+	VADDPD  Z3, Z2, Z2
+	VADDPD  Z5, Z4, Z4
+	VADDPD  Z4, Z2, Z2
+	VADDPD  Z2, Z1, Z1
+	VADDPD  Z1, Z0, Z0
+	VMOVUPD Z0, (SI)
+	ADDQ    $0x40, BX
+	JMP     dotRows64AVX512Columns
+
+dotRows64AVX512Done:
+	VZEROUPPER
+	RET
+
+// func mixture64AVX512(y *float64, mean *float64, w *float64, x *float64, u *float64, h *float64, wells int, rows int, n int, pitch int, eps float64, noise float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·mixture64AVX512(SB), NOSPLIT, $0-96
+	MOVQ   pitch+72(FP), AX
+	IMUL3Q $0x08, AX, AX
+	LEAQ   (AX)(AX*2), CX
+	MOVQ   rows+56(FP), DX
+	IMULQ  AX, DX
+	XORQ   BX, BX
+
+mixture64AVX512Columns:
+	MOVQ    n+64(FP), SI
+	IMUL3Q  $0x08, SI, SI
+	CMPQ    BX, SI
+	JGE     mixture64AVX512Done
+	MOVQ    w+16(FP), SI
+	ADDQ    BX, SI
+	VMOVUPD (SI), Z0
+	MOVQ    w+16(FP), SI
+	ADDQ    BX, SI
+	MOVQ    wells+48(FP), DI
+
+mixture64AVX512Top:
+	VMAXPD (SI), Z0, Z0
+	ADDQ   AX, SI
+	DECQ   DI
+	JNZ    mixture64AVX512Top
+	VXORPD Z1, Z1, Z1
+	MOVQ   w+16(FP), SI
+	ADDQ   BX, SI
+	MOVQ   wells+48(FP), DI
+
+mixture64AVX512Exp:
+	VMOVUPD      (SI), Z2
+	VSUBPD       Z0, Z2, Z2
+	VMOVUPD      all64_c087700000000000<>+0(SB), Z3
+	VMAXPD       Z2, Z3, Z2
+	VMOVUPD      all64_4086300000000000<>+0(SB), Z3
+	VMINPD       Z2, Z3, Z2
+	VMOVUPD      all64_4338000000000000<>+0(SB), Z3
+	VFMADD231PD  all64_3ff71547652b82fe<>+0(SB), Z2, Z3
+	VSUBPD       all64_4338000000000000<>+0(SB), Z3, Z4
+	VMOVUPD      Z2, Z2
+	VFNMADD231PD all64_3fe62e42fee00000<>+0(SB), Z4, Z2
+	VFNMADD231PD all64_3dea39ef35793c76<>+0(SB), Z4, Z2
+	VMOVUPD      all64_3de6124613a86d09<>+0(SB), Z4
+	VFMADD213PD  all64_3e21eed8eff8d898<>+0(SB), Z2, Z4
+	VFMADD213PD  all64_3e5ae64567f544e4<>+0(SB), Z2, Z4
+	VFMADD213PD  all64_3e927e4fb7789f5c<>+0(SB), Z2, Z4
+	VFMADD213PD  all64_3ec71de3a556c734<>+0(SB), Z2, Z4
+	VFMADD213PD  all64_3efa01a01a01a01a<>+0(SB), Z2, Z4
+	VFMADD213PD  all64_3f2a01a01a01a01a<>+0(SB), Z2, Z4
+	VFMADD213PD  all64_3f56c16c16c16c17<>+0(SB), Z2, Z4
+	VFMADD213PD  all64_3f81111111111111<>+0(SB), Z2, Z4
+	VFMADD213PD  all64_3fa5555555555555<>+0(SB), Z2, Z4
+	VFMADD213PD  all64_3fc5555555555555<>+0(SB), Z2, Z4
+	VFMADD213PD  all64_3fe0000000000000<>+0(SB), Z2, Z4
+	VMULPD       Z2, Z2, Z5
+	VFMADD213PD  Z2, Z5, Z4
+	VADDPD       all64_3ff0000000000000<>+0(SB), Z4, Z4
+	VSUBPD       all64_4338000000000000<>+0(SB), Z3, Z2
+	VSCALEFPD    Z2, Z4, Z4
+	VMOVUPD      Z4, Z2
+	VMOVUPD      Z2, (SI)
+	VADDPD       Z2, Z1, Z1
+	ADDQ         AX, SI
+	DECQ         DI
+	JNZ          mixture64AVX512Exp
+	MOVQ         w+16(FP), SI
+	ADDQ         BX, SI
+	MOVQ         wells+48(FP), DI
+
+mixture64AVX512Share:
+	VMOVUPD      (SI), Z0
+	VDIVPD       Z1, Z0, Z0
+	VMOVUPD      Z0, (SI)
+	ADDQ         AX, SI
+	DECQ         DI
+	JNZ          mixture64AVX512Share
+	VBROADCASTSD eps+80(FP), Z0
+	VBROADCASTSD noise+88(FP), Z1
+	MOVQ         BX, SI
+	MOVQ         rows+56(FP), DI
+
+mixture64AVX512Rows4:
+	CMPQ   DI, $0x04
+	JLT    mixture64AVX512End4
+	VXORPD Z2, Z2, Z2
+	VXORPD Z3, Z3, Z3
+	VXORPD Z4, Z4, Z4
+	VXORPD Z5, Z5, Z5
+	MOVQ   h+40(FP), R8
+	ADDQ   SI, R8
+	MOVQ   w+16(FP), R9
+	ADDQ   BX, R9
+	MOVQ   wells+48(FP), R10
+
+mixture64AVX512Wells4:
+	VMOVUPD     (R9), Z6
+	VFMADD231PD (R8), Z6, Z2
+	VFMADD231PD (R8)(AX*1), Z6, Z3
+	VFMADD231PD (R8)(AX*2), Z6, Z4
+	VFMADD231PD (R8)(CX*1), Z6, Z5
+	ADDQ        DX, R8
+	ADDQ        AX, R9
+	DECQ        R10
+	JNZ         mixture64AVX512Wells4
+	MOVQ        mean+8(FP), R8
+	TESTQ       R8, R8
+	JZ          mixture64AVX512Mean4
+	ADDQ        SI, R8
+	VMOVUPD     Z2, (R8)
+	VMOVUPD     Z3, (R8)(AX*1)
+	VMOVUPD     Z4, (R8)(AX*2)
+	VMOVUPD     Z5, (R8)(CX*1)
+
+mixture64AVX512Mean4:
+	MOVQ        y+0(FP), R8
+	TESTQ       R8, R8
+	JZ          mixture64AVX512Y4
+	ADDQ        SI, R8
+	MOVQ        x+24(FP), R9
+	ADDQ        SI, R9
+	MOVQ        u+32(FP), R10
+	ADDQ        SI, R10
+	VFMADD213PD (R9), Z0, Z2
+	VFMADD231PD (R10), Z1, Z2
+	VMOVUPD     Z2, (R8)
+	VFMADD213PD (R9)(AX*1), Z0, Z3
+	VFMADD231PD (R10)(AX*1), Z1, Z3
+	VMOVUPD     Z3, (R8)(AX*1)
+	VFMADD213PD (R9)(AX*2), Z0, Z4
+	VFMADD231PD (R10)(AX*2), Z1, Z4
+	VMOVUPD     Z4, (R8)(AX*2)
+	VFMADD213PD (R9)(CX*1), Z0, Z5
+	VFMADD231PD (R10)(CX*1), Z1, Z5
+	VMOVUPD     Z5, (R8)(CX*1)
+
+mixture64AVX512Y4:
+	ADDQ AX, SI
+	ADDQ AX, SI
+	ADDQ AX, SI
+	ADDQ AX, SI
+	SUBQ $0x04, DI
+	JMP  mixture64AVX512Rows4
+
+mixture64AVX512End4:
+mixture64AVX512Rows1:
+	CMPQ   DI, $0x01
+	JLT    mixture64AVX512End1
+	VXORPD Z2, Z2, Z2
+	MOVQ   h+40(FP), R8
+	ADDQ   SI, R8
+	MOVQ   w+16(FP), R9
+	ADDQ   BX, R9
+	MOVQ   wells+48(FP), R10
+
+mixture64AVX512Wells1:
+	VMOVUPD     (R9), Z3
+	VFMADD231PD (R8), Z3, Z2
+	ADDQ        DX, R8
+	ADDQ        AX, R9
+	DECQ        R10
+	JNZ         mixture64AVX512Wells1
+	MOVQ        mean+8(FP), R8
+	TESTQ       R8, R8
+	JZ          mixture64AVX512Mean1
+	ADDQ        SI, R8
+	VMOVUPD     Z2, (R8)
+
+mixture64AVX512Mean1:
+	MOVQ        y+0(FP), R8
+	TESTQ       R8, R8
+	JZ          mixture64AVX512Y1
+	ADDQ        SI, R8
+	MOVQ        x+24(FP), R9
+	ADDQ        SI, R9
+	MOVQ        u+32(FP), R10
+	ADDQ        SI, R10
+	VFMADD213PD (R9), Z0, Z2
+	VFMADD231PD (R10), Z1, Z2
+	VMOVUPD     Z2, (R8)
+
+mixture64AVX512Y1:
+	ADDQ AX, SI
+	SUBQ $0x01, DI
+	JMP  mixture64AVX512Rows1
+
+mixture64AVX512End1:
+	ADDQ $0x40, BX
+	JMP  mixture64AVX512Columns
+
+mixture64AVX512Done:
 	VZEROUPPER
 	RET
 

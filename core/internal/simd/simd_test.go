@@ -616,7 +616,11 @@ func halves[T num.Float](t *testing.T) {
 		z, zWide := append([]T(nil), c...), append([]T(nil), wide...) // which z replaces a part of
 		GRU(y, z, h, x[:half], coef, half)
 		GRU(yWide, zWide, spread(h, 1), spread(x, 1), coefWide, whole)
-		for what, pair := range map[string][2][]T{"mix": {spread(c, rows), wide}, "y": {spread(y, 1), yWide}, "z": {spread(z, rows), zWide}, "coef": {spread(coef, 4), coefWide}} {
+		logs, logsWide := append([]T(nil), x[:2*half]...), spread(x, 2)
+		mean, meanWide, next, nextWide := make([]T, half), make([]T, whole), make([]T, half), make([]T, whole)
+		Mixture(next, mean, logs, y, h, a, 0.5, 0.25, 2, 1, half, half)
+		Mixture(nextWide, meanWide, logsWide, yWide, spread(h, 1), spread(a, rows), 0.5, 0.25, 2, 1, whole, whole)
+		for what, pair := range map[string][2][]T{"weights": {spread(logs, 2), logsWide}, "mean": {spread(mean, 1), meanWide}, "next": {spread(next, 1), nextWide}, "mix": {spread(c, rows), wide}, "y": {spread(y, 1), yWide}, "z": {spread(z, rows), zWide}, "coef": {spread(coef, 4), coefWide}} {
 			for i, v := range pair[0] {
 				if i%whole < half && v != pair[1][i] {
 					t.Fatalf("%s: %v of half a vector, %v of a whole one", what, v, pair[1][i])
@@ -624,6 +628,137 @@ func halves[T num.Float](t *testing.T) {
 			}
 		}
 	}
+}
+
+// SubRows and DotRows are Sub and Dot of the columns, to the bit, for every number of rows about a few vectors, and write nothing behind the last
+// vector.
+func TestRows(t *testing.T) {
+	both(t, rowsOf[float32], rowsOf[float64])
+}
+
+func rowsOf[T num.Float](t *testing.T) {
+	rng := rand.New(rand.NewPCG(10, 10))
+	draw := func(n int) []T {
+		x := make([]T, n)
+		for i := range x {
+			x[i] = T(rng.NormFloat64())
+		}
+		return x
+	}
+	for _, rows := range []int{0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 40, 47, 64, 67, 131} {
+		for _, n := range []int{1, Least[T](), Least[T]() + 1, Lanes[T](), 3*Lanes[T]() + 1} {
+			last := Padded[T](n)
+			pitch := last + Lanes[T]()
+			c, x, y, difference, dots := draw(rows), draw(rows*pitch), draw(rows*pitch), draw(rows*pitch), draw(last+1)
+			was, behind := append([]T(nil), difference...), dots[last]
+			SubRows(difference, c, x, rows, n, pitch)
+			DotRows(dots, x, y, rows, n, pitch)
+			for i := range pitch {
+				a, b := make([]T, rows), make([]T, rows)
+				for r := range rows {
+					a[r], b[r] = x[r*pitch+i], y[r*pitch+i]
+					if got := difference[r*pitch+i]; i < n && got != c[r]-a[r] || i >= last && got != was[r*pitch+i] {
+						t.Fatalf("%d rows of %d: the difference at (%d, %d) is %v, of %v and %v; it was %v", rows, n, r, i, got, c[r], a[r], was[r*pitch+i])
+					}
+				}
+				if want := Dot(a, b); i < n && dots[i] != want {
+					t.Fatalf("%d rows of %d: the product of columns %d is %v, Dot gives %v", rows, n, i, dots[i], want)
+				}
+			}
+			if dots[last] != behind {
+				t.Fatalf("%d rows of %d: the number behind the products was written", rows, n)
+			}
+		}
+	}
+}
+
+// Mixture does what its comment says, however far apart the logarithms are, writes only what is wanted, and nothing behind the last vector; a
+// logarithm that is NaN makes all of its column NaN, and of no other.
+func TestMixture(t *testing.T) {
+	both(t, mixtures[float32], mixtures[float64])
+}
+
+func mixtures[T num.Float](t *testing.T) {
+	for _, wells := range []int{1, 2, 3} {
+		for _, rows := range []int{1, 3, 4, 5, 8} {
+			for _, n := range []int{2, Least[T](), Lanes[T](), 2*Lanes[T]() + 1} {
+				mixtureOf[T](t, wells, rows, n)
+			}
+		}
+	}
+}
+
+func mixtureOf[T num.Float](t *testing.T, wells, rows, n int) {
+	const eps, noise = 0.25, 0.5
+	rng := rand.New(rand.NewPCG(11, 11))
+	draw := func(n int) []T {
+		x := make([]T, n)
+		for i := range x {
+			x[i] = T(rng.NormFloat64())
+		}
+		return x
+	}
+	last := Padded[T](n)
+	pitch := last + Lanes[T]()
+	logs, x, u, h, mean, y := draw(wells*pitch), draw(rows*pitch), draw(rows*pitch), draw(wells*rows*pitch), draw(rows*pitch), draw(rows*pitch)
+	for i := range logs {
+		logs[i] *= []T{1, 100, 3000}[i%3] // up to where one has all the weight
+	}
+	logs[(wells-1)*pitch] = T(math.NaN())
+	w, means, next, meanAlone := slices.Clone(logs), slices.Clone(mean), slices.Clone(y), slices.Clone(mean)
+	Mixture(next, means, w, x, u, h, eps, noise, wells, rows, n, pitch)
+	nextAlone := slices.Clone(y)
+	Mixture(nextAlone, nil, slices.Clone(logs), x, u, h, eps, noise, wells, rows, n, pitch)
+	Mixture(nil, meanAlone, slices.Clone(logs), nil, nil, h, eps, noise, wells, rows, n, pitch)
+	fail := func(what string, at int) {
+		t.Fatalf("%d wells, %d rows of %d: %s at row %d, column %d: mean %v, alone %v, y %v, alone %v", wells, rows, n, what, at/pitch, at%pitch,
+			means[at], meanAlone[at], next[at], nextAlone[at])
+	}
+	for at := range rows * pitch {
+		i := at % pitch
+		switch exact := shares(logs, i, wells, pitch); {
+		case i >= last:
+			if next[at] != y[at] || means[at] != mean[at] || nextAlone[at] != y[at] || meanAlone[at] != mean[at] {
+				fail("written", at)
+			}
+		case i == 0:
+			if means[at] == means[at] || next[at] == next[at] {
+				fail("NaN lost", at)
+			}
+		case i < n:
+			want, size := 0.0, 0.0
+			for k, share := range exact {
+				term := share * float64(h[k*rows*pitch+at])
+				want, size = want+term, size+math.Abs(term)
+			}
+			// the difference of two logarithms, 1e4 at most, is rounded by half an ulp in the exponent; beside it are some roundings
+			off, move := 1e4*num.Eps[T]()*size, math.Abs(float64(x[at]))+math.Abs(float64(u[at]))+size
+			if !(math.Abs(float64(means[at])-want) <= off) ||
+				!(math.Abs(float64(next[at])-float64(x[at])-eps*float64(means[at])-noise*float64(u[at])) <= 4*num.Eps[T]()*move) {
+				fail("wrong", at)
+			}
+			if nextAlone[at] != next[at] || meanAlone[at] != means[at] {
+				fail("other bits", at)
+			}
+		}
+	}
+}
+
+// shares are the weights of which a column of logarithms is.
+func shares[T num.Float](logs []T, i, wells, pitch int) []float64 {
+	w, top, sum := make([]float64, wells), math.Inf(-1), 0.0
+	for k := range w {
+		w[k] = float64(logs[k*pitch+i])
+		top = max(top, w[k])
+	}
+	for k := range w {
+		w[k] = math.Exp(w[k] - top)
+		sum += w[k]
+	}
+	for k := range w {
+		w[k] /= sum
+	}
+	return w
 }
 
 // Permute is the loop of its comment for every width, and leaves alone what stands before and behind.

@@ -36,6 +36,35 @@ func BenchmarkStep(b *testing.B) {
 		clear(gates)
 		GRU(y, gates, h, x, nil, d*lanes)
 	})
+	for _, D := range []int{32, 64} {
+		const wells = 2
+		p, x, diff, h, logs := make([]float32, wells*D*D), make([]float32, D*lanes), make([]float32, D*lanes), make([]float32, wells*D*lanes), make([]float32, wells*lanes)
+		means, zero, rows := make([]float32, D), make([]float32, D), make([]float32, lanes*D)
+		name := fmt.Sprintf("langevin%d/", D)
+		run(name+"products", 2*wells*D*D*lanes, func() {
+			for k := range wells {
+				Mix(h[k*D*lanes:], p[k*D*D:], diff, zero, D, D, lanes, lanes)
+			}
+		})
+		run(name+"offsets", 0, func() {
+			for range wells {
+				SubRows(diff, means, x, D, lanes, lanes)
+			}
+		})
+		run(name+"squares", 0, func() {
+			for k := range wells {
+				DotRows(logs[k*lanes:], h[k*D*lanes:], diff, D, lanes, lanes)
+			}
+		})
+		run(name+"mixture", 0, func() {
+			clear(logs)
+			Mixture(x, nil, logs, x, diff, h, 0, 0, wells, D, lanes, lanes)
+		})
+		run(name+"turns", 0, func() {
+			Transpose(diff, rows, lanes, D, lanes, D)
+			Transpose(rows, diff, D, lanes, D, lanes)
+		})
+	}
 	run("peak", 2*wide*wide*64, func() { Mix(large, large, large, nil, 64, wide, wide, wide) })
 }
 

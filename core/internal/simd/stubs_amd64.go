@@ -29,8 +29,18 @@ func diagonal32AVX2(x *float32, a *float32, b *float32, ref *float32, carry *flo
 // writes x = carry + b for n rows of d numbers that lie step bytes apart, and carry = x - ref of each, or x for nil ref.
 func sum32AVX2(x *float32, b *float32, ref *float32, carry *float32, d int, n int, step int)
 
-// transposes count square blocks of rows that lie from apart in src, to apart in dst; blocks follow down src, step of its rows apart, along dst.
-func block32AVX2(dst *float32, src *float32, count int, to int, from int, step int)
+// writes y[r] = c[r] - x[r], a number less a row; rows lie pitch apart; n is a multiple of the lanes.
+func subRows32AVX2(y *float32, c *float32, x *float32, rows int, n int, pitch int)
+
+// writes the sum over r of x[r] y[r], rows that lie pitch apart, column by column with the bits of dot; n is a multiple of the lanes.
+func dotRows32AVX2(dst *float32, x *float32, y *float32, rows int, n int, pitch int)
+
+// replaces w, a row for each of the wells, by exp(w) over the sum of these, and writes mean[r] = sum_k w[k] h[k, r] and y[r] = x[r] + eps mean[r] + noise u[r],
+// neither where it is nil; rows lie pitch apart; n is a multiple of the lanes.
+func mixture32AVX2(y *float32, mean *float32, w *float32, x *float32, u *float32, h *float32, wells int, rows int, n int, pitch int, eps float32, noise float32)
+
+// transposes count square blocks of rows that lie from apart in src, to apart in dst; the next block is here further in src, there in dst.
+func block32AVX2(dst *float32, src *float32, count int, to int, from int, there int, here int)
 
 // writes x = a carry + b for n rows of d numbers, d at least the lanes, and carry = x - ref of each, or x for nil ref; step is 1 or -1.
 func dense32AVX2(x *float32, a *float32, b *float32, ref *float32, carry *float32, d int, n int, step int)
@@ -89,8 +99,18 @@ func diagonal64AVX2(x *float64, a *float64, b *float64, ref *float64, carry *flo
 // writes x = carry + b for n rows of d numbers that lie step bytes apart, and carry = x - ref of each, or x for nil ref.
 func sum64AVX2(x *float64, b *float64, ref *float64, carry *float64, d int, n int, step int)
 
-// transposes count square blocks of rows that lie from apart in src, to apart in dst; blocks follow down src, step of its rows apart, along dst.
-func block64AVX2(dst *float64, src *float64, count int, to int, from int, step int)
+// writes y[r] = c[r] - x[r], a number less a row; rows lie pitch apart; n is a multiple of the lanes.
+func subRows64AVX2(y *float64, c *float64, x *float64, rows int, n int, pitch int)
+
+// writes the sum over r of x[r] y[r], rows that lie pitch apart, column by column with the bits of dot; n is a multiple of the lanes.
+func dotRows64AVX2(dst *float64, x *float64, y *float64, rows int, n int, pitch int)
+
+// replaces w, a row for each of the wells, by exp(w) over the sum of these, and writes mean[r] = sum_k w[k] h[k, r] and y[r] = x[r] + eps mean[r] + noise u[r],
+// neither where it is nil; rows lie pitch apart; n is a multiple of the lanes.
+func mixture64AVX2(y *float64, mean *float64, w *float64, x *float64, u *float64, h *float64, wells int, rows int, n int, pitch int, eps float64, noise float64)
+
+// transposes count square blocks of rows that lie from apart in src, to apart in dst; the next block is here further in src, there in dst.
+func block64AVX2(dst *float64, src *float64, count int, to int, from int, there int, here int)
 
 // writes x = a carry + b for n rows of d numbers, d at least the lanes, and carry = x - ref of each, or x for nil ref; step is 1 or -1.
 func dense64AVX2(x *float64, a *float64, b *float64, ref *float64, carry *float64, d int, n int, step int)
@@ -146,6 +166,16 @@ func diagonal32AVX512(x *float32, a *float32, b *float32, ref *float32, carry *f
 // writes x = carry + b for n rows of d numbers that lie step bytes apart, and carry = x - ref of each, or x for nil ref.
 func sum32AVX512(x *float32, b *float32, ref *float32, carry *float32, d int, n int, step int)
 
+// writes y[r] = c[r] - x[r], a number less a row; rows lie pitch apart; n is a multiple of the lanes.
+func subRows32AVX512(y *float32, c *float32, x *float32, rows int, n int, pitch int)
+
+// writes the sum over r of x[r] y[r], rows that lie pitch apart, column by column with the bits of dot; n is a multiple of the lanes.
+func dotRows32AVX512(dst *float32, x *float32, y *float32, rows int, n int, pitch int)
+
+// replaces w, a row for each of the wells, by exp(w) over the sum of these, and writes mean[r] = sum_k w[k] h[k, r] and y[r] = x[r] + eps mean[r] + noise u[r],
+// neither where it is nil; rows lie pitch apart; n is a multiple of the lanes.
+func mixture32AVX512(y *float32, mean *float32, w *float32, x *float32, u *float32, h *float32, wells int, rows int, n int, pitch int, eps float32, noise float32)
+
 // replaces n numbers by their exponentials.
 func exp64AVX512(x *float64, n int)
 
@@ -170,6 +200,16 @@ func diagonal64AVX512(x *float64, a *float64, b *float64, ref *float64, carry *f
 
 // writes x = carry + b for n rows of d numbers that lie step bytes apart, and carry = x - ref of each, or x for nil ref.
 func sum64AVX512(x *float64, b *float64, ref *float64, carry *float64, d int, n int, step int)
+
+// writes y[r] = c[r] - x[r], a number less a row; rows lie pitch apart; n is a multiple of the lanes.
+func subRows64AVX512(y *float64, c *float64, x *float64, rows int, n int, pitch int)
+
+// writes the sum over r of x[r] y[r], rows that lie pitch apart, column by column with the bits of dot; n is a multiple of the lanes.
+func dotRows64AVX512(dst *float64, x *float64, y *float64, rows int, n int, pitch int)
+
+// replaces w, a row for each of the wells, by exp(w) over the sum of these, and writes mean[r] = sum_k w[k] h[k, r] and y[r] = x[r] + eps mean[r] + noise u[r],
+// neither where it is nil; rows lie pitch apart; n is a multiple of the lanes.
+func mixture64AVX512(y *float64, mean *float64, w *float64, x *float64, u *float64, h *float64, wells int, rows int, n int, pitch int, eps float64, noise float64)
 
 // writes n rows y, d apart and 8 long, each the row before, x at first, by the row u[t] of index (…, 8): y[i] = x[index[u[t], i]].
 func permute64AVX512(y *float64, x *float64, u *float64, index *int32, d int, n int)

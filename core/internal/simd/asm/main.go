@@ -14,6 +14,9 @@ func main() {
 		l.scaled()
 		l.diagonal()
 		l.sum()
+		l.subRows()
+		l.dotRows()
+		l.mixture()
 		if !l.wide() {
 			l.transpose()
 			l.dense()

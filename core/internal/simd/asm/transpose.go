@@ -9,12 +9,12 @@ import (
 // transpose writes the function that transposes a square block, as many rows as an AVX2 register has numbers.
 func (l *level) transpose() {
 	n := l.lanes()
-	TEXT(l.byName("block"), NOSPLIT, "func(dst, src *"+l.goType()+", count, to, from, step int)")
-	Doc("transposes count square blocks of rows that lie from apart in src, to apart in dst; blocks follow down src, step of its rows apart, along dst.")
+	TEXT(l.byName("block"), NOSPLIT, "func(dst, src *"+l.goType()+", count, to, from, there, here int)")
+	Doc("transposes count square blocks of rows that lie from apart in src, to apart in dst; the next block is here further in src, there in dst.")
 	dst, src, count := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("count"), GP64())
-	to, from, step := Load(Param("to"), GP64()), Load(Param("from"), GP64()), Load(Param("step"), GP64())
-	IMULQ(from, step)
-	for _, r := range []reg.Register{to, from, step} {
+	to, from := Load(Param("to"), GP64()), Load(Param("from"), GP64())
+	there, here := Load(Param("there"), GP64()), Load(Param("here"), GP64())
+	for _, r := range []reg.Register{to, from, there, here} {
 		IMUL3Q(Imm(uint64(l.size)), r, r)
 	}
 	toThree, fromThree := GP64(), GP64()
@@ -48,8 +48,8 @@ func (l *level) transpose() {
 		}
 		l.store(address(base, to, toThree, i%4), r)
 	}
-	ADDQ(step, src)
-	ADDQ(Imm(uint64(l.vector)), dst)
+	ADDQ(here, src)
+	ADDQ(there, dst)
 	DECQ(count)
 	JMP(LabelRef(loop))
 	Label(done)
