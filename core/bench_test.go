@@ -10,9 +10,8 @@ import (
 	"pards/core/param"
 )
 
-// langevin32 is the paper's Langevin problem at D = 32.
-func langevin32(b *testing.B, batch, steps int) *core.Problem[float32] {
-	const d = 32
+// langevin draws the paper's Langevin problem.
+func langevin(b *testing.B, d, batch, steps int) *core.Problem[float32] {
 	rng := rand.New(rand.NewPCG(1, 1))
 	normal := func(n int) []float32 {
 		x := make([]float32, n)
@@ -46,8 +45,12 @@ func langevin32(b *testing.B, batch, steps int) *core.Problem[float32] {
 }
 
 func BenchmarkLangevin(b *testing.B) {
-	for _, m := range []string{"sequential", "newton", "rotated_quasi_newton"} {
-		benchmark(b, m, langevin32)
+	for _, d := range []int{32, 64} {
+		b.Run(fmt.Sprintf("D%d", d), func(b *testing.B) {
+			for _, m := range []string{"sequential", "newton", "rotated_quasi_newton"} {
+				benchmark(b, m, func(b *testing.B, batch, steps int) *core.Problem[float32] { return langevin(b, d, batch, steps) })
+			}
+		})
 	}
 }
 

@@ -2,11 +2,13 @@ package cell_test
 
 import (
 	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
 	"pards/core/cell"
 	"pards/core/cell/celltest"
+	"pards/core/num"
 	"pards/core/param"
 )
 
@@ -14,6 +16,92 @@ func TestCells(t *testing.T) {
 	celltest.Covers(t)
 	t.Run("float32", celltest.Run[float32])
 	t.Run("float64", celltest.Run[float64])
+}
+
+// Chains of every width about a few vectors make the same bits alone, in a block, in a run and side by side.
+func TestMixtureWidths(t *testing.T) {
+	t.Run("float32", mixtureWidths[float32])
+	t.Run("float64", mixtureWidths[float64])
+}
+
+func mixtureWidths[T num.Float](t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	draw := func(n int) []T {
+		x := make([]T, n)
+		for i := range x {
+			x[i] = T(rng.NormFloat64())
+		}
+		return x
+	}
+	for _, d := range []int{1, 2, 3, 7, 8, 9, 16, 17, 31, 32, 33, 47, 64, 65} {
+		for _, full := range []bool{true, false} {
+			const k, n = 3, 27 // 15 wide sequences for 12 steps are turned in pieces
+			precision := param.Value[T]{Shape: []int{k, d}, Data: draw(k * d)}
+			if full {
+				precision = param.Value[T]{Shape: []int{k, d, d}, Data: draw(k * d * d)}
+				for i := range k * d * d { // symmetric
+					precision.Data[i/(d*d)*d*d+i%d*d+i/d%d] = precision.Data[i]
+				}
+			}
+			c, err := cell.New("langevin", param.Values[T]{"means": {Shape: []int{k, d}, Data: draw(k * d)}, "precisions": precision,
+				"log_weights": {Shape: []int{k}, Data: draw(k)}, "step_size": {Number: 1e-3}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			celltest.Same(t, c, cell.Block[T]{N: n, X: draw(n * d), U: draw(n * d), Scratch: &cell.Arena[T]{}})
+		}
+	}
+}
+
+// f of a mixture is what its doc says, by sums in double precision.
+func TestMixture(t *testing.T) {
+	const k, d, n, eps = 3, 37, 19, 0.01
+	rng := rand.New(rand.NewPCG(3, 4))
+	draw := func(n int) []float64 {
+		x := make([]float64, n)
+		for i := range x {
+			x[i] = rng.NormFloat64()
+		}
+		return x
+	}
+	means, logs, x, u, root, P := draw(k*d), draw(k), draw(n*d), draw(n*d), draw(k*d*d), make([]float64, k*d*d)
+	for i := range P {
+		for m := range d {
+			P[i] += root[i/d*d+m] * root[(i/(d*d)*d+i%d)*d+m] / d
+		}
+	}
+	c, err := cell.New("langevin", param.Values[float64]{"means": {Shape: []int{k, d}, Data: means}, "precisions": {Shape: []int{k, d, d}, Data: P},
+		"log_weights": {Shape: []int{k}, Data: logs}, "step_size": {Number: eps}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	y := make([]float64, n*d)
+	if err := c.Step(cell.Block[float64]{N: n, X: x, U: u, Y: y, Scratch: &cell.Arena[float64]{}}); err != nil {
+		t.Fatal(err)
+	}
+	for s := range n {
+		gradient, sum := make([]float64, d), 0.0
+		for w := range k {
+			force, square := make([]float64, d), 0.0
+			for i := range d {
+				for m := range d {
+					force[i] += P[(w*d+i)*d+m] * (means[w*d+m] - x[s*d+m])
+				}
+				square += force[i] * (means[w*d+i] - x[s*d+i])
+			}
+			p := math.Exp(logs[w] - square/2) // of order exp(-d)
+			sum += p
+			for i, v := range force {
+				gradient[i] += p * v
+			}
+		}
+		for i, g := range gradient {
+			want := x[s*d+i] + eps*g/sum + math.Sqrt(2*eps)*u[s*d+i]
+			if got := y[s*d+i]; !(math.Abs(got-want) <= 1e-13*(1+math.Abs(want))) { // squares of order 100, rounded, in an exponent
+				t.Fatalf("state %d, component %d: %v, want %v", s, i, got, want)
+			}
+		}
+	}
 }
 
 // A mixture whose components are all far away keeps a finite gradient: the log-sum-exp is shifted by its largest term.

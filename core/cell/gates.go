@@ -53,6 +53,48 @@ func (c columns[T]) turn(a *Arena[T], x []T, width int) []T {
 // back writes columns as rows of a block.
 func (c columns[T]) back(dst, x []T, width int) { simd.Transpose(dst, x, width, c.n, width, c.pitch) }
 
+// vectors returns how many rows of how many numbers, and how far apart, d rows are to loops that know of no other numbers but those side by
+// side: across, rows of a vector each.
+func (c columns[T]) vectors(d int) (rows, n, pitch int) {
+	if !c.across {
+		return d, c.n, c.pitch
+	}
+	lanes := min(simd.Lanes[T](), c.part)
+	return c.part / lanes, lanes, lanes
+}
+
+// away writes of - x, a number less a row.
+func (c columns[T]) away(dst, of, x []T) {
+	if c.across {
+		simd.Sub(dst[:len(of)], of, x)
+	} else {
+		simd.SubRows(dst, of, x, len(of), c.n, c.pitch)
+	}
+}
+
+// scaled writes s x, a number times a row.
+func (c columns[T]) scaled(dst, s, x []T) {
+	if c.across {
+		for i, v := range s {
+			dst[i] = v * x[i]
+		}
+		return
+	}
+	clear(dst)
+	for i, v := range s {
+		simd.AddScaled(c.row(dst, i), v, c.row(x, i))
+	}
+}
+
+// dots writes the inner product of x and y, d rows each, to one row, over vectors.
+func (c columns[T]) dots(dst, x, y []T, d int) {
+	if c.across {
+		vec.Fill(dst, simd.Dot(x[:d], y))
+	} else {
+		simd.DotRows(dst, x, y, d, c.n, c.pitch)
+	}
+}
+
 // newColumns turns a block whose states have some parts of d numbers.
 func newColumns[T num.Float](b Block[T], parts, d, m int) columns[T] {
 	c := columns[T]{n: b.N, pitch: simd.Padded[T](b.N)}
@@ -64,9 +106,14 @@ func newColumns[T num.Float](b Block[T], parts, d, m int) columns[T] {
 	return c
 }
 
+// newAcross is for steps of d numbers a part.
+func newAcross[T num.Float](d int) columns[T] {
+	return columns[T]{n: 1, pitch: 1, part: simd.Padded[T](d), across: true}
+}
+
 // stepAcross writes f step by step: local writes it from columns that are across.
 func stepAcross[T num.Float](b Block[T], parts, d, m int, local func(in columns[T], y []T)) {
-	c := columns[T]{n: 1, pitch: 1, part: simd.Padded[T](d), across: true}
+	c := newAcross[T](d)
 	x, y, u := c.parts(b.Scratch, parts), c.parts(b.Scratch, parts), b.Scratch.Take(simd.Padded[T](m)) // vectors read beyond the last number
 	for t := range b.N {
 		mark := b.Scratch.Mark()
@@ -83,30 +130,41 @@ func stepAcross[T num.Float](b Block[T], parts, d, m int, local func(in columns[
 	}
 }
 
+// turnedNumbers is how many numbers of inputs and of states are turned at a time, at least those of a step: sequences may lie far apart in
+// memory, so that each is read and written in long pieces.
+const turnedNumbers = 1 << 13
+
 // together steps a team whose states have some parts of d numbers: they stay columns from step to step.
 func together[T num.Float](s Team[T], parts, d, m int, local func(in columns[T], y []T)) {
 	defer s.Scratch.Release(s.Scratch.Mark())
 	c := columns[T]{n: s.N, pitch: simd.Padded[T](s.N)}
 	c.part = d * c.pitch
-	x, y := c.parts(s.Scratch, parts), c.parts(s.Scratch, parts)
-	c.u = c.rows(s.Scratch, m)
-	clear(x) // also behind the sequences, where numbers might grow from step to step
-	clear(c.u)
+	state, given := parts*c.part, m*c.pitch
+	most := min(s.Steps, max(turnedNumbers/max(state, given, 1), 1))
+	x, u := s.Scratch.Take((most+1)*state), s.Scratch.Take(most*given)
+	clear(x[:state]) // also behind the sequences, where numbers might grow from step to step
+	clear(u)
 	simd.Transpose(x, s.X, s.N, parts*d, c.pitch, parts*d)
-	for t := range s.Steps {
-		mark := s.Scratch.Mark()
-		simd.Transpose(c.u, s.U[t*m:], s.N, m, c.pitch, s.UPitch)
-		c.x = x
-		local(c, y)
-		simd.Transpose(s.Y[t*parts*d:], y, parts*d, s.N, s.YPitch, c.pitch)
-		x, y = y, x
-		s.Scratch.Release(mark)
+	for t := 0; t < s.Steps; t += most {
+		steps := min(most, s.Steps-t)
+		simd.Transpose(u, s.U[t*m:], s.N, steps*m, c.pitch, s.UPitch)
+		for i := range steps {
+			mark := s.Scratch.Mark()
+			c.x, c.u = x[i*state:(i+1)*state], u[i*given:(i+1)*given]
+			local(c, x[(i+1)*state:(i+2)*state])
+			s.Scratch.Release(mark)
+		}
+		simd.Transpose(s.Y[t*parts*d:], x[state:], steps*parts*d, s.N, s.YPitch, c.pitch)
+		copy(x[:state], x[steps*state:])
 	}
 	c.back(s.X, x, parts*d)
 }
 
 // few tells whether a block is better taken across.
 func few[T num.Float](b Block[T]) bool { return b.N*fewest <= simd.Least[T]() }
+
+// alone tells whether so many sequences are better run across one by one than side by side.
+func alone[T num.Float](sequences int) bool { return sequences*fewest <= max(simd.Least[T](), fewest) }
 
 // addTimes adds x y to dst, element by element.
 func addTimes[T num.Float](dst, x, y []T) {

@@ -26,7 +26,9 @@ func init() {
 type langevin[T num.Float] struct {
 	k, d           int
 	means, weights []T
-	precision      []T // (K, D, D), or (K, D)
+	precision      []T        // (K, D, D), or (K, D)
+	products       product[T] // with those that are full, a part each
+	zero           vector[T]
 	transposed     []T // of each precision that is full
 	diagonal       bool
 	diagonals      []T // (K, D): of the precisions
@@ -57,6 +59,7 @@ func newLangevin[T num.Float](r *param.Reader[T]) Cell[T] {
 			for i := range c.diagonals {
 				c.diagonals[i] = c.precision[i*c.d+i%c.d]
 			}
+			c.products, c.zero = newProduct(c.precision, c.d, c.k, c.d, -1, -1), newVector(make([]T, c.d), c.d)
 			for p := c.precision; len(p) > 0; p = p[c.d*c.d:] {
 				c.transposed = append(c.transposed, vec.Transpose(p[:c.d*c.d], c.d, c.d)...)
 			}
@@ -91,34 +94,56 @@ func (c *langevin[T]) Dim() int { return c.d }
 // Inputs returns D: a noise for each component of the state.
 func (c *langevin[T]) Inputs() int { return c.d }
 
-// local returns, over a block, the weights w (n, K) and gradients h = -P_k (x - m_k) (K, n, D) of the components and their mean g
-// (n, D), and writes f to b.Y unless it is nil.
-func (c *langevin[T]) local(b Block[T]) (w, h, g []T) {
+// local returns, as columns, the weights w of the components, a row each over vectors, their gradients h = -P_k (x - m_k), a part each, and where it
+// is wanted the mean g of these; and writes f to y unless it is nil.
+func (c *langevin[T]) local(scratch *Arena[T], in columns[T], y []T, mean bool) (w, h, g []T) {
+	rows, n, pitch := in.vectors(c.d)
+	w, h = scratch.Take(c.k*pitch), in.parts(scratch, c.k)
+	diff := in.parts(scratch, 1)
+	for k := range c.k {
+		hk, wk := h[k*in.part:(k+1)*in.part], w[k*pitch:(k+1)*pitch]
+		in.away(diff, c.means[k*c.d:(k+1)*c.d], in.x) // minus (x - m), which gives h its sign
+		if c.diagonal {
+			in.scaled(hk, c.precision[k*c.d:(k+1)*c.d], diff)
+		} else {
+			c.products.mix(hk, diff, &c.zero, k, k+1, in)
+		}
+		in.dots(wk, hk, diff, c.d)
+		for i, v := range wk[:n] {
+			wk[i] = c.weights[k] - v/2
+		}
+	}
+	if mean {
+		g = in.parts(scratch, 1)
+	}
+	simd.Mixture(y, g, w, in.x, in.u, h, c.eps, c.noise, c.k, rows, n, pitch)
+	return w, h, g
+}
+
+// turned evaluates local over a block, and writes f where it is wanted.
+func (c *langevin[T]) turned(b Block[T], mean bool) (in columns[T], w, h, g []T) {
+	if b.Y == nil {
+		in = newColumns(b, 1, c.d, 0)
+		w, h, g = c.local(b.Scratch, in, nil, mean)
+		return in, w, h, g
+	}
+	in = newColumns(b, 1, c.d, c.d)
+	y := in.parts(b.Scratch, 1)
+	w, h, g = c.local(b.Scratch, in, y, mean)
+	in.back(b.Y, y, c.d)
+	return in, w, h, g
+}
+
+// rows returns what local does as rows of a block, w (n, K), h (K, n, d) and g (n, d), and writes f where it is wanted.
+func (c *langevin[T]) rows(b Block[T]) (w, h, g []T) {
 	n, d := b.N, c.d
 	w, h, g = b.Scratch.Take(n*c.k), b.Scratch.Take(c.k*n*d), b.Scratch.Take(n*d)
-	diff := b.Scratch.Take(n * d)
+	defer b.Scratch.Release(b.Scratch.Mark())
+	in, wT, hT, gT := c.turned(b, true)
+	in.back(w, wT, c.k)
+	in.back(g, gT, d)
 	for k := range c.k {
-		m, hk := c.means[k*d:(k+1)*d], h[k*n*d:(k+1)*n*d]
-		for t := range n {
-			simd.Sub(diff[t*d:(t+1)*d], m, b.X[t*d:]) // minus (x - m), which gives h its sign
-		}
-		c.multiply(hk, diff, k, n)
-		for t := range n {
-			w[t*c.k+k] = c.weights[k] - simd.Dot(hk[t*d:(t+1)*d], diff[t*d:])/2
-		}
-	}
-	vec.Softmax(w, c.k)
-	clear(g)
-	for t := range n {
-		gt := g[t*d : (t+1)*d]
-		for k, wk := range w[t*c.k : (t+1)*c.k] {
-			simd.AddScaled(gt, wk, h[(k*n+t)*d:])
-		}
-	}
-	if b.Y != nil {
-		copy(b.Y, b.X)
-		simd.AddScaled(b.Y, c.eps, g)
-		simd.AddScaled(b.Y, c.noise, b.U)
+		in.back(h[k*n*d:(k+1)*n*d], hT[k*in.part:], d)
 	}
 	return w, h, g
 }
@@ -139,15 +164,48 @@ func (c *langevin[T]) multiply(dst, y []T, k, n int) {
 // Step writes f.
 func (c *langevin[T]) Step(b Block[T]) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
-	c.local(b)
+	if few(b) {
+		stepAcross(b, 1, c.d, c.d, func(in columns[T], y []T) { c.local(b.Scratch, in, y, false) })
+		return nil
+	}
+	c.turned(b, false)
 	return nil
 }
+
+// Together is Step for a team.
+func (c *langevin[T]) Together(t Team[T]) {
+	together(t, 1, c.d, c.d, func(in columns[T], y []T) { c.local(t.Scratch, in, y, false) })
+}
+
+// Run stays across from step to step.
+func (c *langevin[T]) Run(b Block[T]) {
+	defer b.Scratch.Release(b.Scratch.Mark())
+	d := c.d
+	in := newAcross[T](d)
+	x, y, u := in.parts(b.Scratch, 1), in.parts(b.Scratch, 1), in.parts(b.Scratch, 1)
+	clear(x) // also behind the components, where numbers might grow from step to step
+	clear(u)
+	copy(x, b.X[:d])
+	in.u = u
+	for t := range b.N {
+		mark := b.Scratch.Mark()
+		copy(u, b.U[t*d:(t+1)*d])
+		in.x = x
+		c.local(b.Scratch, in, y, false)
+		copy(b.Y[t*d:(t+1)*d], y)
+		x, y = y, x
+		b.Scratch.Release(mark)
+	}
+}
+
+// Alone tells whether side by side too few of a vector's lanes would be in use.
+func (c *langevin[T]) Alone(sequences int) bool { return alone[T](sequences) }
 
 // Jacobian writes I + eps H, H = sum_k w_k ((h_k - g) (h_k - g)' - P_k). Far from the centres, where one component has all the weight,
 // h_k h_k' - g g' would be what rounding leaves of large numbers; likewise below.
 func (c *langevin[T]) Jacobian(b Block[T], j []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
-	w, h, g := c.local(b)
+	w, h, g := c.rows(b)
 	n, d := b.N, c.d
 	off := b.Scratch.Take(d)
 	clear(j[:n*d*d])
@@ -184,7 +242,7 @@ func (c *langevin[T]) Jacobian(b Block[T], j []T) error {
 // Diagonal writes the diagonal of the Jacobian.
 func (c *langevin[T]) Diagonal(b Block[T], dst []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
-	w, h, g := c.local(b)
+	w, h, g := c.rows(b)
 	c.diagonalOf(dst, w, h, g, c.diagonals, b.N)
 	return nil
 }
@@ -202,7 +260,7 @@ func (c *langevin[T]) Rotate(q []T) func(b Block[T], dst []T) error {
 	}
 	return func(b Block[T], dst []T) error {
 		defer b.Scratch.Release(b.Scratch.Mark())
-		w, h, g := c.local(b)
+		w, h, g := c.rows(b)
 		n := b.N
 		hq, gq := b.Scratch.Take(c.k*n*d), b.Scratch.Take(n*d)
 		vec.MatMul(hq, h, q, qT, c.k*n, d, d)
@@ -237,7 +295,7 @@ func (c *langevin[T]) diagonalOf(dst, w, h, g, p []T, n int) {
 // JVP writes v + eps H v.
 func (c *langevin[T]) JVP(b Block[T], p, v []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
-	w, h, g := c.local(b)
+	w, h, g := c.rows(b)
 	n, d := b.N, c.d
 	Pv, off := b.Scratch.Take(n*d), b.Scratch.Take(d)
 	clear(p[:n*d])
@@ -295,7 +353,7 @@ func (c *langevin[T]) ParamJVP(b Block[T], p []T, tangent [][]T) error {
 	}
 	defer b.Scratch.Release(b.Scratch.Mark())
 	b.Y = nil
-	w, h, g := c.local(b)
+	w, h, g := c.rows(b)
 	n, d := b.N, c.d
 	diff, dPd, dm, Pdm, mean := b.Scratch.Take(n*d), b.Scratch.Take(n*d), b.Scratch.Take(d), b.Scratch.Take(d), b.Scratch.Take(n)
 	clear(p)
@@ -377,7 +435,7 @@ func (c *langevin[T]) ParamVJP(b Block[T], g [][]T, v []T) error {
 	}
 	defer b.Scratch.Release(b.Scratch.Mark())
 	b.Y = nil
-	w, h, mean := c.local(b)
+	w, h, mean := c.rows(b)
 	n, d := b.N, c.d
 	diff, y, av, ch := b.Scratch.Take(n*d), b.Scratch.Take(n*d), b.Scratch.Take(d), b.Scratch.Take(d)
 	for k := range c.k {

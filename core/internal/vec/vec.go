@@ -1,4 +1,4 @@
-// Package vec holds the inner loops of cells: matrix products over a block of rows, weights of mixtures, scratch memory.
+// Package vec holds the inner loops of cells: matrix products over a block of rows, scratch memory.
 package vec
 
 import (
@@ -124,27 +124,4 @@ func dot2x4[T num.Float](c0, c1, x0, x1, w []T) {
 	}
 	c0[0], c0[1], c0[2], c0[3] = a0, a1, a2, a3
 	c1[0], c1[1], c1[2], c1[3] = b0, b1, b2, b3
-}
-
-// Softmax replaces the logarithms in each row of k by weights exp(x - logsumexp(x)).
-func Softmax[T num.Float](x []T, k int) {
-	for row := x; len(row) >= k; row = row[k:] {
-		top := row[0]
-		for _, v := range row[:k] {
-			top = max(top, v)
-		}
-		for i := range row[:k] {
-			row[i] -= top
-		}
-	}
-	simd.Exp(x) // of all rows at once: those of one are fewer than a vector
-	for row := x; len(row) >= k; row = row[k:] {
-		var sum T
-		for _, v := range row[:k] {
-			sum += v
-		}
-		for i := range row[:k] {
-			row[i] /= sum
-		}
-	}
 }

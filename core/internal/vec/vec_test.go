@@ -42,24 +42,6 @@ func draw(rng *rand.Rand, n int) []float64 {
 	return x
 }
 
-// Weights are those of the logarithms, however far apart these are.
-func TestSoftmax(t *testing.T) {
-	Softmax([]float64{}, 3)
-	for rows := range 9 {
-		var s []float64
-		for i := range rows {
-			s = append(s, -1000, float64(i), float64(i)-1)
-		}
-		Softmax(s, 3)
-		for i := range rows {
-			// 2 ulp of an exponential, and the rounding of a sum and a quotient
-			if want, row := 1/(1+math.Exp(-1)), s[3*i:3*i+3]; row[0] != 0 || math.Abs(row[1]-want) > 1e-15 || math.Abs(row[1]+row[2]-1) > 1e-15 {
-				t.Errorf("row %d of %d: %v", i, rows, row)
-			}
-		}
-	}
-}
-
 // An arena gives disjoint pieces, and after a release of everything serves the same demand without allocating.
 func TestArena(t *testing.T) {
 	a := &Arena[float32]{}
