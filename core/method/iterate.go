@@ -78,6 +78,7 @@ const (
 	blockNumbers = 1 << 14
 	blockLeast   = 8
 	blockMost    = 512
+	blockWhole   = 16 // rows of which cells make whole vectors, at every level
 	slotsMost    = 64
 	slotsWorker  = 16
 	slotsBatch   = 16 // one from this batch size on
@@ -104,7 +105,11 @@ func (j *Job[T]) newGroup(w *par.Worker) *group[T] {
 // layout returns the rows of a block and how many blocks are held at a time, all of a window where the method makes that of one piece.
 func layout[T num.Float](p *Problem[T], m Method[T], length, workers, window int) (rows, slots int) {
 	row := 8*p.Dim + 2*p.Inputs + length
-	rows = min(max(blockNumbers/row, min(blockLeast, slotsNumbers/row), 1), blockMost, max(window, 1))
+	rows = max(blockNumbers/row, min(blockLeast, slotsNumbers/row), 1)
+	if rows >= blockWhole {
+		rows = (rows + blockWhole/2) / blockWhole * blockWhole
+	}
+	rows = min(rows, blockMost, max(window, 1))
 	blocks := (window + rows - 1) / rows
 	if _, ok := m.(smoother[T]); ok {
 		return rows, blocks

@@ -31,14 +31,17 @@ func (sequential[T]) Linearise(*Block[T]) error { panic("pards: bug: sequential 
 // together is how many sequences of a native cell step side by side, where they are more than there are workers.
 const together = 16
 
+// lookNumbers is how many numbers of states are made between two looks at them: they are in the nearest cache then.
+const lookNumbers = 1 << 13
+
 // Run steps through time from where another method came to, some sequences side by side; all of them for a Caller, whose every call is dear.
 func (sequential[T]) Run(j *Job[T], members []int) error {
 	size, little := together, float64(1<<14)
 	if workers := j.Worker.Size(); float64(j.Steps)*float64(j.Dim*len(members)) > little { // else helpers come too late
 		size = min(together, 1+max(len(members)-1, 0)/workers)
 	}
-	if _, ok := j.Cell.(cell.Teamed[T]); ok {
-		size = max(size, simd.Least[T]()) // a vector of sequences costs what one does
+	if _, ok := j.Cell.(cell.Teamed[T]); ok && !j.alone(size) {
+		size = max(size, simd.Least[T]()) // a vector of sequences costs what a part of one does
 	}
 	if cell.IsCaller(j.Cell) {
 		size = max(len(members), 1)
@@ -83,7 +86,7 @@ func (j *Job[T]) loop(w *par.Worker, members []int) error {
 		j.Results[s].BadStep = -1
 	}
 	j.look(members, 0, first)
-	every := max(1<<16/(n*d*(d+m)+1), 1) // steps between two looks at whether to stop
+	every := max(lookNumbers/(n*d), 1) // steps between two looks at whether to stop
 	if some := j.several(scratch, members, x); some != nil {
 		for every = min(every, 1<<10); first < until; first += every {
 			if j.progress(first, n); w.Stopped() {
@@ -138,10 +141,17 @@ func (j *Job[T]) look(members []int, from, to int) {
 	}
 }
 
+// alone tells whether so many sequences are run one by one.
+func (j *Job[T]) alone(sequences int) bool {
+	r, ok := j.Cell.(cell.Runner[T])
+	return ok && r.Alone(sequences)
+}
+
 // several returns what takes sequences from their states x through steps [from, to), if the cell has a way of its own.
 func (j *Job[T]) several(scratch *cell.Arena[T], members []int, x []T) func(from, to int) {
 	d, n, m := j.Dim, len(members), members[0]
-	if r, ok := j.Cell.(cell.Runner[T]); ok && r.Alone(n) {
+	if j.alone(n) {
+		r := j.Cell.(cell.Runner[T])
 		return func(from, to int) {
 			for i, s := range members {
 				scratch.Release(0)

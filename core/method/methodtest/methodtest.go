@@ -164,6 +164,9 @@ func Honest[T num.Float](t *testing.T, solve Solver[T], name string) {
 // Workers: no number of workers changes a bit, on sequences of several blocks and pieces.
 func Workers[T num.Float](t *testing.T, solve Solver[T]) {
 	for _, e := range celltest.Examples {
+		t.Run(fmt.Sprintf("%s/%s/teams", e.Cell, e.Name), func(t *testing.T) { // as many side by side as there are few workers
+			sameBits(t, solve, Problem[T](t, e, 20, 503), options[T]("sequential", variants[0]))
+		})
 		for _, m := range method.Entries() {
 			for _, v := range variants {
 				if v.name != "plain" && (v.of != m.Name || v.name != "pieces") {
