@@ -31,9 +31,15 @@ func (Dense[T]) Valid([]T, int) string { return "" }
 // Growth returns d+2: a chunk's product costs d times its application.
 func (Dense[T]) Growth(d int) int { return d + 2 }
 
-// Apply multiplies by each matrix in turn.
+// Apply multiplies by each matrix in turn, or where there is vector code for it by products of a few.
 func (Dense[T]) Apply(s Span[T], carry []T) {
 	d := s.D
+	if d == 2 || d == 4 {
+		for n, done := s.Steps(), -1; done != 0; n -= done {
+			s = s.part(s.Steps()-n, s.Steps(), d*d)
+			done = simd.DenseSmall(s.X, s.A, s.B, s.Ref, carry, n, s.Reverse)
+		}
+	}
 	switch {
 	case d == 2:
 		apply2(s, (*[2]T)(carry))

@@ -1,6 +1,7 @@
 package lds_test
 
 import (
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -43,6 +44,112 @@ func TestScan(t *testing.T) {
 func TestChunks(t *testing.T) {
 	t.Run("float32", func(t *testing.T) { ldstest.Run(t, chunked[float32](3, 16)) })
 	t.Run("float64", func(t *testing.T) { ldstest.Run(t, chunked[float64](1, 16)) })
+}
+
+// With a reference it is the loop x[t] = A[t] (x[t-1] - ref[t-1]) + b[t], either way, for every structure.
+func TestReference(t *testing.T) {
+	t.Run("float32", references[float32])
+	t.Run("float64", references[float64])
+}
+
+func references[T num.Float](t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 8))
+	const steps = 300
+	for _, name := range lds.Names() {
+		s, _ := lds.ByName[T]("test", name)
+		for _, d := range []int{1, 2, 3, 4, 8} {
+			for _, reverse := range []bool{false, true} {
+				a, b, ref, carry := ldstest.Matrices(rng, s, steps, d), draw[T](rng, steps*d), draw[T](rng, steps*d), draw[T](rng, d)
+				out, full, state := make([]T, steps*d), make([]T, d*d), make([]float64, d)
+				for i, v := range carry {
+					state[i] = float64(v)
+				}
+				s.Apply(lds.Span[T]{D: d, A: a, B: b, Ref: ref, X: out, Reverse: reverse}, carry)
+				for k := range steps {
+					at := k
+					if reverse {
+						at = steps - 1 - k
+					}
+					next := make([]float64, d)
+					s.Dense(full, a[at*s.Len(d):(at+1)*s.Len(d)], d)
+					for i := range next {
+						want := float64(b[at*d+i])
+						for j, v := range state {
+							want += float64(full[i*d+j]) * v
+						}
+						// each step adds d+4 roundings of numbers of order 10, and passes earlier ones on unamplified
+						if off := math.Abs(float64(out[at*d+i]) - want); !(off <= num.Eps[T]()*float64(d+4)*float64(k+1)*10) {
+							t.Fatalf("%s, D %d, reverse %v: step %d, %d is %v, want %v", name, d, reverse, at, i, out[at*d+i], want)
+						}
+						next[i] = want - float64(ref[at*d+i])
+					}
+					state = next
+				}
+			}
+		}
+	}
+}
+
+// Where the reference is the trajectory up to some step, so is the result, to the bit, and the step behind is b: what is right stays right, and
+// grows by a step at a time.
+func TestReferenceIsExact(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 9))
+	const steps = 500
+	for _, d := range []int{1, 2, 3, 4, 8} {
+		for _, right := range []int{0, 1, 77, 128, 301} {
+			a, b, out := ldstest.Matrices[float32](rng, lds.Dense[float32]{}, steps, d), draw[float32](rng, steps*d), make([]float32, steps*d)
+			ref := draw[float32](rng, steps*d)
+			copy(ref, b[:right*d])
+			lds.Dense[float32]{}.Apply(lds.Span[float32]{D: d, A: a, B: b, Ref: ref, X: out}, make([]float32, d))
+			for i, v := range out[:(right+1)*d] {
+				if v != b[i] {
+					t.Fatalf("D %d, right up to %d: step %d is %v, want %v", d, right, i/d, v, b[i])
+				}
+			}
+		}
+	}
+}
+
+// What is not finite shows at the steps at which it does in the loop, and as it does there.
+func TestNonFinite(t *testing.T) {
+	rng := rand.New(rand.NewPCG(6, 6))
+	const steps = 300
+	s := lds.Structure[float64](lds.Dense[float64]{})
+	for _, d := range []int{1, 2, 3, 4, 8} {
+		for _, at := range []int{0, 1, 40, 127, 128, 255, 299} {
+			for kind := range 8 {
+				a, b, out := ldstest.Matrices(rng, s, steps, d), draw[float64](rng, steps*d), make([]float64, steps*d)
+				bad, reverse := []float64{math.NaN(), math.Inf(1), math.Inf(-1), math.MaxFloat64}[kind/2], kind%2 > 0
+				if b[at*d] = bad; kind/2 == 3 { // the step behind overflows
+					a[at*s.Len(d)], a[(at+1)%steps*s.Len(d)] = 3, 3
+				}
+				x0 := draw[float64](rng, d)
+				lds.Scan(par.New(1, nil), s, a, b, x0, out, 1, steps, d, reverse)
+				top, loop := 1.0, ldstest.Loop(s, a, b, x0, steps, d, reverse)
+				for k := range loop { // in the order of the scan
+					i := k
+					if reverse {
+						i = len(loop) - 1 - k
+					}
+					want, finite := loop[i], math.Abs(loop[i]) <= math.MaxFloat64
+					if finite {
+						top = max(top, math.Abs(want))
+					}
+					if got := out[i]; finite && !(math.Abs(got-want) <= 1e-12*top) || !finite && got != want && (got == got || want == want) {
+						t.Fatalf("D %d, %v in step %d, reverse %v: step %d is %v, want %v", d, bad, at, reverse, i/d, got, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+func draw[T num.Float](rng *rand.Rand, n int) []T {
+	x := make([]T, n)
+	for i := range x {
+		x[i] = T(rng.NormFloat64())
+	}
+	return x
 }
 
 // Products of permutations are exact, whatever the cut of time.

@@ -28,13 +28,16 @@ type kernels[T num.Float] struct {
 	scaled             func(j, coef, w *T, parts, d, n, pitch int)
 	diagonal           func(x, a, b, ref, carry *T, d, n, step int)
 	sum                func(x, b, ref, carry *T, d, n, step int)
-	dense              func(x, a, b, ref, carry *T, d, n, step int) // nil: there is none
-	extents            func(top, x, f *T, d, n int) float64         // nil: there is none
+	dense              func(x, a, b, ref, carry *T, d, n, step int)    // nil: there is none
+	denseTwo           func(x, a, b, carry *T, deep, n, step int) bool // nil: there is none
+	denseFour          func(x, a, b, carry *T, n, step int) bool       // nil: there is none
+	extents            func(top, x, f *T, d, n int) float64            // nil: there is none
 	finite             func(x *T, n int) bool
 	words              func(x *T, n int, below T) bool
 	prefix             func(x, a, b, carry *T, lanes *int32, count, n, step int) bool // nil: there is none
 	sub                func(y, a, b *T, n int)
 	addScaled          func(y, x *T, n int, s T)
+	addChange          func(y, b, ref *T, n int) // nil: there is none
 	dot                func(x, y *T, n int) T
 	subRows            func(y, c, x *T, rows, n, pitch int)
 	dotRows            func(dst, x, y *T, rows, n, pitch int)
@@ -321,6 +324,63 @@ func Dense[T num.Float](x, a, b, ref, carry []T, n int, back bool) {
 		refAt = &ref[:n*d][first*d]
 	}
 	of[T]().dense(&x[first*d], &a[first*d*d], &b[first*d], refAt, &carry[0], d, n, step)
+}
+
+// deepTwo is the most steps that denseTwo composes in a lane.
+const deepTwo = 16
+
+// composed returns how many of up to n steps of matrices of d rows make up a block that is composed, and how many of these a lane has; 0: there
+// is no vector code for it, or there are too few.
+func composed[T num.Float](d, n int) (block, deep int) {
+	switch lanes, together := 32/num.Size[T](), 8/num.Size[T](); {
+	case of[T]().denseTwo == nil:
+	case d == 2:
+		deep = min(n/lanes, deepTwo) / together * together
+		return lanes * deep, deep
+	case d == 4 && n >= 2:
+		return 2, 2
+	}
+	return 0, 0
+}
+
+// DenseSmall does what Dense does for the first rows of matrices of two or four, in its order, and returns how many: 0 where there is no
+// vector code for len(carry), or too little to do, or where x is not finite; x holds anything then, and carry is as it was. Products of the
+// matrices of some steps are formed on the way. Where these are normal numbers or 0, a row adds at most 3 ulp of s, s = |a| s + |b|, to what
+// the error of the row before becomes; with ref that holds of x - ref, with b - ref for b.
+func DenseSmall[T num.Float](x, a, b, ref, carry []T, n int, back bool) int {
+	d := len(carry)
+	block, deep := composed[T](d, min(n, prefixNumbers/max(d, 1)))
+	if block == 0 {
+		return 0
+	}
+	count := min(n, prefixNumbers/d) / block
+	rows, from, first, step := count*block, 0, 0, d*num.Size[T]()
+	if back {
+		from, first, step = n-count*block, n-1, -step
+	}
+	_, _, _ = x[:n*d], a[:n*d*d], b[:n*d]
+	to, given := x[from*d:(from+rows)*d], b[from*d:(from+rows)*d]
+	if ref != nil {
+		ref = ref[from*d : (from+rows)*d]
+		Sub(to, given, ref)
+		b = x
+	}
+	var was [4]T
+	copy(was[:], carry)
+	k, good := of[T](), false
+	if d == 2 {
+		good = k.denseTwo(&x[first*d], &a[first*d*d], &b[first*d], &carry[0], deep, count, step)
+	} else {
+		good = k.denseFour(&x[first*d], &a[first*d*d], &b[first*d], &carry[0], count, step)
+	}
+	if !good {
+		copy(carry, was[:])
+		return 0
+	}
+	if ref != nil {
+		k.addChange(&to[0], &given[0], &ref[0], len(to))
+	}
+	return rows
 }
 
 // HasDense tells whether Dense serves matrices of d rows.

@@ -1,7 +1,9 @@
 package simd
 
 import (
+	"fmt"
 	"math"
+	"math/big"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -377,7 +379,142 @@ func prefixes[T num.Float](t *testing.T, huge T) {
 	}
 }
 
-// Dense likewise, where a level has it.
+// DenseSmall is Dense to the bound that it states, both ways, with and without ref, for either number of rows, leaves the rest alone, and steps
+// back where a product of matrices overflows though no state does.
+func TestDenseSmall(t *testing.T) {
+	at(t, func(t *testing.T) {
+		if of[float32]().denseTwo == nil {
+			t.Skip("the plain level has none: package lds does it")
+		}
+		t.Run("float32", func(t *testing.T) { smallDense[float32](t, 1e38) })
+		t.Run("float64", func(t *testing.T) { smallDense[float64](t, 1e300) })
+	})
+}
+
+func smallDense[T num.Float](t *testing.T, huge T) {
+	lanes := 32 / num.Size[T]()
+	for _, d := range []int{0, 1, 2, 3, 4, 5} {
+		for _, n := range []int{0, 1, 2, 3, lanes, 2*lanes - 1, 2 * lanes, 7*lanes + 3, lanes * deepTwo, 2*lanes*deepTwo + 1, prefixNumbers} {
+			for kind := range 8 {
+				c := smallCase[T]{d: d, n: n, back: kind&1 > 0, given: kind&2 > 0}
+				if over := kind&4 > 0; !over {
+					c.draw(huge, func(rng *rand.Rand) T { return T(rng.NormFloat64()) / T(max(d, 1)) })
+				} else if c.draw(huge, func(*rand.Rand) T { return huge }); n >= 2*lanes { // 0 times these is 0, and of their product NaN
+					clear(c.b)
+					clear(c.ref)
+					clear(c.carry)
+				} else {
+					continue
+				}
+				was := append([]T(nil), c.carry...)
+				rows, want := DenseSmall(c.x, c.a, c.b, c.ref, c.carry, n, c.back), 0
+				switch most := min(n, prefixNumbers/max(d, 1)); {
+				case kind&4 > 0:
+				case d == 4:
+					want = most / 2 * 2
+				case d == 2:
+					deep := min(most/lanes, deepTwo)
+					if num.Size[T]() == 4 {
+						deep -= deep % 2
+					}
+					want = most / max(lanes*deep, 1) * lanes * deep
+				}
+				if rows != want {
+					t.Fatalf("%v: %d rows, want %d", c, rows, want)
+				}
+				if rows == 0 && !slices.Equal(was, c.carry) {
+					t.Fatalf("%v: carry changed", c)
+				}
+				c.check(t, was, rows, huge)
+			}
+		}
+	}
+}
+
+// smallCase is the arguments of DenseSmall, and how it shows itself.
+type smallCase[T num.Float] struct {
+	d, n                int
+	back, given         bool
+	a, b, ref, x, carry []T
+}
+
+func (c smallCase[T]) String() string {
+	return fmt.Sprintf("d %d n %d back %v ref %v", c.d, c.n, c.back, c.given)
+}
+
+// draw makes the arguments, x of what no state is.
+func (c *smallCase[T]) draw(huge T, entry func(*rand.Rand) T) {
+	rng := rand.New(rand.NewPCG(9, uint64(c.n)))
+	normal := func(n int) []T {
+		x := make([]T, n)
+		for i := range x {
+			x[i] = T(rng.NormFloat64())
+		}
+		return x
+	}
+	c.a, c.b, c.carry, c.x = make([]T, c.n*c.d*c.d), normal(c.n*c.d), normal(c.d), make([]T, c.n*c.d)
+	for i := range c.a {
+		c.a[i] = entry(rng)
+	}
+	if c.given {
+		c.ref = normal(c.n * c.d)
+	}
+	for i := range c.x {
+		c.x[i] = huge
+	}
+}
+
+// check holds what was written for some rows, from a carry on, to the loop in long arithmetic, and the other rows to what they were.
+func (c smallCase[T]) check(t *testing.T, was []T, rows int, huge T) {
+	long := func(v T) *big.Float { return new(big.Float).SetPrec(200).SetFloat64(float64(v)) }
+	state, size, bound := make([]*big.Float, c.d), make([]float64, c.d), make([]float64, c.d)
+	for i, v := range was {
+		state[i], size[i] = long(v), math.Abs(float64(v))
+	}
+	for k := range c.n {
+		at := k * c.d
+		if c.back {
+			at = (c.n - 1 - k) * c.d
+		}
+		next, sizes, bounds := make([]*big.Float, c.d), make([]float64, c.d), make([]float64, c.d)
+		for i := range c.d {
+			if j := at + i; k >= rows && rows > 0 && c.x[j] != huge {
+				t.Fatalf("%v: row %d is written", c, k)
+			} else if k >= rows {
+				continue
+			} else {
+				next[i] = long(c.b[j])
+			}
+			ref := T(0)
+			if c.given {
+				ref = c.ref[at+i]
+			}
+			sizes[i] = math.Abs(float64(c.b[at+i] - ref))
+			for m, p := range c.a[(at+i)*c.d:][:c.d] {
+				next[i].Add(next[i], new(big.Float).SetPrec(200).Mul(long(p), state[m]))
+				sizes[i] += math.Abs(float64(p)) * size[m]
+				bounds[i] += math.Abs(float64(p)) * bound[m]
+			}
+			bounds[i] += 3 * num.Eps[T]() * sizes[i]
+			off, allowed := new(big.Float).Sub(next[i], long(c.x[at+i])), bounds[i]
+			if c.given { // x is rounded as well, and on the way b - ref
+				allowed += num.Eps[T]() * (sizes[i] + math.Abs(float64(c.b[at+i])))
+			}
+			if far, _ := off.Abs(off).Float64(); !(far <= allowed) {
+				t.Fatalf("%v: row %d, %d is %v, want %v within %v", c, k, i, c.x[at+i], next[i], allowed)
+			}
+			next[i].Sub(next[i], long(ref))
+			if end := new(big.Float).Sub(next[i], long(c.carry[i])); k == rows-1 {
+				if far, _ := end.Abs(end).Float64(); !(far <= bounds[i]) {
+					t.Fatalf("%v: carry %d is %v, want %v within %v", c, i, c.carry[i], next[i], bounds[i])
+				}
+			}
+		}
+		state, size, bound = next, sizes, bounds
+	}
+}
+
+// Dense is the loop of its comment likewise, where a level has it.
 func TestDense(t *testing.T) {
 	at(t, func(t *testing.T) {
 		if !HasDense[float32](8) {

@@ -116,6 +116,12 @@ func BenchmarkChain(b *testing.B) {
 				Diagonal(states, a[:D*steps], v, nil, carry, steps, false)
 			}
 		})
+		if of[float32]().denseTwo != nil && (D == 2 || D == 4) {
+			run(fmt.Sprintf("dense%d/step", D), func() {
+				for n := steps; n > 0; n -= DenseSmall(states[(steps-n)*D:], a[(steps-n)*D*D:], v[(steps-n)*D:], nil, carry, n, false) {
+				}
+			})
+		}
 		if HasDense[float32](D) {
 			run(fmt.Sprintf("dense%d/step", D), func() { Dense(states, a, v, nil, carry, steps, false) })
 		}

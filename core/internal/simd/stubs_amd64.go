@@ -45,6 +45,13 @@ func block32AVX2(dst *float32, src *float32, count int, to int, from int, there 
 // writes x = a carry + b for n rows of d numbers, d at least the lanes, and carry = x - ref of each, or x for nil ref; step is 1 or -1.
 func dense32AVX2(x *float32, a *float32, b *float32, ref *float32, carry *float32, d int, n int, step int)
 
+// writes x = a carry + b for n blocks of rows of two numbers that lie step bytes apart, deep for each lane, and tells whether all are finite;
+// deep is at most deepTwo, and even where two rows fill 16 bytes; x may be b.
+func denseTwo32AVX2(x *float32, a *float32, b *float32, carry *float32, deep int, n int, step int) bool
+
+// writes x = a carry + b for n pairs of rows of four numbers that lie step bytes apart, and tells whether all are finite; x may be b.
+func denseFour32AVX2(x *float32, a *float32, b *float32, carry *float32, n int, step int) bool
+
 // writes top = max |x - f|, or |x| for nil f, of n rows of d numbers, a multiple of the lanes, and returns the sum of all squares.
 // Where a number is NaN the sum is, and top is not to be used.
 func extents32AVX2(top *float32, x *float32, f *float32, d int, n int) float64
@@ -63,6 +70,9 @@ func sub32AVX2(y *float32, a *float32, b *float32, n int)
 
 // writes y += s x, n numbers each.
 func addScaled32AVX2(y *float32, x *float32, n int, s float32)
+
+// writes y = b + (y - (b - ref)), n numbers each.
+func addChange32AVX2(y *float32, b *float32, ref *float32, n int)
 
 // returns the sum of x y, n numbers each.
 func dot32AVX2(x *float32, y *float32, n int) float32
@@ -115,6 +125,13 @@ func block64AVX2(dst *float64, src *float64, count int, to int, from int, there 
 // writes x = a carry + b for n rows of d numbers, d at least the lanes, and carry = x - ref of each, or x for nil ref; step is 1 or -1.
 func dense64AVX2(x *float64, a *float64, b *float64, ref *float64, carry *float64, d int, n int, step int)
 
+// writes x = a carry + b for n blocks of rows of two numbers that lie step bytes apart, deep for each lane, and tells whether all are finite;
+// deep is at most deepTwo, and even where two rows fill 16 bytes; x may be b.
+func denseTwo64AVX2(x *float64, a *float64, b *float64, carry *float64, deep int, n int, step int) bool
+
+// writes x = a carry + b for n pairs of rows of four numbers that lie step bytes apart, and tells whether all are finite; x may be b.
+func denseFour64AVX2(x *float64, a *float64, b *float64, carry *float64, n int, step int) bool
+
 // writes top = max |x - f|, or |x| for nil f, of n rows of d numbers, a multiple of the lanes, and returns the sum of all squares.
 // Where a number is NaN the sum is, and top is not to be used.
 func extents64AVX2(top *float64, x *float64, f *float64, d int, n int) float64
@@ -133,6 +150,9 @@ func sub64AVX2(y *float64, a *float64, b *float64, n int)
 
 // writes y += s x, n numbers each.
 func addScaled64AVX2(y *float64, x *float64, n int, s float64)
+
+// writes y = b + (y - (b - ref)), n numbers each.
+func addChange64AVX2(y *float64, b *float64, ref *float64, n int)
 
 // returns the sum of x y, n numbers each.
 func dot64AVX2(x *float64, y *float64, n int) float64

@@ -20,12 +20,15 @@ func main() {
 		if !l.wide() {
 			l.transpose()
 			l.dense()
+			l.denseTwo()
+			l.denseFour()
 			l.extents()
 			l.finite()
 			l.words()
 			l.prefix()
 			l.subtract()
 			l.addScaled()
+			l.addChange()
 			l.dot()
 			l.gruSteps()
 		}

@@ -86,6 +86,23 @@ func (l *level) addScaled() {
 	RET()
 }
 
+// addChange writes the function that adds what is new in increments.
+func (l *level) addChange() {
+	TEXT(l.byName("addChange"), NOSPLIT, "func(y, b, ref *"+l.goType()+", n int)")
+	Doc("writes y = b + (y - (b - ref)), n numbers each.")
+	y, b, ref, n := Load(Param("y"), GP64()), Load(Param("b"), GP64()), Load(Param("ref"), GP64()), Load(Param("n"), GP64())
+	l.along("addChange", n, []reg.Register{y, b, ref}, 4, func(_, disp int, mask reg.Register) {
+		v, given := l.part(Mem{Base: y, Disp: disp}, mask), l.part(Mem{Base: b, Disp: disp}, mask)
+		known := l.reg()
+		l.sub(known, given, l.part(Mem{Base: ref, Disp: disp}, mask))
+		l.sub(v, v, known)
+		l.add(v, v, given)
+		l.keep(Mem{Base: y, Disp: disp}, v, mask)
+	})
+	VZEROUPPER()
+	RET()
+}
+
 // dot writes the function for an inner product: four sums side by side.
 func (l *level) dot() {
 	TEXT(l.byName("dot"), NOSPLIT, "func(x, y *"+l.goType()+", n int) "+l.goType())
