@@ -145,6 +145,30 @@ func matvec[T num.Float](dst, a, x []T) {
 	}
 }
 
+// Summary is Reduce, and Apply without its states; matrices of two rows go through both at once.
+func (Dense[T]) Summary(p []T, s Span[T], carry []T) {
+	if s.D != 2 || s.Ref != nil {
+		Dense[T]{}.Reduce(p, s)
+		Dense[T]{}.Apply(s, carry)
+		return
+	}
+	copy(p, []T{1, 0, 0, 1})
+	for n, done := s.Steps(), -1; done != 0; n -= done {
+		s = s.part(s.Steps()-n, s.Steps(), 4)
+		done = simd.DenseProduct(p, carry, s.A, s.B, n, s.Reverse)
+	}
+	x0, x1, p0, p1, p2, p3 := carry[0], carry[1], p[0], p[1], p[2], p[3]
+	t, step := s.order()
+	for range s.Steps() {
+		a, b := (*[4]T)(s.A[4*t:]), (*[2]T)(s.B[2*t:])
+		x0, x1 = a[0]*x0+a[1]*x1+b[0], a[2]*x0+a[3]*x1+b[1]
+		p0, p1, p2, p3 = a[0]*p0+a[1]*p2, a[0]*p1+a[1]*p3, a[2]*p0+a[3]*p2, a[2]*p1+a[3]*p3
+		t += step
+	}
+	carry[0], carry[1] = x0, x1
+	p[0], p[1], p[2], p[3] = p0, p1, p2, p3
+}
+
 // Reduce multiplies the matrices.
 func (Dense[T]) Reduce(p []T, s Span[T]) {
 	d := s.D

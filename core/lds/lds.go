@@ -6,6 +6,7 @@ import (
 
 	"pards/core/check"
 	"pards/core/internal/par"
+	"pards/core/internal/simd"
 	"pards/core/num"
 )
 
@@ -99,6 +100,12 @@ type Sized[T num.Float] interface {
 	Fits(d int) bool
 }
 
+// summarizer is a structure that need not write states to know what a span comes to.
+type summarizer[T num.Float] interface {
+	// Summary does what Reduce does, and to carry what Apply does; X may hold anything then.
+	Summary(p []T, s Span[T], carry []T)
+}
+
 // Entry describes a registered structure.
 type Entry struct {
 	Name, Class string // "diagonal", "Diagonal"
@@ -185,7 +192,7 @@ func Chunk[T num.Float](s Structure[T], batch, steps, d int) int {
 // Run evaluates one span, cut into chunks. carry is as in Apply.
 //
 // Every chunk but the last is run once from nothing and reduced to its product; the carries then follow one from another; the
-// chunks are run again, each from its own carry.
+// chunks are run again, each from its own carry. Where a product overflows, of which a state need know nothing, they are run one after another.
 func Run[T num.Float](w *par.Worker, s Structure[T], span Span[T], carry []T, chunk int) {
 	n := span.Steps()
 	if n <= chunk {
@@ -195,26 +202,15 @@ func Run[T num.Float](w *par.Worker, s Structure[T], span Span[T], carry []T, ch
 		}
 		return
 	}
-	d, length, count := span.D, s.Len(span.D), (n+chunk-1)/chunk
-	part := func(i int) Span[T] { return span.part(i*chunk, min(n, (i+1)*chunk), length) }
-	carries, products := make([]T, (count+1)*d), make([]T, count*length)
-	copy(carries, carry)
-	first := append([]T(nil), carry...)
-	w.For(count-1, 1, func(_ *par.Worker, i int) {
-		end := carries[(i+1)*d : (i+2)*d]
-		if i == 0 {
-			copy(end, first)
-		} else {
-			s.Reduce(products[i*length:(i+1)*length], part(i))
+	d, count := span.D, (n+chunk-1)/chunk
+	part := func(i int) Span[T] { return span.part(i*chunk, min(n, (i+1)*chunk), s.Len(d)) }
+	carries, ok := between(w, s, count, part, carry)
+	if !ok {
+		copy(carry, carries[d:2*d])
+		for i := 1; i < count && !w.Stopped(); i++ {
+			s.Apply(part(i), carry)
 		}
-		s.Apply(part(i), end)
-	})
-	moved := make([]T, d)
-	for i := 1; i < count-1; i++ {
-		s.Mul(moved, products[i*length:(i+1)*length], carries[i*d:(i+1)*d], d)
-		for j, v := range moved {
-			carries[(i+1)*d+j] += v
-		}
+		return
 	}
 	w.For(count-1, 1, func(_ *par.Worker, i int) {
 		end := append([]T(nil), carries[(i+1)*d:(i+2)*d]...)
@@ -223,6 +219,41 @@ func Run[T num.Float](w *par.Worker, s Structure[T], span Span[T], carry []T, ch
 			copy(carry, end)
 		}
 	})
+}
+
+// between runs the first of count chunks and returns the carry before each, which holds but for the second where something is not finite.
+func between[T num.Float](w *par.Worker, s Structure[T], count int, part func(i int) Span[T], carry []T) (carries []T, finite bool) {
+	d := len(carry)
+	length := s.Len(d)
+	carries, products := make([]T, (count+1)*d), make([]T, count*length)
+	copy(carries, carry)
+	copy(carries[d:], carry)
+	w.For(count-1, 1, func(_ *par.Worker, i int) {
+		end := carries[(i+1)*d : (i+2)*d]
+		if i == 0 {
+			s.Apply(part(i), end)
+		} else {
+			summary(s, products[i*length:(i+1)*length], part(i), end)
+		}
+	})
+	moved := make([]T, d)
+	for i := 1; i < count-1; i++ {
+		s.Mul(moved, products[i*length:(i+1)*length], carries[i*d:(i+1)*d], d)
+		for j, v := range moved {
+			carries[(i+1)*d+j] += v
+		}
+	}
+	return carries, simd.FirstNonFinite(carries) < 0
+}
+
+// summary does what summarizer says.
+func summary[T num.Float](s Structure[T], p []T, span Span[T], carry []T) {
+	if own, ok := s.(summarizer[T]); ok {
+		own.Summary(p, span, carry)
+		return
+	}
+	s.Reduce(p, span)
+	s.Apply(span, carry)
 }
 
 // Scan evaluates x[t] = A[t] x[t-1] + b[t] for a batch of sequences (reverse: x[t] = A[t] x[t+1] + b[t], x0 standing after the last

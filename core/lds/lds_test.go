@@ -144,6 +144,37 @@ func TestNonFinite(t *testing.T) {
 	}
 }
 
+// A product that overflows spoils no state, wherever time is cut: the loop knows nothing of it.
+func TestProductsOverflow(t *testing.T) {
+	const steps = 2000
+	for _, d := range []int{1, 2, 3, 4, 8} {
+		for _, s := range []lds.Structure[float32]{lds.Dense[float32]{}, lds.Diagonal[float32]{}} {
+			diagonal := make([]float32, steps*d)
+			for i := range diagonal {
+				diagonal[i] = []float32{2, 0.5}[(i%d)%2]
+			}
+			a, b, want, x0 := diagonal, make([]float32, steps*d), make([]float32, steps*d), make([]float32, d)
+			if s.Name() == "dense" {
+				a = make([]float32, steps*d*d)
+				lds.Diagonal[float32]{}.Dense(a, diagonal, d)
+			}
+			for i := 1; i < d; i += 2 { // what grows is not there
+				x0[i] = 1
+			}
+			lds.Run(par.New(2, nil), s, lds.Span[float32]{D: d, A: a, B: b, X: want}, append([]float32(nil), x0...), steps)
+			for _, chunk := range []int{130, 300} {
+				got := make([]float32, steps*d)
+				lds.Run(par.New(2, nil), s, lds.Span[float32]{D: d, A: a, B: b, X: got}, append([]float32(nil), x0...), chunk)
+				for i, v := range got {
+					if v != want[i] || i < 20*d && v != x0[i%d]*float32(math.Exp2(-float64(i/d+1))) {
+						t.Fatalf("%s, D %d, chunks of %d: step %d is %v, want %v", s.Name(), d, chunk, i/d, v, want[i])
+					}
+				}
+			}
+		}
+	}
+}
+
 func draw[T num.Float](rng *rand.Rand, n int) []T {
 	x := make([]T, n)
 	for i := range x {
@@ -189,24 +220,23 @@ func TestPermutationProductsAreExact(t *testing.T) {
 
 // The bits do not depend on the number of workers, also where time is cut.
 func TestWorkersChangeNoBit(t *testing.T) {
-	rng := rand.New(rand.NewPCG(3, 3))
-	const steps, d = 1 << 19, 5
-	s := lds.Diagonal[float32]{}
-	if lds.Chunk[float32](s, 1, steps, d) >= steps {
-		t.Fatal("this size is not cut: the test shows nothing")
-	}
-	a, b := ldstest.Matrices(rng, lds.Structure[float32](s), steps, d), make([]float32, steps*d)
-	for i := range b {
-		b[i] = float32(rng.NormFloat64())
-	}
-	want := make([]float32, steps*d)
-	lds.Scan(par.New(1, nil), lds.Structure[float32](s), a, b, nil, want, 1, steps, d, false)
-	for _, workers := range []int{2, 3, 16} {
-		got := make([]float32, steps*d)
-		lds.Scan(par.New(workers, nil), lds.Structure[float32](s), a, b, nil, got, 1, steps, d, false)
-		for i, v := range got {
-			if v != want[i] {
-				t.Fatalf("%d workers: %v at %d, one worker %v", workers, v, i, want[i])
+	for _, c := range []struct {
+		s        lds.Structure[float32]
+		steps, d int
+	}{{lds.Diagonal[float32]{}, 1 << 19, 5}, {lds.Dense[float32]{}, 1<<20 + 3, 2}} {
+		rng := rand.New(rand.NewPCG(3, 3))
+		if lds.Chunk(c.s, 1, c.steps, c.d) >= c.steps {
+			t.Fatalf("%s: this size is not cut: the test shows nothing", c.s.Name())
+		}
+		a, b, want := ldstest.Matrices(rng, c.s, c.steps, c.d), draw[float32](rng, c.steps*c.d), make([]float32, c.steps*c.d)
+		lds.Scan(par.New(1, nil), c.s, a, b, nil, want, 1, c.steps, c.d, false)
+		for _, workers := range []int{2, 3, 16} {
+			got := make([]float32, c.steps*c.d)
+			lds.Scan(par.New(workers, nil), c.s, a, b, nil, got, 1, c.steps, c.d, false)
+			for i, v := range got {
+				if v != want[i] {
+					t.Fatalf("%s, %d workers: %v at %d, one worker %v", c.s.Name(), workers, v, i, want[i])
+				}
 			}
 		}
 	}

@@ -30,6 +30,7 @@ type kernels[T num.Float] struct {
 	sum                func(x, b, ref, carry *T, d, n, step int)
 	dense              func(x, a, b, ref, carry *T, d, n, step int)    // nil: there is none
 	denseTwo           func(x, a, b, carry *T, deep, n, step int) bool // nil: there is none
+	productTwo         func(columns, a, b *T, deep, n, step int)       // nil: there is none
 	denseFour          func(x, a, b, carry *T, n, step int) bool       // nil: there is none
 	extents            func(top, x, f *T, d, n int) float64            // nil: there is none
 	finite             func(x *T, n int) bool
@@ -381,6 +382,25 @@ func DenseSmall[T num.Float](x, a, b, ref, carry []T, n int, back bool) int {
 		k.addChange(&to[0], &given[0], &ref[0], len(to))
 	}
 	return rows
+}
+
+// DenseProduct does for the first rows of matrices of two what a scan does to x and the columns of p (2, 2), a x + b and a p, and returns how
+// many: 0 where there is no vector code for it, or too little to do.
+func DenseProduct[T num.Float](p, x, a, b []T, n int, back bool) int {
+	const d = 2
+	block, deep := composed[T](d, n)
+	if block == 0 {
+		return 0
+	}
+	count, first, step := n/block, 0, d*num.Size[T]()
+	if back {
+		first, step = n-1, -step
+	}
+	_, _ = a[:n*d*d], b[:n*d]
+	columns := [8]T{x[0], p[0], p[1], 0, x[1], p[2], p[3]}
+	of[T]().productTwo(&columns[0], &a[first*d*d], &b[first*d], deep, count, step)
+	x[0], p[0], p[1], x[1], p[2], p[3] = columns[0], columns[1], columns[2], columns[4], columns[5], columns[6]
+	return count * block
 }
 
 // HasDense tells whether Dense serves matrices of d rows.

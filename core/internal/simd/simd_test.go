@@ -431,6 +431,83 @@ func smallDense[T num.Float](t *testing.T, huge T) {
 	}
 }
 
+// DenseProduct is the loop of its comment, for each column to the bound that DenseSmall states, both ways, also over more rows than DenseSmall takes.
+func TestDenseProduct(t *testing.T) {
+	at(t, func(t *testing.T) {
+		if of[float32]().denseTwo == nil {
+			t.Skip("the plain level has none: package lds does it")
+		}
+		t.Run("float32", denseProducts[float32])
+		t.Run("float64", denseProducts[float64])
+	})
+}
+
+func denseProducts[T num.Float](t *testing.T) {
+	const d = 2
+	lanes := 32 / num.Size[T]()
+	for _, n := range []int{0, 1, lanes, 2 * lanes, 7*lanes + 3, 2*lanes*deepTwo + 1, prefixNumbers} {
+		for _, back := range []bool{false, true} {
+			c := smallCase[T]{d: d, n: n, back: back}
+			c.draw(0, func(rng *rand.Rand) T { return T(rng.NormFloat64()) / 2 })
+			x, p, was := append([]T(nil), c.carry...), []T{1, -2, 3, 0.5}, []T{1, -2, 3, 0.5}
+			rows := DenseProduct(p, x, c.a, c.b, n, back)
+			if rows == 0 && n >= 2*lanes || rows > n || n-rows >= lanes*deepTwo {
+				t.Fatalf("%v: %d rows", c, rows)
+			}
+			c.n = rows
+			if back {
+				c.a, c.b = c.a[(n-rows)*d*d:], c.b[(n-rows)*d:]
+			}
+			c.ends(t, c.carry, x)
+			clear(c.b)
+			for i := range d {
+				c.ends(t, []T{was[i], was[d+i]}, []T{p[i], p[d+i]})
+			}
+		}
+	}
+}
+
+// ends holds the last state from some start on to the loop in long arithmetic.
+func (c smallCase[T]) ends(t *testing.T, start, end []T) {
+	state, bound, size := make([]*big.Float, c.d), make([]float64, c.d), make([]float64, c.d)
+	for i, v := range start {
+		state[i], size[i] = long(v), math.Abs(float64(v))
+	}
+	for k := range c.n {
+		row := k
+		if c.back {
+			row = c.n - 1 - k
+		}
+		state, size, bound = c.step(row, 0, state, size, bound)
+	}
+	for i, v := range end {
+		if far, _ := new(big.Float).Sub(state[i], long(v)).Float64(); !(math.Abs(far) <= bound[i]) {
+			t.Fatalf("%v: from %v to %v, want %v within %v", c, start, end, state, bound)
+		}
+	}
+}
+
+func long[T num.Float](v T) *big.Float { return new(big.Float).SetPrec(200).SetFloat64(float64(v)) }
+
+// step is one row of the recurrence of x in long arithmetic, ref a 0 or 1 for whether that of a row counts; with the size s of DenseSmall's
+// comment, and its bound.
+func (c smallCase[T]) step(row, ref int, state []*big.Float, size, bound []float64) (next []*big.Float, sizes, bounds []float64) {
+	for i := range c.d {
+		j := row*c.d + i
+		x, s, e := long(c.b[j]), float64(c.b[j]), 0.0
+		if ref > 0 {
+			s = float64(c.b[j] - c.ref[j])
+		}
+		s = math.Abs(s)
+		for m, p := range c.a[j*c.d:][:c.d] {
+			x.Add(x, new(big.Float).SetPrec(200).Mul(long(p), state[m]))
+			s, e = s+math.Abs(float64(p))*size[m], e+math.Abs(float64(p))*bound[m]
+		}
+		next, sizes, bounds = append(next, x), append(sizes, s), append(bounds, e+3*num.Eps[T]()*s)
+	}
+	return next, sizes, bounds
+}
+
 // smallCase is the arguments of DenseSmall, and how it shows itself.
 type smallCase[T num.Float] struct {
 	d, n                int
@@ -466,51 +543,40 @@ func (c *smallCase[T]) draw(huge T, entry func(*rand.Rand) T) {
 
 // check holds what was written for some rows, from a carry on, to the loop in long arithmetic, and the other rows to what they were.
 func (c smallCase[T]) check(t *testing.T, was []T, rows int, huge T) {
-	long := func(v T) *big.Float { return new(big.Float).SetPrec(200).SetFloat64(float64(v)) }
 	state, size, bound := make([]*big.Float, c.d), make([]float64, c.d), make([]float64, c.d)
 	for i, v := range was {
 		state[i], size[i] = long(v), math.Abs(float64(v))
 	}
 	for k := range c.n {
-		at := k * c.d
+		row, given := k, 0
 		if c.back {
-			at = (c.n - 1 - k) * c.d
+			row = c.n - 1 - k
 		}
-		next, sizes, bounds := make([]*big.Float, c.d), make([]float64, c.d), make([]float64, c.d)
-		for i := range c.d {
-			if j := at + i; k >= rows && rows > 0 && c.x[j] != huge {
-				t.Fatalf("%v: row %d is written", c, k)
-			} else if k >= rows {
-				continue
-			} else {
-				next[i] = long(c.b[j])
-			}
-			ref := T(0)
-			if c.given {
-				ref = c.ref[at+i]
-			}
-			sizes[i] = math.Abs(float64(c.b[at+i] - ref))
-			for m, p := range c.a[(at+i)*c.d:][:c.d] {
-				next[i].Add(next[i], new(big.Float).SetPrec(200).Mul(long(p), state[m]))
-				sizes[i] += math.Abs(float64(p)) * size[m]
-				bounds[i] += math.Abs(float64(p)) * bound[m]
-			}
-			bounds[i] += 3 * num.Eps[T]() * sizes[i]
-			off, allowed := new(big.Float).Sub(next[i], long(c.x[at+i])), bounds[i]
+		if c.given {
+			given = 1
+		}
+		if x := c.x[row*c.d:][:c.d]; k < rows {
+			state, size, bound = c.step(row, given, state, size, bound)
+		} else if rows > 0 && slices.ContainsFunc(x, func(v T) bool { return v != huge }) {
+			t.Fatalf("%v: row %d is written", c, k)
+		} else {
+			continue
+		}
+		for i, want := range state {
+			j, allowed := row*c.d+i, bound[i]
 			if c.given { // x is rounded as well, and on the way b - ref
-				allowed += num.Eps[T]() * (sizes[i] + math.Abs(float64(c.b[at+i])))
+				allowed += num.Eps[T]() * (size[i] + math.Abs(float64(c.b[j])))
 			}
-			if far, _ := off.Abs(off).Float64(); !(far <= allowed) {
-				t.Fatalf("%v: row %d, %d is %v, want %v within %v", c, k, i, c.x[at+i], next[i], allowed)
+			if far, _ := new(big.Float).Sub(want, long(c.x[j])).Float64(); !(math.Abs(far) <= allowed) {
+				t.Fatalf("%v: row %d, %d is %v, want %v within %v", c, k, i, c.x[j], want, allowed)
 			}
-			next[i].Sub(next[i], long(ref))
-			if end := new(big.Float).Sub(next[i], long(c.carry[i])); k == rows-1 {
-				if far, _ := end.Abs(end).Float64(); !(far <= bounds[i]) {
-					t.Fatalf("%v: carry %d is %v, want %v within %v", c, i, c.carry[i], next[i], bounds[i])
-				}
+			if c.given {
+				want.Sub(want, long(c.ref[j]))
+			}
+			if far, _ := new(big.Float).Sub(want, long(c.carry[i])).Float64(); k == rows-1 && !(math.Abs(far) <= bound[i]) {
+				t.Fatalf("%v: carry %d is %v, want %v within %v", c, i, c.carry[i], want, bound[i])
 			}
 		}
-		state, size, bound = next, sizes, bounds
 	}
 }
 

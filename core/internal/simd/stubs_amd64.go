@@ -49,6 +49,9 @@ func dense32AVX2(x *float32, a *float32, b *float32, ref *float32, carry *float3
 // deep is at most deepTwo, and even where two rows fill 16 bytes; x may be b.
 func denseTwo32AVX2(x *float32, a *float32, b *float32, carry *float32, deep int, n int, step int) bool
 
+// replaces x and p, each row of columns (2, 4) being x, p, p and anything, by a x + b and a p for blocks as denseTwo has them.
+func productTwo32AVX2(columns *float32, a *float32, b *float32, deep int, n int, step int)
+
 // writes x = a carry + b for n pairs of rows of four numbers that lie step bytes apart, and tells whether all are finite; x may be b.
 func denseFour32AVX2(x *float32, a *float32, b *float32, carry *float32, n int, step int) bool
 
@@ -128,6 +131,9 @@ func dense64AVX2(x *float64, a *float64, b *float64, ref *float64, carry *float6
 // writes x = a carry + b for n blocks of rows of two numbers that lie step bytes apart, deep for each lane, and tells whether all are finite;
 // deep is at most deepTwo, and even where two rows fill 16 bytes; x may be b.
 func denseTwo64AVX2(x *float64, a *float64, b *float64, carry *float64, deep int, n int, step int) bool
+
+// replaces x and p, each row of columns (2, 4) being x, p, p and anything, by a x + b and a p for blocks as denseTwo has them.
+func productTwo64AVX2(columns *float64, a *float64, b *float64, deep int, n int, step int)
 
 // writes x = a carry + b for n pairs of rows of four numbers that lie step bytes apart, and tells whether all are finite; x may be b.
 func denseFour64AVX2(x *float64, a *float64, b *float64, carry *float64, n int, step int) bool

@@ -16,14 +16,8 @@ func (l *level) denseTwo() {
 	TEXT(l.byName("denseTwo"), 0, "func(x, a, b, carry *"+l.goType()+", deep, n, step int) bool")
 	Doc("writes x = a carry + b for n blocks of rows of two numbers that lie step bytes apart, deep for each lane, and tells whether all are finite;",
 		"deep is at most deepTwo, and even where two rows fill 16 bytes; x may be b.")
-	c := composer{level: l, x: Load(Param("x"), GP64()), a: Load(Param("a"), GP64()), b: Load(Param("b"), GP64()), row: Load(Param("step"), GP64()),
-		lane: Load(Param("deep"), GP64()), three: GP64(), room: GP64(), last: GP64()}
-	LEAQ(AllocLocal((deepest*kept+1)*l.vector).Offset(l.vector-1), c.room)
-	ANDQ(I32(-l.vector), c.room)
-	IMUL3Q(U32(kept*l.vector), c.lane, c.last)
-	LEAQ(Mem{Base: c.room, Index: c.last, Scale: 1, Disp: -kept * l.vector}, c.last)
-	IMULQ(c.row, c.lane)
-	LEAQ(Mem{Base: c.lane, Index: c.lane, Scale: 2}, c.three)
+	c := l.composer()
+	c.x = Load(Param("x"), GP64())
 	label := func(s string) string { return l.byName("denseTwo") + s }
 	carry, state, off := Load(Param("carry"), GP64()), [2]reg.VecVirtual{XMM(), XMM()}, l.reg()
 	for i, s := range state {
@@ -50,6 +44,33 @@ func (l *level) denseTwo() {
 	l.noneUnordered(off)
 }
 
+// productTwo writes the function for what denseTwo does to three states at once, which it does not write: the columns of a product of matrices,
+// and the state itself.
+func (l *level) productTwo() {
+	TEXT(l.byName("productTwo"), 0, "func(columns, a, b *"+l.goType()+", deep, n, step int)")
+	Doc("replaces x and p, each row of columns (2, 4) being x, p, p and anything, by a x + b and a p for blocks as denseTwo has them.")
+	c := l.composer()
+	columns, state := Load(Param("columns"), GP64()), [2]reg.VecVirtual{l.four(), l.four()}
+	for i, s := range state {
+		l.load(s, Mem{Base: columns, Disp: 4 * i * l.size})
+	}
+	n := Load(Param("n"), GP64())
+	label := func(s string) string { return l.byName("productTwo") + s }
+	Label(label("Blocks"))
+	CMPQ(n, Imm(0))
+	JLE(LabelRef(label("Done")))
+	c.compose(label("Compose"))
+	c.columns(state)
+	DECQ(n)
+	JMP(LabelRef(label("Blocks")))
+	Label(label("Done"))
+	for i, s := range state {
+		l.store(Mem{Base: columns, Disp: 4 * i * l.size}, s)
+	}
+	VZEROUPPER()
+	RET()
+}
+
 // composer is where denseTwo is in x, a and b; the bytes from a row of b to the next, from a lane's to the next lane's, and thrice those, of
 // which a has twice as many; room for what the steps of a block are composed to, and where the last of it stands.
 type composer struct {
@@ -59,6 +80,19 @@ type composer struct {
 
 // kept is how many vectors are kept of each step of all lanes: P by rows, then q.
 const kept = 6
+
+// composer loads the arguments a, b, deep and step, and makes room.
+func (l *level) composer() *composer {
+	c := composer{level: l, a: Load(Param("a"), GP64()), b: Load(Param("b"), GP64()), row: Load(Param("step"), GP64()),
+		lane: Load(Param("deep"), GP64()), three: GP64(), room: GP64(), last: GP64()}
+	LEAQ(AllocLocal((deepest*kept+1)*l.vector).Offset(l.vector-1), c.room)
+	ANDQ(I32(-l.vector), c.room)
+	IMUL3Q(U32(kept*l.vector), c.lane, c.last)
+	LEAQ(Mem{Base: c.room, Index: c.last, Scale: 1, Disp: -kept * l.vector}, c.last)
+	IMULQ(c.row, c.lane)
+	LEAQ(Mem{Base: c.lane, Index: c.lane, Scale: 2}, c.three)
+	return &c
+}
 
 // at returns the place of the first row of a lane: of b and x for times 1, of a for times 2.
 func (c *composer) at(base reg.Register, lane, times, disp int) Mem {
@@ -175,15 +209,14 @@ func (c *composer) compose(loop string) {
 // starts returns the states before the runs of all lanes, and moves state on to that after the last.
 func (c *composer) starts(state [2]reg.VecVirtual) (starts [2]reg.VecVirtual) {
 	var before [2][]reg.VecVirtual // parts of vectors, the later ones shorter
-	run := func(which, lane int) Mem { return Mem{Base: c.last, Disp: which*c.vector + lane*c.size} }
 	s := state
 	for lane := range c.lanes() {
 		var next [2]reg.VecVirtual
 		for i := range next {
 			next[i] = XMM()
-			c.pick(VMOVSS, VMOVSD, run(4+i, lane), next[i])
-			c.pick(VFMADD231SS, VFMADD231SD, run(2*i, lane), s[0], next[i])
-			c.pick(VFMADD231SS, VFMADD231SD, run(2*i+1, lane), s[1], next[i])
+			c.pick(VMOVSS, VMOVSD, c.run(4+i, lane), next[i])
+			c.pick(VFMADD231SS, VFMADD231SD, c.run(2*i, lane), s[0], next[i])
+			c.pick(VFMADD231SS, VFMADD231SD, c.run(2*i+1, lane), s[1], next[i])
 			before[i] = append(before[i], s[i])
 			for length, left := 1, lane+1; left%2 == 0; length, left = 2*length, left/2 {
 				n := len(before[i])
@@ -197,6 +230,35 @@ func (c *composer) starts(state [2]reg.VecVirtual) (starts [2]reg.VecVirtual) {
 		c.load(state[i], s[i])
 	}
 	return starts
+}
+
+// run is what all steps of a lane are composed to: a number of P by rows, then of q.
+func (c *composer) run(which, lane int) Mem {
+	return Mem{Base: c.last, Disp: which*c.vector + lane*c.size}
+}
+
+// columns moves the columns of state, the first with b, past the runs of all lanes.
+func (c *composer) columns(state [2]reg.VecVirtual) {
+	zero := c.four()
+	c.pick(VXORPS, VXORPD, zero, zero, zero)
+	s := state
+	for lane := range c.lanes() {
+		var next [2]reg.VecVirtual
+		for i := range next {
+			next[i] = c.four()
+			c.broadcast(next[i], c.run(4+i, lane))
+			c.pick(VBLENDPS, VBLENDPD, Imm(1), next[i], zero, next[i])
+			for k, v := range s {
+				p := c.four()
+				c.broadcast(p, c.run(2*i+k, lane))
+				c.muladd(next[i], p, v)
+			}
+		}
+		s = next
+	}
+	for i := range state {
+		c.load(state[i], s[i])
+	}
 }
 
 // joined returns some numbers of a, then as many of b.

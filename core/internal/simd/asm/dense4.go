@@ -14,7 +14,7 @@ func (l *level) denseFour() {
 	Doc("writes x = a carry + b for n pairs of rows of four numbers that lie step bytes apart, and tells whether all are finite; x may be b.")
 	x, a, b, carry := Load(Param("x"), GP64()), Load(Param("a"), GP64()), Load(Param("b"), GP64()), Load(Param("carry"), GP64())
 	n, row := Load(Param("n"), GP64()), Load(Param("step"), GP64())
-	state, off := l.row(), l.row()
+	state, off := l.four(), l.four()
 	l.load(state, Mem{Base: carry})
 	l.pick(VXORPS, VXORPD, off, off, off)
 	label := func(s string) string { return l.byName("denseFour") + s }
@@ -25,14 +25,14 @@ func (l *level) denseFour() {
 	LEAQ(Mem{Base: a, Index: row, Scale: 4}, next)
 	var first, sums [4]reg.VecVirtual
 	for k := range first {
-		first[k] = l.row()
+		first[k] = l.four()
 		l.load(first[k], Mem{Base: a, Disp: 4 * l.size * k})
 	}
-	inner, outer := l.row(), l.row()
+	inner, outer := l.four(), l.four()
 	l.load(inner, Mem{Base: b})
 	l.load(outer, Mem{Base: b, Index: row, Scale: 1})
 	for i := range sums {
-		product, number := l.row(), l.row()
+		product, number := l.four(), l.four()
 		for k, r := range first {
 			l.broadcast(number, Mem{Base: next, Disp: l.size * (4*i + k)})
 			if k == 0 {
@@ -41,7 +41,7 @@ func (l *level) denseFour() {
 				l.muladd(product, number, r)
 			}
 		}
-		sums[i] = l.row()
+		sums[i] = l.four()
 		l.mul(sums[i], inner, Mem{Base: next, Disp: 4 * l.size * i})
 		l.muladd(sums[i], product, state)
 	}
@@ -67,8 +67,8 @@ func (l *level) denseFour() {
 	l.noneUnordered(off)
 }
 
-// row returns a register of four numbers.
-func (l *level) row() reg.VecVirtual {
+// four returns a register of four numbers.
+func (l *level) four() reg.VecVirtual {
 	if l.size == 4 {
 		return XMM()
 	}
@@ -79,13 +79,13 @@ func (l *level) row() reg.VecVirtual {
 func (l *level) totals(rows [4]reg.VecVirtual) reg.VecVirtual {
 	var halves [2]reg.VecVirtual // of two rows, what their halves' or their neighbours' sums are
 	for i := range halves {
-		halves[i] = l.row()
-		high := l.row()
+		halves[i] = l.four()
+		high := l.four()
 		l.pick(VUNPCKLPS, VUNPCKLPD, rows[2*i+1], rows[2*i], halves[i])
 		l.pick(VUNPCKHPS, VUNPCKHPD, rows[2*i+1], rows[2*i], high)
 		l.add(halves[i], halves[i], high)
 	}
-	low, high := l.row(), l.row()
+	low, high := l.four(), l.four()
 	if l.size == 4 {
 		VUNPCKLPD(halves[1], halves[0], low)
 		VUNPCKHPD(halves[1], halves[0], high)

@@ -21,6 +21,7 @@ func main() {
 			l.transpose()
 			l.dense()
 			l.denseTwo()
+			l.productTwo()
 			l.denseFour()
 			l.extents()
 			l.finite()
