@@ -53,48 +53,6 @@ func (c columns[T]) turn(a *Arena[T], x []T, width int) []T {
 // back writes columns as rows of a block.
 func (c columns[T]) back(dst, x []T, width int) { simd.Transpose(dst, x, width, c.n, width, c.pitch) }
 
-// vectors returns how many rows of how many numbers, and how far apart, d rows are to loops that know of no other numbers but those side by
-// side: across, rows of a vector each.
-func (c columns[T]) vectors(d int) (rows, n, pitch int) {
-	if !c.across {
-		return d, c.n, c.pitch
-	}
-	lanes := min(simd.Lanes[T](), c.part)
-	return c.part / lanes, lanes, lanes
-}
-
-// away writes of - x, a number less a row.
-func (c columns[T]) away(dst, of, x []T) {
-	if c.across {
-		simd.Sub(dst[:len(of)], of, x)
-	} else {
-		simd.SubRows(dst, of, x, len(of), c.n, c.pitch)
-	}
-}
-
-// scaled writes s x, a number times a row.
-func (c columns[T]) scaled(dst, s, x []T) {
-	if c.across {
-		for i, v := range s {
-			dst[i] = v * x[i]
-		}
-		return
-	}
-	clear(dst)
-	for i, v := range s {
-		simd.AddScaled(c.row(dst, i), v, c.row(x, i))
-	}
-}
-
-// dots writes the inner product of x and y, d rows each, to one row, over vectors.
-func (c columns[T]) dots(dst, x, y []T, d int) {
-	if c.across {
-		vec.Fill(dst, simd.Dot(x[:d], y))
-	} else {
-		simd.DotRows(dst, x, y, d, c.n, c.pitch)
-	}
-}
-
 // newColumns turns a block whose states have some parts of d numbers.
 func newColumns[T num.Float](b Block[T], parts, d, m int) columns[T] {
 	c := columns[T]{n: b.N, pitch: simd.Padded[T](b.N)}
@@ -106,14 +64,9 @@ func newColumns[T num.Float](b Block[T], parts, d, m int) columns[T] {
 	return c
 }
 
-// newAcross is for steps of d numbers a part.
-func newAcross[T num.Float](d int) columns[T] {
-	return columns[T]{n: 1, pitch: 1, part: simd.Padded[T](d), across: true}
-}
-
 // stepAcross writes f step by step: local writes it from columns that are across.
 func stepAcross[T num.Float](b Block[T], parts, d, m int, local func(in columns[T], y []T)) {
-	c := newAcross[T](d)
+	c := columns[T]{n: 1, pitch: 1, part: simd.Padded[T](d), across: true}
 	x, y, u := c.parts(b.Scratch, parts), c.parts(b.Scratch, parts), b.Scratch.Take(simd.Padded[T](m)) // vectors read beyond the last number
 	for t := range b.N {
 		mark := b.Scratch.Mark()

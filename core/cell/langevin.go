@@ -26,12 +26,12 @@ func init() {
 type langevin[T num.Float] struct {
 	k, d           int
 	means, weights []T
-	precision      []T        // (K, D, D), or (K, D)
-	products       product[T] // with those that are full, a part each
-	zero           vector[T]
-	transposed     []T // of each precision that is full
+	precision      []T           // (K, D, D), or (K, D)
+	transposed     []T           // of each precision that is full
+	wells          simd.Wells[T] // all of these for a chain by itself
 	diagonal       bool
 	diagonals      []T // (K, D): of the precisions
+	zero           []T // D numbers
 	eps, noise     T
 }
 
@@ -53,16 +53,19 @@ func newLangevin[T num.Float](r *param.Reader[T]) Cell[T] {
 		r.Fail("means", "is empty", "at least one component", "")
 	default:
 		c.checkSymmetric(r)
-		c.diagonals = c.precision
+		c.diagonals, c.zero = c.precision, make([]T, c.d)
 		if !c.diagonal {
 			c.diagonals = make([]T, c.k*c.d)
 			for i := range c.diagonals {
 				c.diagonals[i] = c.precision[i*c.d+i%c.d]
 			}
-			c.products, c.zero = newProduct(c.precision, c.d, c.k, c.d, -1, -1), newVector(make([]T, c.d), c.d)
 			for p := c.precision; len(p) > 0; p = p[c.d*c.d:] {
 				c.transposed = append(c.transposed, vec.Transpose(p[:c.d*c.d], c.d, c.d)...)
 			}
+		}
+		c.wells = simd.Wells[T]{D: c.d, Means: fill(c.means, 1, c.d), Precisions: fill(c.transposed, 1, c.d), Logs: c.weights}
+		if c.diagonal {
+			c.wells.Diagonals = fill(c.precision, 1, c.d)
 		}
 	}
 	return c
@@ -94,29 +97,32 @@ func (c *langevin[T]) Dim() int { return c.d }
 // Inputs returns D: a noise for each component of the state.
 func (c *langevin[T]) Inputs() int { return c.d }
 
-// local returns, as columns, the weights w of the components, a row each over vectors, their gradients h = -P_k (x - m_k), a part each, and where it
-// is wanted the mean g of these; and writes f to y unless it is nil.
+// local returns, as columns, the weights w of the components, a row each, their gradients h = -P_k (x - m_k), a part each, and where it is wanted
+// the mean g of these; and writes f to y unless it is nil.
 func (c *langevin[T]) local(scratch *Arena[T], in columns[T], y []T, mean bool) (w, h, g []T) {
-	rows, n, pitch := in.vectors(c.d)
-	w, h = scratch.Take(c.k*pitch), in.parts(scratch, c.k)
+	d, n, pitch := c.d, in.n, in.pitch
+	w, h = in.rows(scratch, c.k), in.parts(scratch, c.k)
 	diff := in.parts(scratch, 1)
 	for k := range c.k {
 		hk, wk := h[k*in.part:(k+1)*in.part], w[k*pitch:(k+1)*pitch]
-		in.away(diff, c.means[k*c.d:(k+1)*c.d], in.x) // minus (x - m), which gives h its sign
+		simd.SubRows(diff, c.means[k*d:], in.x, d, n, pitch) // minus (x - m), which gives h its sign
 		if c.diagonal {
-			in.scaled(hk, c.precision[k*c.d:(k+1)*c.d], diff)
+			clear(hk)
+			for i, p := range c.precision[k*d : (k+1)*d] {
+				simd.AddScaled(in.row(hk, i), p, in.row(diff, i))
+			}
 		} else {
-			c.products.mix(hk, diff, &c.zero, k, k+1, in)
+			simd.Mix(hk, c.precision[k*d*d:], diff, c.zero, d, d, n, pitch)
 		}
-		in.dots(wk, hk, diff, c.d)
-		for i, v := range wk[:n] {
+		simd.DotRows(wk, hk, diff, d, n, pitch)
+		for i, v := range wk {
 			wk[i] = c.weights[k] - v/2
 		}
 	}
 	if mean {
 		g = in.parts(scratch, 1)
 	}
-	simd.Mixture(y, g, w, in.x, in.u, h, c.eps, c.noise, c.k, rows, n, pitch)
+	simd.Mixture(y, g, w, in.x, in.u, h, c.eps, c.noise, c.k, d, n, pitch)
 	return w, h, g
 }
 
@@ -164,11 +170,13 @@ func (c *langevin[T]) multiply(dst, y []T, k, n int) {
 // Step writes f.
 func (c *langevin[T]) Step(b Block[T]) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
-	if few(b) {
-		stepAcross(b, 1, c.d, c.d, func(in columns[T], y []T) { c.local(b.Scratch, in, y, false) })
+	if !few(b) {
+		c.turned(b, false)
 		return nil
 	}
-	c.turned(b, false)
+	for t := range b.N {
+		c.Run(Block[T]{N: 1, X: b.X[t*c.d:], U: b.U[t*c.d:], Y: b.Y[t*c.d:], Scratch: b.Scratch})
+	}
 	return nil
 }
 
@@ -177,25 +185,10 @@ func (c *langevin[T]) Together(t Team[T]) {
 	together(t, 1, c.d, c.d, func(in columns[T], y []T) { c.local(t.Scratch, in, y, false) })
 }
 
-// Run stays across from step to step.
+// Run has the components in vectors.
 func (c *langevin[T]) Run(b Block[T]) {
 	defer b.Scratch.Release(b.Scratch.Mark())
-	d := c.d
-	in := newAcross[T](d)
-	x, y, u := in.parts(b.Scratch, 1), in.parts(b.Scratch, 1), in.parts(b.Scratch, 1)
-	clear(x) // also behind the components, where numbers might grow from step to step
-	clear(u)
-	copy(x, b.X[:d])
-	in.u = u
-	for t := range b.N {
-		mark := b.Scratch.Mark()
-		copy(u, b.U[t*d:(t+1)*d])
-		in.x = x
-		c.local(b.Scratch, in, y, false)
-		copy(b.Y[t*d:(t+1)*d], y)
-		x, y = y, x
-		b.Scratch.Release(mark)
-	}
+	simd.MixtureSteps(b.Y, b.U, b.X, &c.wells, c.eps, c.noise, b.N, b.Scratch.Take(simd.MixtureRoom(&c.wells)))
 }
 
 // Alone tells whether side by side too few of a vector's lanes would be in use.

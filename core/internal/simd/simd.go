@@ -493,6 +493,54 @@ func Mixture[T num.Float](y, mean, w, x, u, h []T, eps, noise T, wells, rows, n,
 	fit[T](last).mixture(yAt, meanAt, &w[0], xAt, uAt, &h[0], wells, rows, last, pitch, eps, noise)
 }
 
+// Wells are those of a mixture as MixtureSteps takes them: of each well a logarithm, a mean, and the transpose of a matrix, or else its diagonal.
+// Means, diagonals and rows of matrices are D numbers, filled up with zeros to Padded(D).
+type Wells[T num.Float] struct {
+	D                            int
+	Logs                         []T
+	Means, Precisions, Diagonals []T
+}
+
+// MixtureRoom returns how many numbers MixtureSteps needs beside its arguments.
+func MixtureRoom[T num.Float](c *Wells[T]) int {
+	return (4+len(c.Logs))*Padded[T](c.D) + len(c.Logs)*(Lanes[T]()+1)
+}
+
+// MixtureSteps runs one chain through n steps from x: y (n, D), u (n, D). A step is SubRows, Mix by the precisions, DotRows, which gives
+// logarithms log_k - (m_k - x)'P_k (m_k - x) / 2, and Mixture, to the bit, with components in lanes.
+func MixtureSteps[T num.Float](y, u, x []T, c *Wells[T], eps, noise T, n int, room []T) {
+	d, wells, part := c.D, len(c.Logs), Padded[T](c.D)
+	if d == 0 || wells == 0 {
+		return
+	}
+	all, k, zero := of[T](), fit[T](part), T(0) // found once: that costs as much as some of them
+	lanes := k.lanes
+	take := func(n int) (taken []T) { taken, room = room[:n], room[n:]; return taken }
+	state, next, given, off, h, w, logs := take(part), take(part), take(part), take(part), take(wells*part), take(wells*lanes), take(wells)
+	clear(state)
+	clear(given)
+	copy(state, x[:d])
+	for t := range n {
+		copy(given, u[t*d:(t+1)*d])
+		for i, log := range c.Logs {
+			at := i * part
+			all.sub(&off[0], &c.Means[at : at+part][0], &state[0], part)
+			if c.Diagonals == nil {
+				k.mix(&h[at], &off[0], &c.Precisions[d*at : d*(at+part)][0], &zero, 1, d, part, part)
+			} else {
+				for j, p := range c.Diagonals[at : at+part] {
+					h[at+j] = p * off[j]
+				}
+			}
+			logs[i] = log - all.dot(&h[at], &off[0], d)/2
+		}
+		k.mix(&w[0], nil, nil, &logs[0], wells, 0, lanes, lanes) // each to all lanes of a row
+		k.mixture(&next[0], nil, &w[0], &state[0], &given[0], &h[0], wells, part/lanes, lanes, lanes, eps, noise)
+		copy(y[t*d:(t+1)*d], next)
+		state, next = next, state
+	}
+}
+
 // PermuteWidth is how many numbers Permute moves at a time, and so the most that its rows may have.
 const PermuteWidth = 8
 
