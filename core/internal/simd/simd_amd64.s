@@ -2251,7 +2251,7 @@ dense32AVX2Done:
 	RET
 
 // func denseTwo32AVX2(x *float32, a *float32, b *float32, carry *float32, deep int, n int, step int) bool
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·denseTwo32AVX2(SB), $3104-57
 	MOVQ   a+8(FP), AX
 	MOVQ   b+16(FP), CX
@@ -2310,6 +2310,9 @@ denseTwo32AVX2Blocks:
 	VBLENDPD       $0x08, Y9, Y8, Y8
 	VSHUFPS        $0x88, Y8, Y4, Y9
 	VSHUFPS        $0xdd, Y8, Y4, Y4
+	LEAQ           (AX)(BX*8), R13
+	LEAQ           (R13)(BX*8), R13
+	LEAQ           (CX)(BX*8), R14
 	MOVQ           DI, R12
 	VMOVUPS        Y6, (R12)
 	VMOVUPS        Y5, 32(R12)
@@ -2317,6 +2320,12 @@ denseTwo32AVX2Blocks:
 	VMOVUPS        Y3, 96(R12)
 	VMOVUPS        Y9, 128(R12)
 	VMOVUPS        Y4, 160(R12)
+	PREFETCHT0     (R13)
+	PREFETCHT0     64(R13)
+	LEAQ           (R13)(DX*8), R13
+	LEAQ           (R13)(DX*8), R13
+	PREFETCHT0     (R14)
+	LEAQ           (R14)(DX*8), R14
 	ADDQ           DX, CX
 	LEAQ           (AX)(DX*2), AX
 	CMPQ           R12, R8
@@ -2324,37 +2333,37 @@ denseTwo32AVX2Blocks:
 
 denseTwo32AVX2Compose:
 	ADDQ           $0x000000c0, R12
-	LEAQ           (AX)(BX*8), R13
+	LEAQ           (AX)(BX*8), R15
 	VBROADCASTF128 (AX), Y8
-	VINSERTF128    $0x01, (R13), Y8, Y8
+	VINSERTF128    $0x01, (R15), Y8, Y8
 	VBROADCASTF128 (AX)(BX*2), Y10
-	VINSERTF128    $0x01, (R13)(BX*2), Y10, Y10
+	VINSERTF128    $0x01, (R15)(BX*2), Y10, Y10
 	VUNPCKLPS      Y10, Y8, Y11
 	VUNPCKHPS      Y10, Y8, Y8
 	VBROADCASTF128 (AX)(BX*4), Y10
-	VINSERTF128    $0x01, (R13)(BX*4), Y10, Y10
+	VINSERTF128    $0x01, (R15)(BX*4), Y10, Y10
 	VBROADCASTF128 (AX)(SI*2), Y12
-	VINSERTF128    $0x01, (R13)(SI*2), Y12, Y12
+	VINSERTF128    $0x01, (R15)(SI*2), Y12, Y12
 	VUNPCKLPS      Y12, Y10, Y13
 	VUNPCKHPS      Y12, Y10, Y10
 	VUNPCKLPD      Y13, Y11, Y12
 	VUNPCKHPD      Y13, Y11, Y11
 	VUNPCKLPD      Y10, Y8, Y13
 	VUNPCKHPD      Y10, Y8, Y8
-	LEAQ           (CX)(BX*4), R13
+	LEAQ           (CX)(BX*4), R15
 	VBROADCASTSD   (CX), Y10
 	VBROADCASTSD   (CX)(BX*1), Y14
 	VBLENDPD       $0x02, Y14, Y10, Y10
-	VBROADCASTSD   (R13), Y14
+	VBROADCASTSD   (R15), Y14
 	VBLENDPD       $0x04, Y14, Y10, Y10
-	VBROADCASTSD   (R13)(BX*1), Y14
+	VBROADCASTSD   (R15)(BX*1), Y14
 	VBLENDPD       $0x08, Y14, Y10, Y10
 	VBROADCASTSD   (CX)(BX*2), Y14
 	VBROADCASTSD   (CX)(SI*1), Y15
 	VBLENDPD       $0x02, Y15, Y14, Y14
-	VBROADCASTSD   (R13)(BX*2), Y15
+	VBROADCASTSD   (R15)(BX*2), Y15
 	VBLENDPD       $0x04, Y15, Y14, Y14
-	VBROADCASTSD   (R13)(SI*1), Y15
+	VBROADCASTSD   (R15)(SI*1), Y15
 	VBLENDPD       $0x08, Y15, Y14, Y14
 	VSHUFPS        $0x88, Y14, Y10, Y15
 	VSHUFPS        $0xdd, Y14, Y10, Y10
@@ -2376,6 +2385,12 @@ denseTwo32AVX2Compose:
 	VMOVUPS        Y3, 96(R12)
 	VMOVUPS        Y9, 128(R12)
 	VMOVUPS        Y4, 160(R12)
+	PREFETCHT0     (R13)
+	PREFETCHT0     64(R13)
+	LEAQ           (R13)(DX*8), R13
+	LEAQ           (R13)(DX*8), R13
+	PREFETCHT0     (R14)
+	LEAQ           (R14)(DX*8), R14
 	ADDQ           DX, CX
 	LEAQ           (AX)(DX*2), AX
 	CMPQ           R12, R8
@@ -2521,7 +2536,7 @@ denseTwo32AVX2Done:
 	RET
 
 // func productTwo32AVX2(columns *float32, a *float32, b *float32, deep int, n int, step int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·productTwo32AVX2(SB), $3104-48
 	MOVQ    a+8(FP), AX
 	MOVQ    b+16(FP), CX
@@ -2575,6 +2590,9 @@ productTwo32AVX2Blocks:
 	VBLENDPD       $0x08, Y8, Y7, Y7
 	VSHUFPS        $0x88, Y7, Y3, Y8
 	VSHUFPS        $0xdd, Y7, Y3, Y3
+	LEAQ           (AX)(BX*8), R12
+	LEAQ           (R12)(BX*8), R12
+	LEAQ           (CX)(BX*8), R13
 	MOVQ           DI, R11
 	VMOVUPS        Y5, (R11)
 	VMOVUPS        Y4, 32(R11)
@@ -2582,6 +2600,12 @@ productTwo32AVX2Blocks:
 	VMOVUPS        Y2, 96(R11)
 	VMOVUPS        Y8, 128(R11)
 	VMOVUPS        Y3, 160(R11)
+	PREFETCHT0     (R12)
+	PREFETCHT0     64(R12)
+	LEAQ           (R12)(DX*8), R12
+	LEAQ           (R12)(DX*8), R12
+	PREFETCHT0     (R13)
+	LEAQ           (R13)(DX*8), R13
 	ADDQ           DX, CX
 	LEAQ           (AX)(DX*2), AX
 	CMPQ           R11, R8
@@ -2589,37 +2613,37 @@ productTwo32AVX2Blocks:
 
 productTwo32AVX2Compose:
 	ADDQ           $0x000000c0, R11
-	LEAQ           (AX)(BX*8), R12
+	LEAQ           (AX)(BX*8), R14
 	VBROADCASTF128 (AX), Y7
-	VINSERTF128    $0x01, (R12), Y7, Y7
+	VINSERTF128    $0x01, (R14), Y7, Y7
 	VBROADCASTF128 (AX)(BX*2), Y9
-	VINSERTF128    $0x01, (R12)(BX*2), Y9, Y9
+	VINSERTF128    $0x01, (R14)(BX*2), Y9, Y9
 	VUNPCKLPS      Y9, Y7, Y10
 	VUNPCKHPS      Y9, Y7, Y7
 	VBROADCASTF128 (AX)(BX*4), Y9
-	VINSERTF128    $0x01, (R12)(BX*4), Y9, Y9
+	VINSERTF128    $0x01, (R14)(BX*4), Y9, Y9
 	VBROADCASTF128 (AX)(SI*2), Y11
-	VINSERTF128    $0x01, (R12)(SI*2), Y11, Y11
+	VINSERTF128    $0x01, (R14)(SI*2), Y11, Y11
 	VUNPCKLPS      Y11, Y9, Y12
 	VUNPCKHPS      Y11, Y9, Y9
 	VUNPCKLPD      Y12, Y10, Y11
 	VUNPCKHPD      Y12, Y10, Y10
 	VUNPCKLPD      Y9, Y7, Y12
 	VUNPCKHPD      Y9, Y7, Y7
-	LEAQ           (CX)(BX*4), R12
+	LEAQ           (CX)(BX*4), R14
 	VBROADCASTSD   (CX), Y9
 	VBROADCASTSD   (CX)(BX*1), Y13
 	VBLENDPD       $0x02, Y13, Y9, Y9
-	VBROADCASTSD   (R12), Y13
+	VBROADCASTSD   (R14), Y13
 	VBLENDPD       $0x04, Y13, Y9, Y9
-	VBROADCASTSD   (R12)(BX*1), Y13
+	VBROADCASTSD   (R14)(BX*1), Y13
 	VBLENDPD       $0x08, Y13, Y9, Y9
 	VBROADCASTSD   (CX)(BX*2), Y13
 	VBROADCASTSD   (CX)(SI*1), Y14
 	VBLENDPD       $0x02, Y14, Y13, Y13
-	VBROADCASTSD   (R12)(BX*2), Y14
+	VBROADCASTSD   (R14)(BX*2), Y14
 	VBLENDPD       $0x04, Y14, Y13, Y13
-	VBROADCASTSD   (R12)(SI*1), Y14
+	VBROADCASTSD   (R14)(SI*1), Y14
 	VBLENDPD       $0x08, Y14, Y13, Y13
 	VSHUFPS        $0x88, Y13, Y9, Y14
 	VSHUFPS        $0xdd, Y13, Y9, Y9
@@ -2641,6 +2665,12 @@ productTwo32AVX2Compose:
 	VMOVUPS        Y2, 96(R11)
 	VMOVUPS        Y8, 128(R11)
 	VMOVUPS        Y3, 160(R11)
+	PREFETCHT0     (R12)
+	PREFETCHT0     64(R12)
+	LEAQ           (R12)(DX*8), R12
+	LEAQ           (R12)(DX*8), R12
+	PREFETCHT0     (R13)
+	LEAQ           (R13)(DX*8), R13
 	ADDQ           DX, CX
 	LEAQ           (AX)(DX*2), AX
 	CMPQ           R11, R8
@@ -5666,7 +5696,7 @@ dense64AVX2Done:
 	RET
 
 // func denseTwo64AVX2(x *float64, a *float64, b *float64, carry *float64, deep int, n int, step int) bool
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·denseTwo64AVX2(SB), $3104-57
 	MOVQ   a+8(FP), AX
 	MOVQ   b+16(FP), CX
@@ -5706,6 +5736,9 @@ denseTwo64AVX2Blocks:
 	VINSERTF128    $0x01, (CX)(SI*1), Y8, Y8
 	VUNPCKLPD      Y8, Y6, Y9
 	VUNPCKHPD      Y8, Y6, Y6
+	LEAQ           (AX)(BX*8), R13
+	LEAQ           (R13)(BX*8), R13
+	LEAQ           (CX)(BX*8), R14
 	MOVQ           DI, R12
 	VMOVUPD        Y5, (R12)
 	VMOVUPD        Y3, 32(R12)
@@ -5713,6 +5746,11 @@ denseTwo64AVX2Blocks:
 	VMOVUPD        Y4, 96(R12)
 	VMOVUPD        Y9, 128(R12)
 	VMOVUPD        Y6, 160(R12)
+	PREFETCHT0     (R13)
+	PREFETCHT0     64(R13)
+	LEAQ           (R13)(DX*8), R13
+	PREFETCHT0     (R14)
+	LEAQ           (R14)(DX*4), R14
 	ADDQ           DX, CX
 	LEAQ           (AX)(DX*2), AX
 	CMPQ           R12, R8
@@ -5756,6 +5794,11 @@ denseTwo64AVX2Compose:
 	VMOVUPD        Y4, 96(R12)
 	VMOVUPD        Y9, 128(R12)
 	VMOVUPD        Y6, 160(R12)
+	PREFETCHT0     (R13)
+	PREFETCHT0     64(R13)
+	LEAQ           (R13)(DX*8), R13
+	PREFETCHT0     (R14)
+	LEAQ           (R14)(DX*4), R14
 	ADDQ           DX, CX
 	LEAQ           (AX)(DX*2), AX
 	CMPQ           R12, R8
@@ -5840,7 +5883,7 @@ denseTwo64AVX2Done:
 	RET
 
 // func productTwo64AVX2(columns *float64, a *float64, b *float64, deep int, n int, step int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·productTwo64AVX2(SB), $3104-48
 	MOVQ    a+8(FP), AX
 	MOVQ    b+16(FP), CX
@@ -5878,6 +5921,9 @@ productTwo64AVX2Blocks:
 	VINSERTF128    $0x01, (CX)(SI*1), Y7, Y7
 	VUNPCKLPD      Y7, Y5, Y8
 	VUNPCKHPD      Y7, Y5, Y5
+	LEAQ           (AX)(BX*8), R12
+	LEAQ           (R12)(BX*8), R12
+	LEAQ           (CX)(BX*8), R13
 	MOVQ           DI, R11
 	VMOVUPD        Y4, (R11)
 	VMOVUPD        Y2, 32(R11)
@@ -5885,6 +5931,11 @@ productTwo64AVX2Blocks:
 	VMOVUPD        Y3, 96(R11)
 	VMOVUPD        Y8, 128(R11)
 	VMOVUPD        Y5, 160(R11)
+	PREFETCHT0     (R12)
+	PREFETCHT0     64(R12)
+	LEAQ           (R12)(DX*8), R12
+	PREFETCHT0     (R13)
+	LEAQ           (R13)(DX*4), R13
 	ADDQ           DX, CX
 	LEAQ           (AX)(DX*2), AX
 	CMPQ           R11, R8
@@ -5928,6 +5979,11 @@ productTwo64AVX2Compose:
 	VMOVUPD        Y3, 96(R11)
 	VMOVUPD        Y8, 128(R11)
 	VMOVUPD        Y5, 160(R11)
+	PREFETCHT0     (R12)
+	PREFETCHT0     64(R12)
+	LEAQ           (R12)(DX*8), R12
+	PREFETCHT0     (R13)
+	LEAQ           (R13)(DX*4), R13
 	ADDQ           DX, CX
 	LEAQ           (AX)(DX*2), AX
 	CMPQ           R11, R8

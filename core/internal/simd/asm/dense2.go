@@ -166,14 +166,37 @@ func (c *composer) vectors() []reg.VecVirtual {
 	return v
 }
 
+// ahead returns what follows in a and b, about a block further: lanes are not read in the order of memory, which the hardware would see.
+func (c *composer) ahead() [2]reg.Register {
+	a, b := GP64(), GP64()
+	LEAQ(Mem{Base: c.a, Index: c.lane, Scale: 8}, a)
+	LEAQ(Mem{Base: a, Index: c.lane, Scale: 8}, a)
+	LEAQ(Mem{Base: c.b, Index: c.lane, Scale: 8}, b)
+	return [2]reg.Register{a, b}
+}
+
+// fetch asks for the lines of as much as a step of all lanes takes, and moves on.
+func (c *composer) fetch(ahead [2]reg.Register) {
+	const line = 64
+	for i, lines := range []int{2, 1} {
+		for k := range lines {
+			PREFETCHT0(Mem{Base: ahead[i], Disp: line * k})
+		}
+		for rows := line * lines / (2 * c.size); rows > 0; rows -= 8 {
+			LEAQ(Mem{Base: ahead[i], Index: c.row, Scale: uint8(min(rows, 8))}, ahead[i])
+		}
+	}
+}
+
 // compose goes through the steps of all lanes side by side and leaves what each comes to in room.
 func (c *composer) compose(loop string) {
-	p, q, to := c.matrices(), c.vectors(), GP64()
+	p, q, to, ahead := c.matrices(), c.vectors(), GP64(), c.ahead()
 	MOVQ(c.room, to)
 	keep := func() {
 		for i, v := range append(p, q...) {
 			c.store(Mem{Base: to, Disp: i * c.vector}, v)
 		}
+		c.fetch(ahead)
 		ADDQ(c.row, c.b)
 		LEAQ(Mem{Base: c.a, Index: c.row, Scale: 2}, c.a)
 	}
