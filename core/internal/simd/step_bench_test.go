@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// BenchmarkStep times what a step of sixteen GRUs (D = M = 8, float32) is made of, each by itself and in the cache, and a product that is
-// bound by multiplications alone: what no loop can be faster than.
+// BenchmarkStep times what a step of sixteen GRUs (D = M = 8, float32) or Langevin chains (two wells) is made of, each by itself and in the
+// cache, and a product that is bound by multiplications alone: what no loop can be faster than.
 func BenchmarkStep(b *testing.B) {
 	const d, lanes, wide = 8, 16, 256
 	x, y, h, gates, bias := make([]float32, d*lanes), make([]float32, d*lanes), make([]float32, d*lanes), make([]float32, 3*d*lanes), make([]float32, 3*d)
@@ -102,6 +102,9 @@ func BenchmarkChain(b *testing.B) {
 				Mix(h, at, p[k*D*D:], nil, 1, D, D, D)
 			}
 		}))
+		c := &Wells[float32]{D: D, Logs: make([]float32, wells), Means: make([]float32, wells*D), Precisions: p}
+		y, u, room := make([]float32, steps*D), make([]float32, steps*D), make([]float32, MixtureRoom(c))
+		run(fmt.Sprintf("langevin%d/step", D), func() { MixtureSteps(y, u, at, c, 1e-5, 1e-3, steps, room) })
 	}
 	weights := make([]float32, wells)
 	run("langevin/exp", each(func() { Exp(weights) }))
