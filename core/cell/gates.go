@@ -116,8 +116,10 @@ func together[T num.Float](s Team[T], parts, d, m int, local func(in columns[T],
 // few tells whether a block is better taken across.
 func few[T num.Float](b Block[T]) bool { return b.N*fewest <= simd.Least[T]() }
 
-// alone tells whether so many sequences are better run across one by one than side by side.
-func alone[T num.Float](sequences int) bool { return sequences*fewest <= max(simd.Least[T](), fewest) }
+// alone tells whether so many sequences are better run one by one than side by side: one, and up to a part of a vector's lanes.
+func alone[T num.Float](sequences, part int) bool {
+	return sequences*part <= max(simd.Least[T](), part)
+}
 
 // addTimes adds x y to dst, element by element.
 func addTimes[T num.Float](dst, x, y []T) {

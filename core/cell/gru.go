@@ -114,4 +114,4 @@ func (c *gru[T]) Run(b Block[T]) {
 }
 
 // Alone tells whether side by side too few of a vector's lanes would be in use.
-func (c *gru[T]) Alone(sequences int) bool { return alone[T](sequences) }
+func (c *gru[T]) Alone(sequences int) bool { return alone[T](sequences, fewest) }

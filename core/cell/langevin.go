@@ -191,8 +191,13 @@ func (c *langevin[T]) Run(b Block[T]) {
 	simd.MixtureSteps(b.Y, b.U, b.X, &c.wells, c.eps, c.noise, b.N, b.Scratch.Take(simd.MixtureRoom(&c.wells)))
 }
 
-// Alone tells whether side by side too few of a vector's lanes would be in use.
-func (c *langevin[T]) Alone(sequences int) bool { return alone[T](sequences) }
+// Alone tells whether side by side too few of a vector's lanes would be in use: half of them where components fill some vectors by themselves.
+func (c *langevin[T]) Alone(sequences int) bool {
+	if c.d >= 2*simd.Lanes[T]() {
+		return alone[T](sequences, 2)
+	}
+	return alone[T](sequences, fewest)
+}
 
 // Jacobian writes I + eps H, H = sum_k w_k ((h_k - g) (h_k - g)' - P_k). Far from the centres, where one component has all the weight,
 // h_k h_k' - g g' would be what rounding leaves of large numbers; likewise below.
