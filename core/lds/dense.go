@@ -28,7 +28,7 @@ func (Dense[T]) Shape(d int) []int { return []int{d, d} }
 // Valid accepts all.
 func (Dense[T]) Valid([]T, int) string { return "" }
 
-// Growth returns d+2: a chunk's product costs d times its application.
+// Growth returns d+2: a chunk's product costs d times its application, where there is no vector code for both.
 func (Dense[T]) Growth(d int) int { return d + 2 }
 
 // Apply multiplies by each matrix in turn, or where there is vector code for it by products of a few.
