@@ -323,3 +323,61 @@ def test_a_derivative_is_not_blamed_for_another_sequence() -> None:
 
     with pytest.raises(pards.SolveError, match=r"on 2 of 2 sequences .* the first bad step 20: an update overflowed"):
         pards.solve(f, np.ones(2), u, method="quasi_newton", diag=diag)
+
+
+@pytest.mark.parametrize("method", ["newton", "quasi_newton", "jacobi"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("batch", [None, 3])
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, u: np.tanh(x - x.mean() + u),
+        lambda x, u: 0.9 * x / np.linalg.norm(x) + u,
+        lambda x, u: 0.5 * x + u[..., :1, :],
+        lambda x, u: 0.5 * np.roll(x, 1) + u,
+    ],
+)
+def test_a_function_that_mixes_steps(f, batch: int | None, dtype, method: str) -> None:
+    """What is found of such a function is no loop's trajectory."""
+    u = np.random.default_rng(0).standard_normal((50, 2) if batch is None else (batch, 50, 2)).astype(dtype)
+
+    def g(x, u):
+        with np.errstate(all="ignore"):
+            return f(x, u).astype(dtype)
+
+    with pytest.raises(ValueError, match=r"solve: f at step \d+ is .* in a call with two steps and .* axis=-1"):
+        pards.solve(g, np.ones(2, dtype), u, method=method)
+
+
+def test_rounding_that_differs_between_calls_is_no_mixing() -> None:
+    """Sums of 300 products of numbers near 1000 that cancel, in BLAS of one row and of many."""
+    r = np.random.default_rng(1)
+    w = (r.standard_normal((300, 300)) / 600).astype(np.float32)
+    u = (1000 * r.standard_normal((40, 300))).astype(np.float32)
+    found = pards.solve(
+        lambda x, u: 0.1 * np.tanh(x @ w + (u - 1000) + 1000), np.zeros(300, np.float32), u, method="jacobi"
+    )
+    assert found.success
+
+
+def test_autonomous_and_short_functions_are_looked_at_too() -> None:
+    for length in (0, 1, 2, 3):
+        assert pards.solve(lambda x, u: 0.5 * x + 1, np.zeros(2), length=length, method="jacobi").success
+    with pytest.raises(ValueError, match="in a call with two steps"):
+        pards.solve(lambda x, u: 0.5 * x + 1 + x.sum(), np.ones(2), length=2, method="jacobi")
+
+
+def test_components_below_the_measure_are_told() -> None:
+    """The default atol holds small states to 1e-3 times rtol; with 0 they are held to their size."""
+    scale = np.array([1.0, 1e-9])
+
+    def f(x, u):
+        return scale * np.tanh(0.9 * x / scale + u)
+
+    u = np.random.default_rng(0).standard_normal((300, 2))
+    loop = pards.solve(f, np.zeros(2), u, method="sequential").states
+    rough = pards.solve(f, np.zeros(2), u, method="newton")
+    fine = pards.solve(f, np.zeros(2), u, method="newton", atol=0)
+    assert "Below 0.001 throughout: 1 component of 2, down to 1e-09" in rough.explain()
+    assert "throughout" not in fine.explain()
+    assert np.all(np.abs(fine.states - loop).max(0) <= 1e-7 * scale)  # rtol is 1e-8, of an estimate

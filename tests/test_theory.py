@@ -277,8 +277,8 @@ def test_explain_tells_why_not() -> None:
 
 
 def test_explain_does_not_fall_with_the_model() -> None:
-    """A function that works only once."""
-    left = [3]
+    """A function that works only in one solve: two updates, and the look at two steps and at one."""
+    left = [5]
 
     def f(x, u):
         left[0] -= 1

@@ -18,6 +18,9 @@ Function = Callable[[Any, Any], Any]
 # with five times as many a step of a GRU took three times as long.
 _MOST = 1 << 17
 
+# How many square roots of eps of the state's size f of a step may differ by between calls, which sum in other orders.
+_ROUNDED = 10
+
 
 def take_inputs(inputs: Array | None, dtype: np.dtype[Any]) -> Array | None:
     """The inputs of a function, which the library does not see: checked, and cast to dtype if they are floating."""
@@ -105,6 +108,44 @@ class Model:
             if function is not None and not np.isfinite(function(at.copy(), u)).all():
                 return name
         return None
+
+    def check_steps(self, x0: Array, states: Array, success: bool) -> None:
+        """Look whether f is, of two steps at once, what it is of one: else the trajectory that was found is no loop's.
+
+        The steps are the first, and the last, or the second where states overflowed. The last one tells; after a
+        failure its state may be so large that only the first one does.
+
+        Raises:
+            ValueError: it is another.
+        """
+        steps = states.shape[-2]
+        if steps < 2 or not states.size:
+            return
+        last = steps - 1 if np.isfinite(states[..., steps - 2, :]).all() else 1
+        x, u = np.empty((*states.shape[:-2], 2, states.shape[-1]), self.dtype), None
+        x[..., 0, :], x[..., 1, :] = x0, states[..., last - 1, :]
+        if self.inputs is not None:
+            u = self.inputs[..., [0, last], :]
+            u = np.broadcast_to(u, (*x.shape[:-1], u.shape[-1]))
+        with np.errstate(all="ignore"):
+            both = self._asked("f", self.f, x.copy(), u, x.shape)
+            for row, step in ((1, last), (0, 0))[: 2 - success]:
+                own = x[..., row : row + 1, :]
+                alone = self._asked("f", self.f, own.copy(), None if u is None else u[..., row : row + 1, :], own.shape)
+                self._same(both[..., row : row + 1, :], alone, np.abs(own), step)
+
+    def _same(self, pair: Array, alone: Array, size: Array, step: int) -> None:
+        """Want f of a step to be the same, to rounding, in a call with two steps and in one with that alone."""
+        if np.array_equal(pair, alone):
+            return
+        size = np.maximum(np.maximum(np.abs(pair), np.abs(alone)), size).max(-1, keepdims=True)
+        where = np.argwhere(np.abs(pair - alone) > _ROUNDED * self.eps * size)
+        if len(where):
+            at = tuple(where[0].tolist())
+            raise ValueError(
+                f"solve: f at step {step} is {pair[at]:.6g} in a call with two steps and {alone[at]:.6g} in one with "
+                "that step alone, want the same: f of a step has to follow from that step (is an axis=-1 missing in f?)"
+            )
 
     def _inputs(self, index: memoryview, first: int, steps: int) -> Array | None:
         """The inputs of a block, read-only."""

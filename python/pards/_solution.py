@@ -42,9 +42,10 @@ class Solution:
         iterations: updates applied, over all windows.
         success: whether the states are the trajectory.
         status: "converged", "floor" (both success), "max_iterations", "nonfinite".
-        error: the estimated distance to the sequential trajectory, relative to the size of the states; NaN before two
-            updates. It is the error of stopping early; rounding adds to it. With windows, each is solved to rtol, and
-            this is the sum over them: cautious for a model that forgets, too little for one that amplifies.
+        error: the estimated distance to the sequential trajectory, relative to the size of each component plus 1e-3
+            (see atol of `pards.solve`); NaN before two updates. It is the error of stopping early; rounding adds to
+            it. With windows, each is solved to rtol, and this is the sum over them: cautious for a model that
+            forgets, too little for one that amplifies.
         merit: 0.5 * sum of squared residuals.
         residual: the largest residual |x[t] - f(x[t-1], u[t])|.
         update: the largest component of the last update.
@@ -144,7 +145,25 @@ class Solution:
             added = "" if self.window is None else ", summed over the windows"
             estimate = f"{_range(error, '.2g')}, beside rounding{added}"
             distance = f"Estimated relative distance to the sequential trajectory: {estimate}."
-        return [distance, f"Largest residual: {_range(np.atleast_1d(self.residual), '.2g')}."]
+        lines = [distance, f"Largest residual: {_range(np.atleast_1d(self.residual), '.2g')}."]
+        return lines + self._unresolved()
+
+    def _unresolved(self) -> list[str]:
+        """Which components are too small for the measure of that distance to be relative to them."""
+        origin = self._origin
+        if origin is None or origin.merit_tol is not None or not isinstance(self.states, np.ndarray):
+            return []
+        rtol = origin.rtol if origin.rtol is not None else 1e-4 if origin.dtype == np.float32 else 1e-8
+        floor = 1e-3 if origin.atol is None else origin.atol / rtol
+        size = np.abs(self.states).max(-2, initial=0)
+        small = (size > 0) & (size < floor)
+        if not small.any():
+            return []
+        which = f"{_count(int(small.sum()), 'component')} of {small.size}, down to {size[small].min():.2g},"
+        return [
+            f"Below {floor:g} throughout: {which} whose distance is in units of {floor:g}, not relative to the "
+            "component. Rescale the model, or give atol=0, where they matter."
+        ]
 
     def _why(self) -> list[str]:
         """What the theory says."""

@@ -92,7 +92,9 @@ def solve(
         rtol: stop when the estimated distance to the sequential trajectory, relative to the size of each component,
             is at most this, and the residual, in the same measure, at most 10 times it or rounding; 1e-4 in float32 and
             1e-8 in float64 by default.
-        atol: the absolute part of that measure; 1e-3 * rtol by default.
+        atol: the absolute part of that measure, |v| / (atol / rtol + the largest |x| of the component); 1e-3 * rtol by
+            default, so that a component far below 1e-3 is not resolved: rescale such a model, or give atol=0, with
+            which every component is held to its own size.
         merit_tol: stop instead when 0.5 * sum of squared residuals is at most this (the paper: 5e-4).
         max_iterations: the largest number of updates, of each window; by default min(T + 1, 1000), or T with merit_tol.
         window: solve windows of that many steps one after another, each from the converged end of the last; None, or
@@ -128,7 +130,8 @@ def solve(
         loop: the residual is what is promised.
 
     Raises:
-        ValueError: an argument has a wrong value or shape, or is not finite.
+        ValueError: an argument has a wrong value or shape, or is not finite; or f of two steps at once is not
+            what it is of one, as where an axis= is missing.
         TypeError: an argument has a wrong type, or f returns another dtype.
         SolveError: a sequence failed and raise_on_failure is set; it carries the solution.
         MemoryError: the problem does not fit.
@@ -179,12 +182,16 @@ def solve(
         origin = (
             None
             if problem.ordinal is not None
-            else Origin(f, x0, inputs, guess, length, problem.dtype, jac, diag, method, damping, clip, rtol, merit_tol)
+            else Origin(
+                f, x0, inputs, guess, length, problem.dtype, jac, diag, method, damping, clip, rtol, atol, merit_tol
+            )
         )
         solution = _wrap(problem, states, report, args, trace, origin)
     finally:
         if args.history:
             _lib.release(args.history)
+    if problem.model is not None and solution.method != "sequential":
+        problem.model.check_steps(problem.x0, states, bool(np.all(solution.success)))
     if raise_on_failure and not (solution.success if problem.batch is None else solution.success.all()):
         raise SolveError(failure(solution, _cause(problem, solution)), solution)
     return solution
@@ -236,6 +243,7 @@ class Origin(NamedTuple):
     damping: Any
     clip: bool
     rtol: float | None
+    atol: float | None
     merit_tol: float | None
 
 
