@@ -3,6 +3,7 @@ package core
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -186,11 +187,8 @@ func failed(results []method.Result, members []int) []int {
 
 // Scan evaluates x[t] = A[t] x[t-1] + b[t] over a batch; a (B, T, ...), b and out (B, T, D), x0 (B, D) or none.
 func Scan[T num.Float](structure string, a, b, x0, out Array[T], reverse bool, threads int, poll func() bool) error {
-	s, err := lds.ForArray[T]("scan", structure, a.Shape)
+	s, err := scanned(structure, a, b, x0, out, reverse)
 	if err != nil {
-		return err
-	}
-	if err := lds.Check(s, a.Data, a.Shape, b.Shape, out.Shape, x0.Shape, reverse); err != nil {
 		return err
 	}
 	w := par.New(threads, poll)
@@ -200,3 +198,41 @@ func Scan[T num.Float](structure string, a, b, x0, out Array[T], reverse bool, t
 	}
 	return nil
 }
+
+// Update evaluates x'[t] = f[t] + A[t] (x'[t-1] - x[t-1]) over a batch: the iterate that follows x, along which f was evaluated. a (B, T, ...),
+// the others (B, T, D).
+func Update[T num.Float](structure string, a, f, x, out Array[T]) error {
+	s, err := scanned(structure, a, f, Array[T]{}, out, false)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(x.Shape, f.Shape) {
+		return check.Valuef("update", "x", "has shape "+check.ShapeText(x.Shape), check.ShapeText(f.Shape), "that of f")
+	}
+	lds.Update(par.New(0, nil), s, a.Data, f.Data, x.Data, out.Data, f.Shape[0], f.Shape[1], f.Shape[2])
+	return nil
+}
+
+// scanned returns the structure of the arguments of a scan, which it checks.
+func scanned[T num.Float](structure string, a, b, x0, out Array[T], reverse bool) (lds.Structure[T], error) {
+	s, err := lds.ForArray[T]("scan", structure, a.Shape)
+	if err != nil {
+		return nil, err
+	}
+	return s, lds.Check(s, a.Data, a.Shape, b.Shape, out.Shape, x0.Shape, reverse)
+}
+
+// Measure writes, of each sequence of x and f (B, T, D), how far x is from f; least is atol / rtol.
+func Measure[T num.Float](x, f Array[T], least float64, to []method.Distance) error {
+	if len(x.Shape) != 3 || x.Shape[0] != len(to) || !slices.Equal(x.Shape, f.Shape) {
+		return check.Valuef("measure", "x", "has shape "+check.ShapeText(x.Shape)+", f "+check.ShapeText(f.Shape), "one of (B, T, D)", "")
+	}
+	steps, d := x.Shape[1], x.Shape[2]
+	par.New(0, nil).For(len(to), 1+worthHelper/(steps*d+1), func(w *par.Worker, i int) {
+		to[i] = method.Measure(w, x.Data[i*steps*d:(i+1)*steps*d], f.Data[i*steps*d:(i+1)*steps*d], d, least)
+	})
+	return nil
+}
+
+// worthHelper is how many numbers to measure are worth a helper.
+const worthHelper = 1 << 14

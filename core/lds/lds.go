@@ -259,13 +259,26 @@ func summary[T num.Float](s Structure[T], p []T, span Span[T], carry []T) {
 // Scan evaluates x[t] = A[t] x[t-1] + b[t] for a batch of sequences (reverse: x[t] = A[t] x[t+1] + b[t], x0 standing after the last
 // step). Without x0 the first A is not read. The lengths must be right: Check tells.
 func Scan[T num.Float](w *par.Worker, s Structure[T], a, b, x0, out []T, batch, steps, d int, reverse bool) {
+	scan(w, s, a, b, nil, x0, out, batch, steps, d, reverse)
+}
+
+// Update evaluates x[t] = A[t] (x[t-1] - ref[t-1]) + b[t] for a batch of sequences, whose first A is not read.
+func Update[T num.Float](w *par.Worker, s Structure[T], a, b, ref, out []T, batch, steps, d int) {
+	scan(w, s, a, b, ref, nil, out, batch, steps, d, false)
+}
+
+// scan does either; ref is nil for zero.
+func scan[T num.Float](w *par.Worker, s Structure[T], a, b, ref, x0, out []T, batch, steps, d int, reverse bool) {
 	if batch == 0 || steps == 0 || d == 0 { // where none are asked for, steps may be more than arithmetic takes
 		return
 	}
 	length, chunk := s.Len(d), Chunk(s, batch, steps, d)
 	w.For(batch, 1+(1<<14)/(steps*(d+length)), func(w *par.Worker, i int) {
-		span := Span[T]{D: d, A: a[i*steps*length : (i+1)*steps*length], B: b[i*steps*d : (i+1)*steps*d],
-			X: out[i*steps*d : (i+1)*steps*d], Reverse: reverse}
+		own := func(v []T, length int) []T { return v[i*steps*length : (i+1)*steps*length] }
+		span := Span[T]{D: d, A: own(a, length), B: own(b, d), X: own(out, d), Reverse: reverse}
+		if ref != nil {
+			span.Ref = own(ref, d)
+		}
 		carry, from := make([]T, d), 0
 		if x0 != nil {
 			copy(carry, x0[i*d:(i+1)*d])
@@ -273,7 +286,7 @@ func Scan[T num.Float](w *par.Worker, s Structure[T], a, b, x0, out []T, batch, 
 			from = 1
 			head := span.part(0, 1, length)
 			copy(head.X, head.B)
-			copy(carry, head.B)
+			head.carryOut(carry)
 		}
 		Run(w, s, span.part(from, steps, length), carry, chunk)
 	})

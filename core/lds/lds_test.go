@@ -324,3 +324,37 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+// Update is the loop of what its states are apart from the reference, also where time is cut.
+func TestUpdate(t *testing.T) {
+	const long = 1 << 19
+	for _, name := range lds.Names() {
+		s, _ := lds.ByName[float64]("test", name)
+		for _, size := range [][3]int{{1, 1, 4}, {3, 2, 4}, {2, 1000, 4}, {1, long, 4}} {
+			batch, steps, d := size[0], size[1], size[2]
+			if steps == long && name != "diagonal" {
+				continue
+			} else if steps == long && lds.Chunk(s, batch, steps, d) >= steps {
+				t.Fatal("this size is not cut: the test shows nothing")
+			}
+			rng := rand.New(rand.NewPCG(9, 9))
+			a := ldstest.Matrices(rng, s, batch*steps, d)
+			b, ref, apart, out := make([]float64, batch*steps*d), make([]float64, batch*steps*d), make([]float64, batch*steps*d), make([]float64, batch*steps*d)
+			for i := range b {
+				b[i], ref[i], out[i] = rng.NormFloat64(), rng.NormFloat64(), math.NaN()
+				apart[i] = b[i] - ref[i]
+			}
+			lds.Update(par.New(3, nil), s, a, b, ref, out, batch, steps, d)
+			for i := range batch {
+				from, length := i*steps*d, s.Len(d)
+				want := ldstest.Loop(s, a[i*steps*length:(i+1)*steps*length], apart[from:from+steps*d], nil, steps, d, false)
+				for j, v := range want {
+					// sums of as many steps as matter, of numbers of their size
+					if got := out[from+j]; !(math.Abs(got-ref[from+j]-v) <= 1e-12*(1+math.Abs(v))) {
+						t.Fatalf("%s %v: %v at %d, want %v", name, size, got, from+j, v+ref[from+j])
+					}
+				}
+			}
+		}
+	}
+}

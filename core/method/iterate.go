@@ -784,32 +784,10 @@ func (g *group[T]) test(s *Sequence[T]) {
 		s.result.Trace = append(s.result.Trace, Row{s.merit, s.res.top(), s.windowUpdate})
 	}
 	g.report(s)
-	tolerance := g.MeritTol * float64(g.steps) / float64(g.Steps)
-	before := s.settled
-	s.error = s.sizes.estimate()
-	rough := g.size(s.res, s.scale)
-	s.settled = rough <= rounding*num.Eps[T]()
-	if _, ok := g.Method.(smoother[T]); ok && s.error == 0 && !s.settled { // what a trust region holds back below rounding has not come to rest
-		s.error = math.NaN()
-	}
-	estimated := s.error <= g.Rtol && (s.settled || rough <= doubtful*g.Rtol)
-	s.done = true
-	switch byMerit := !math.IsNaN(g.MeritTol); {
-	case !byMerit && s.res.top() == 0: // no residual at all: the iterate is the trajectory, to the bit
-		s.status, s.error = Converged, 0
-	case byMerit && s.merit <= tolerance, !byMerit && estimated:
-		s.status = Converged
-	case math.IsInf(s.error, 1) && before && s.settled: // updates grow, and two iterates satisfy the model to rounding
-		s.status, s.error = Floor, s.sizes.last[2]
-	case g.mayShorten() && s.K >= min(g.cap(), Patience):
-		s.short = true
-	case s.K >= g.cap() && s.finite:
-		s.status = MaxIterations
-	case s.K >= g.cap():
-		s.status = Nonfinite
-	default:
-		s.done = false
-	}
+	_, holds := g.Method.(smoother[T])
+	verdict := Tested{s.merit, s.res.top(), g.size(s.res, s.scale), s.finite, s.settled, s.sizes.last[2], s.sizes.estimate(), s.K}.judge(Limits{
+		g.MeritTol * float64(g.steps) / float64(g.Steps), g.Rtol, num.Eps[T](), g.cap(), holds, g.mayShorten()})
+	s.done, s.status, s.short, s.error, s.settled = verdict.Done, verdict.Status, verdict.Short, verdict.Error, verdict.Settled
 }
 
 // cap returns the largest number of updates of the window in hand. Methods that hold updates back take no fewer on short windows.
