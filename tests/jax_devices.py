@@ -38,3 +38,17 @@ def run(program: str, count: int, folder) -> str:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
+
+
+def without_the_library(monkeypatch):
+    """Solves of functions are updated, measured and tested by JAX's operations, as on devices that are no CPU."""
+    from types import SimpleNamespace
+
+    from pards.jax import _judge, _measure
+
+    for module, name, by_jax in (
+        (_measure, "measure_p", _measure._measure_by_jax),
+        (_measure, "update_p", _measure._updated),
+        (_judge, "proceed_p", _judge._by_jax),
+    ):
+        monkeypatch.setattr(module, name, SimpleNamespace(bind=by_jax))

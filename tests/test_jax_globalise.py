@@ -129,6 +129,11 @@ def test_windows_that_adapt(method):
     assert found.success
 
 
+def test_windows_that_adapt_where_the_library_does_not_help(monkeypatch):
+    jax_devices.without_the_library(monkeypatch)
+    test_windows_that_adapt("newton")
+
+
 @pytest.mark.parametrize("guess", [None, "far"])
 @pytest.mark.parametrize("method", ["newton", "quasi_newton", "elk"])
 def test_damping_that_adapts(method, guess):

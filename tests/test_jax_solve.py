@@ -1,7 +1,9 @@
 """pards.jax.solve against pards.solve, the plain loop of JAX, its derivatives, and errors while JAX traces."""
 
 import doctest
+import functools
 import inspect
+import re
 
 import jax_devices
 import numpy as np
@@ -16,7 +18,7 @@ from jax import lax  # noqa: E402
 from jax.test_util import check_grads  # noqa: E402
 
 import pards.jax  # noqa: E402
-from pards.jax import _linearise, _mesh, _solve  # noqa: E402
+from pards.jax import _linearise, _measure, _mesh, _solve  # noqa: E402
 
 D, M, T = 4, 3, 120
 RNG = np.random.default_rng(0)
@@ -84,6 +86,15 @@ def test_counts_and_iterates_are_those_of_pards_solve(name, test):
     np.testing.assert_allclose(found.states, want.states, rtol=0, atol=1e-11 * scale)
     np.testing.assert_allclose(found.residual, want.residual, rtol=1e-3, atol=1e-11 * scale)
     np.testing.assert_allclose(found.error, want.error, rtol=1e-2, atol=1e-11)
+
+
+BY_JAX = [("newton", "rtol"), ("block_newton", "window"), ("jacobi", "rtol"), ("quasi_newton", "merit")]
+
+
+@pytest.mark.parametrize(("name", "test"), [*BY_JAX, ("quasi_newton", "capped"), ("quasi_newton", "guess")])
+def test_counts_and_iterates_where_the_library_does_not_help(name, test, monkeypatch):
+    jax_devices.without_the_library(monkeypatch)
+    test_counts_and_iterates_are_those_of_pards_solve(name, test)
 
 
 @pytest.mark.parametrize("fresh", [False, True])
@@ -199,6 +210,24 @@ def test_what_is_not_finite():
         assert not pards.jax.solve(grows, np.zeros(1), u, nonfinite=policy, max_iterations=3).success
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("steps", [1, 2, 1000, 40_000])
+def test_what_is_measured(steps, dtype):
+    """By the library in one pass or pieces, and by JAX: what numpy finds."""
+    rng, least = np.random.default_rng(5), 1e-3
+    x, f = (rng.standard_normal((2, steps, 3)).astype(dtype) * np.array([0, 1, 9], dtype) for _ in range(2))
+    f[1, -1, 2] = np.nan
+    given = [jnp.asarray(a) for a in (x, f, f, x)]
+    for run in (_measure.measure_p.bind, _measure._measure_by_jax):
+        found = np.array(jax.jit(functools.partial(run, least=least))(*given)).reshape(2, 4, 2)
+        for (a, b), (largest, size, scale, squares) in zip([(x, f), (f, x)], found, strict=True):
+            away, top = (np.abs(v).max(1).astype(np.float64) for v in (a - b, a))
+            np.testing.assert_array_equal(largest, away.max(1))
+            np.testing.assert_array_equal(scale, top.max(1))
+            np.testing.assert_allclose(size, (away / (least + top)).max(1), rtol=4 * np.finfo(dtype).eps)
+            np.testing.assert_allclose(squares, np.square((a - b).astype(np.float64)).sum((1, 2)), rtol=1e-14 * steps)
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_largest_is_no_number_where_there_is_one(dtype, sign):
@@ -228,13 +257,35 @@ def test_what_is_not_a_number_is_never_passed_over(method, dtype):
 
 
 def test_programs_are_few():
-    """Compiling takes some 10 ms for each of them on a CPU. What a loop carries, what tests an iterate and what makes
-    the next one come to 19 here (17 in jaxlib 0.6), 22 where iterates and updates are measured apart, 44 where each is
-    carried and reduced by itself."""
+    """Compiling takes some 20 ms for each of them on a CPU. Here they come to 13, of which 4 are f, its derivative and
+    the start, and 6 take the course of a solve apart; 19 where XLA has what tests an iterate and makes the next one."""
     f, u = lambda x, u: jnp.tanh(0.5 * x[::-1] + u), np.ones((2, 4000, 3), np.float32)
     solve = jax.vmap(lambda u: pards.jax.solve(f, jnp.zeros(3, jnp.float32), u))
     text = jax.jit(solve).lower(u).compile().as_text()
-    assert sum(text.count(f"kind={kind}") for kind in ("kLoop", "kInput", "kOutput")) <= 21
+    assert sum(text.count(f"kind={kind}") for kind in ("kLoop", "kInput", "kOutput")) <= 14
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "quasi_newton", "window": 50}, {"window": "auto"}], ids=str)
+def test_what_hangs_on_inputs_alone_is_computed_once(options):
+    """XLA takes it out of the loop of an iteration, so that nothing here need do it."""
+    weights = 0.1 * RNG.standard_normal((2, 3, 3))
+
+    def f(x, u):
+        return jnp.tanh(weights[0] @ x + jnp.sin(weights[1] @ u))
+
+    text = jax.jit(lambda u: pards.jax.solve(f, jnp.zeros(3), u, **options)).lower(U).compile().as_text()
+    held = [operations(text, body) for body in re.findall(r"body=%?([\w.-]+)", text)]
+    loops = [own for own in held if "tanh" in own]
+    assert " sine(" in text
+    assert loops and "sine" not in min(loops, key=len)
+
+
+def operations(text, name):
+    """Those of a computation of XLA's and of all that it calls."""
+    lines = re.search(rf"^(?:ENTRY )?%?{re.escape(name)} .*?^}}", text, re.M | re.S).group()
+    called = re.findall(r"(?:calls|to_apply|body|condition|[a-z]+_computation)=%?([\w.-]+)", lines)
+    own = re.findall(r" ([a-z-]+)\(", lines)
+    return own + [each for inner in called for each in operations(text, inner)]
 
 
 def test_empty():

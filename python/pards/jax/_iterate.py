@@ -11,23 +11,20 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
-from .. import _catalog
 from .._method import Method
-from . import _elk, _globalise, _mesh
+from . import _elk, _globalise, _measure, _mesh
+from ._judge import CONVERGED, FLOOR, GOING, Bounds, Course, Rules, begun, packing, proceed, refused, test
 from ._linearise import Kept, Step, Trajectory, linearise, restrain
+from ._measure import Distance
 from ._pack import Packing, pick
 from ._primitive import vary_over
 from ._scan import scan
 from ._structure import Array
 
-STATUSES = tuple(status.name for status in _catalog.STATUSES)
-CONVERGED, FLOOR, CAPPED, NONFINITE = (STATUSES.index(s) for s in ("converged", "floor", "max_iterations", "nonfinite"))
-SHORT = len(STATUSES)  # a window that is given up
-PATIENCE = 24  # updates after which that is
-DOUBTFUL = 10  # rtol: a residual above belies the estimate of the error
-ROUNDING = 16  # eps of the state's size: a residual below is rounding
+WRITTEN = 64  # dimensions up to which their axes stand in a program: then nothing makes them
 
 
 class Options(NamedTuple):
@@ -54,9 +51,15 @@ class Options(NamedTuple):
         if self.max_iterations is not None:
             return self.max_iterations
         holds = _elk.holds(self.method)
+        most, least = (max, min) if isinstance(steps, int) else (jnp.maximum, jnp.minimum)
         if self.merit_tol is not None:
-            return jnp.maximum(steps, 1000) if holds else steps
-        return 1000 if holds else jnp.minimum(steps + 1, 1000)
+            return most(steps, 1000) if holds else steps
+        return 1000 if holds else least(steps + 1, 1000)
+
+    @property
+    def rules(self) -> Rules:
+        by_merit, holds, stop = self.merit_tol is not None, _elk.holds(self.method), self.nonfinite == "stop"
+        return Rules(self.rtol, by_merit, holds, self.adapts, stop)
 
 
 class Window(NamedTuple):
@@ -80,30 +83,11 @@ class Part(NamedTuple):
 
 class _Loop(NamedTuple):
     x: Array
-    k: Array  # updates
-    sizes: Array  # of the last three updates, the last one first
-    told: Any  # updates since sizes began to tell, None where those are k
-    seen: Window  # but the states, which are x, k and the residual
-    left: Array  # the residual of what was seen, and its size
-    exact: Any  # rows of what was seen, None where nothing asks for them
+    course: Array  # packed
+    told: Any  # updates since their sizes began to tell, None where those are all
+    exact: Any  # rows of the iterate that was tested last, None where nothing asks for them
     kept: Kept
     guard: _globalise.Guard | None
-
-
-def relative(v: Array, x: Array, o: Options) -> Array:
-    """What |v| = max over t and d of |v| / (atol/rtol + max_t |x[., d]|) is the largest of; v and x are the largest of
-    each component, 0/0 is 0."""
-    return pick(v == 0, 0, v / (o.atol / o.rtol + x))
-
-
-def estimate(sizes: Array, k: Array) -> Array:
-    """The distance to the sequential trajectory after k updates, see pards.solve."""
-    last, one, two = sizes
-    q = lax.max(last / one, pick(k > 2, one / two, 0))
-    known = (k > 1) & (last != 0) & (q < 1)
-    other = pick((k > 0) & (last == 0), 0, pick(k > 1, jnp.inf, jnp.full_like(last, jnp.nan)))
-    # one division, of which all follows
-    return pick(known, last * pick(k > 2, q, 1), other) / pick(known, 1 - q, 1)
 
 
 def window(
@@ -126,18 +110,18 @@ def window(
         t = jnp.arange(len(guess))
         rows, begin = (t >= part.start) & (t < part.start + part.steps), t == part.start
         read = rows & ~begin
-    tol = None if o.merit_tol is None else o.merit_tol * share
-    axes = jnp.eye(x0.size, dtype=x0.dtype)
-    task = _Task(step, x0, u, axes, _only(rows, guess), first, o, part, length, o.cap(length), tol, rows, begin, read)
+    bounds = Bounds(None if o.merit_tol is None else o.merit_tol * share, o.cap(length), length)
+    axes = (np if x0.size <= WRITTEN else jnp).eye(x0.size, dtype=x0.dtype)
+    task = _Task(step, x0, u, axes, _only(rows, guess), first, o, part, bounds, rows, begin, read, packing(x0.dtype))
     start = _alike(task.update, task.start(kept))
     own = Packing(start)
-    end = lax.while_loop(
-        lambda c: own.one(c, lambda c: c.seen.status) < 0,
-        lambda c: own.pack(task.update(own.unpack(c))),
-        own.pack(start),
-    )
-    end = own.unpack(end)
-    return end.seen._replace(states=end.x, iterations=end.k, residual=end.left[0]), end.kept, end.exact
+
+    def going(c: Any) -> Array:
+        return task.numbers.one(([], [own.one(c, lambda c: c.course)]), lambda c: c.status) < 0
+
+    end = own.unpack(lax.while_loop(going, lambda c: own.pack(task.update(own.unpack(c))), own.pack(start)))
+    c = task.course(end)
+    return Window(end.x, c.k, c.merit, c.left[0], c.error, c.status), end.kept, end.exact
 
 
 def _only(rows: Array | None, a: Array) -> Array:
@@ -156,84 +140,76 @@ class _Task:
     first: Any
     o: Options
     part: Part | None
-    length: Any  # steps
-    cap: Any  # most updates
-    tol: Any  # of the merit, None for a stop by rtol
+    bounds: Bounds
     rows: Array | None  # which are the window's, None for all
     begin: Array | None  # which is the first
     read: Array | None  # those whose A is read
+    numbers: Packing  # of a course
+
+    def course(self, c: _Loop) -> Course:
+        return self.numbers.unpack(([], [c.course]))
+
+    def packed(self, c: Course) -> Array:
+        return self.numbers.pack(c)[1][0]
 
     def start(self, kept: Kept) -> _Loop:
-        guess, on, zero = self.guess, jnp.int32(-1), jnp.int32(0)
-        nothing = jnp.zeros((), guess.dtype)
-        status = on if self.part is None else jnp.where(self.part.active, on, CONVERGED).astype(jnp.int32)
-        none = _seen(nothing, nothing, status)
+        guess, zero, status = self.guess, jnp.int32(0), jnp.int32(GOING)
+        if self.part is not None:
+            status = jnp.where(self.part.active, status, CONVERGED).astype(jnp.int32)
         guard = _globalise.guard(self.o.method, self.o.damping < 0, self.o.adapts, guess)
-        sizes, left = jnp.zeros(3, guess.dtype), jnp.full(2, jnp.inf, guess.dtype)
         told, exact = None if guard is None else zero, zero if self.judges else None
-        return _Loop(guess, zero, sizes, told, none, left, exact, kept, guard)
+        return _Loop(guess, self.packed(begun(guess.dtype, status)), told, exact, kept, guard)
 
     def update(self, c: _Loop) -> _Loop:
         """Test an iterate, and make the next one where it is not the last."""
-        o = self.o
+        o, course = self.o, self.course(c)
         at = Trajectory(self.step, self.before(c.x), self.u, self.axes, o.axis, self.first, self.rows)
-        count = c.k if c.told is None else c.told
-        F, A, kept = linearise(o.method, at, c.kept, c.k, c.sizes, count)
-        r = F - c.x
-        if c.guard is None:  # of the last iterate too, for what is measured by one pass over all
-            new, kept = self.advance(c.x, F, A, kept)
-            new = self.reset(new)
-            own, moved = self.measured((r, c.x), (new - c.x, new))
-            seen, left, now = self.test(c, r, own, count)
-            return self.accept(c, new, moved, seen, seen.status < 0, left, None, now.exact, kept, None)
-        seen, left, now = self.test(c, r, self.measured((r, c.x))[0], count)
-        again, guard = c.guard.again, c.guard
-        seen = seen._replace(status=pick(again, -1, seen.status))
-        judged, x, held, lost = _globalise.judge(o.method, guard, now, c.k, c.x, self.length, kept)
-        judge = (seen.status < 0) & ~again
+        count = course.k if c.told is None else c.told
+        F, A, kept = linearise(o.method, at, c.kept, course.k, course.sizes, count)
+        if c.guard is not None:
+            return self.guarded(c, course, count, F, A, kept, c.guard)
+        new, kept = self.advance(c.x, F, A, kept)  # of the last iterate too, for what is measured by one pass over all
+        new = self.reset(new)
+        own, moved = self.measured((c.x, F), (new, c.x))
+        now = proceed(c.course, own, moved, o.rules, self.bounds)
+        on = self.numbers.one(([], [now]), lambda c: c.status) < 0
+        return _Loop(pick(on, new, c.x), now, None, self.leading(c.x, F), kept, None)
+
+    def guarded(
+        self, c: _Loop, course: Course, count: Array, F: Array, A: Any, kept: Kept, guard: _globalise.Guard
+    ) -> _Loop:
+        """The same where iterates may be taken back."""
+        o, again, exact = self.o, guard.again, self.leading(c.x, F)
+        own = self.measured((c.x, F))[0]
+        merit, error, status = test(course, own, count, o.rules, self.bounds)
+        status = pick(again, GOING, status)
+        now = _globalise.Judged(merit, exact, own.size)
+        judged, x, held, lost = _globalise.judge(o.method, guard, now, course.k, c.x, self.bounds.length, kept)
+        judge = (status < 0) & ~again
         guard, kept = _either(judge, (judged, held), (guard._replace(again=jnp.asarray(False)), kept))
         x, lost = pick(judge, x, c.x), judge & lost
-        left = pick(guard.again | again, jnp.stack([left[0], jnp.inf]), left)
-        going = (seen.status < 0) & ~guard.again
+        left = jnp.stack([own.largest, pick(guard.again | again, jnp.inf, own.size)])
+        going = (status < 0) & ~guard.again
         new, kept, guard, damped = lax.cond(
-            going, lambda: self.guarded(c.x, F, A, kept, guard), lambda: (x, kept, guard, jnp.asarray(False))
+            going, lambda: self.again(c.x, F, A, kept, guard), lambda: (x, kept, guard, jnp.asarray(False))
         )
         new = self.reset(new)
-        moved = self.measured((new - c.x, new))[0]
-        return self.accept(c, new, moved, seen, going, left, lost | damped, now.exact, kept, guard)
-
-    def accept(
-        self,
-        c: _Loop,
-        new: Array,
-        moved: list[Array],
-        seen: Window,
-        going: Array,
-        left: Array,
-        anew: Array | None,
-        exact: Any,
-        kept: Kept,
-        guard: _globalise.Guard | None,
-    ) -> _Loop:
-        """What follows an iterate; moved: what is measured of it; anew: the sizes of updates tell nothing yet."""
-        o, (_, size, most) = self.o, moved
-        if o.nonfinite == "stop":
-            refused, short = going & ~jnp.isfinite(most), _short(o, self.length)
-            seen = seen._replace(status=pick(refused, short, seen.status).astype(jnp.int32))
-        on, going = seen.status < 0, going & (seen.status < 0)
-        sizes = jnp.concatenate([size[None], c.sizes[:2]])
-        new = pick(on, new, c.x)
-        told = None
-        if c.told is not None:  # else an iterate without an update is the last
-            told = (pick(anew, 0, c.told) + going).astype(jnp.int32)
-            sizes = pick(going, sizes, c.sizes)
-        return _Loop(new, c.k + going, sizes, told, seen, left, exact, kept, guard)
+        moved = self.measured((new, c.x))[0]
+        status = refused(status, going, moved, o.rules, self.bounds)
+        on, going = status < 0, going & (status < 0)
+        # an iterate without an update is the last, and sizes may tell nothing yet
+        told = (pick(lost | damped, 0, c.told) + going).astype(jnp.int32)
+        sizes = pick(going, jnp.concatenate([moved.size[None], course.sizes[:2]]), course.sizes)
+        course = Course(course.k + going, sizes, merit.astype(course.dtype), error, status, left)
+        return _Loop(pick(on, new, c.x), self.packed(course), told, exact, kept, guard)
 
     def advance(self, x: Array, F: Array, A: Any, kept: Kept, damping: Array | None = None) -> tuple[Array, Kept]:
         new, kept = update(x, F, A, kept, self.o, damping, self.read)
         return self.own(new), kept
 
-    def guarded(self, x: Array, F: Array, A: Any, kept: Kept, guard: _globalise.Guard) -> Any:
+    def again(self, x: Array, F: Array, A: Any, kept: Kept, guard: _globalise.Guard) -> Any:
+        """An update, damped more as long as it is not finite."""
+
         def finite(x: Array) -> Array:
             return jnp.isfinite(_mesh.largest(x, axis=self.o.axis)[0]).all()
 
@@ -242,48 +218,20 @@ class _Task:
     def reset(self, new: Array) -> Array:
         return pick(jnp.isnan(new), self.guess, new) if self.o.nonfinite == "reset" else new
 
-    def measured(self, *pairs: tuple[Array, Array]) -> list[list[Array]]:
-        """Of each v and x the largest |v|, the size of v by that of x, and the largest |x|."""
-        tops = _mesh.largest(*(array for pair in pairs for array in pair), axis=self.o.axis)
-        wanted = [each for v, x in zip(tops[::2], tops[1::2], strict=True) for each in (v, relative(v, x, self.o), x)]
-        found = _mesh.highest(*wanted)
-        return [found[i : i + 3] for i in range(0, len(found), 3)]
-
-    def test(self, c: _Loop, r: Array, own: list[Array], count: Array) -> tuple[Window, Array, _globalise.Judged]:
-        """What an iterate's residual says, and what is measured of it: whether it is the last, and what is left."""
-        o, dtype = self.o, r.dtype
-        wide = r.astype(_globalise.wide())  # XLA's sums are pairwise where it has none
-        merit = 0.5 * _mesh.total(jnp.sum(jnp.square(wide)), o.axis)
-        merit, error = pick(jnp.isnan(merit), jnp.inf, merit), estimate(c.sizes, count)
-        residual, rough, most = own
-        left = jnp.stack([residual, rough])
-        rounding = ROUNDING * jnp.finfo(dtype).eps
-        settled = rough <= rounding
-        if _elk.holds(o.method):  # what a trust region holds back below rounding has not come to rest
-            error = pick((error == 0) & ~settled, jnp.nan, error)
-        floor = jnp.isposinf(error) & (c.left[1] <= rounding) & settled
-        exact = residual == 0
-        estimated = (error <= o.rtol) & (settled | (rough <= DOUBTFUL * o.rtol))
-        converged = merit <= self.tol if self.tol is not None else exact | estimated
-        if self.tol is None:
-            error = pick(exact, 0, error)
-        capped = pick(c.k >= self.cap, pick(jnp.isfinite(most), jnp.int32(CAPPED), NONFINITE), -1)
-        if o.adapts:
-            capped = pick((c.k >= jnp.minimum(self.cap, PATIENCE)) & (self.length > 1), SHORT, capped)
-        status = pick(converged, CONVERGED, pick(floor, FLOOR, capped)).astype(jnp.int32)
-        error = pick(floor & ~converged, c.sizes[0], error).astype(dtype)
-        exact = self.leading(c.x, r) if self.judges else None
-        return _seen(merit.astype(dtype), error, status), left, _globalise.Judged(merit, exact, rough)
+    def measured(self, *pairs: tuple[Array, Array]) -> list[Distance]:
+        return _measure.measure(*pairs, least=self.o.atol / self.o.rtol, axis=self.o.axis)
 
     @property
     def judges(self) -> bool:
         """Whether something asks for rows that are exact."""
         return self.o.adapts or self.o.damping < 0
 
-    def leading(self, x: Array, r: Array) -> Array:
-        """How many rows are exact, from the first on."""
+    def leading(self, x: Array, F: Array) -> Array | None:
+        """How many rows are exact, from the first on, where something asks."""
         o, part = self.o, self.part
-        count = _globalise.exact(x, r, o.atol / o.rtol, o.axis)
+        if not self.judges:
+            return None
+        count = _globalise.exact(x, F - x, o.atol / o.rtol, o.axis)
         return count if part is None else jnp.clip(count - part.start, 0, part.steps)
 
     def own(self, a: Array) -> Array:
@@ -292,17 +240,6 @@ class _Task:
     def before(self, x: Array) -> Array:
         late = _mesh.before(x, self.x0, self.o.axis)
         return late if self.begin is None else jnp.where(self.begin[:, None], self.x0, late)
-
-
-def _seen(merit: Array, error: Array, status: Array) -> Window:
-    """What is seen while an iteration goes on."""
-    later: Any = None
-    return Window(later, later, merit, later, error, status)
-
-
-def _short(o: Options, length: Any) -> Any:
-    """The status of a window whose update is not finite."""
-    return pick(length > 1, jnp.int32(SHORT), NONFINITE) if o.adapts else NONFINITE
 
 
 def _either(first: Array, a: Any, b: Any) -> Any:
@@ -325,20 +262,20 @@ def _like(value: Array, shape: Any) -> Array:
 def update(
     x: Array, F: Array, A: Any, kept: Kept, o: Options, damping: Array | None, rows: Array | None
 ) -> tuple[Array, Kept]:
-    """The next iterate, F[t] + A[t] d[t-1], of the increments d[t] = A[t] d[t-1] + F[t] - x[t] that a scan makes; and
-    what is kept. damping: one that adapts; rows: those whose A is read."""
-    r, restrained = F - x, restrain(A, len(x), x.dtype, max(o.damping, 0), o.clip)
+    """The next iterate, and what is kept. damping: one that adapts; rows: those whose A is read."""
+    restrained = restrain(A, len(x), x.dtype, max(o.damping, 0), o.clip)
     restrained = _globalise.scaled(restrained, damping, rows, len(x), x.dtype)
     if _elk.holds(o.method):
         assert kept.trust is not None
         new, trust = _elk.update(o.method, x, F, _elk.headless(restrained), kept.trust)
         return new, kept._replace(trust=trust)
-    turned = o.method.derivative == "rotated_diagonal"
-    b = r @ kept.basis if turned else r
-    if A.name == "block_diagonal":  # whose last block may reach beyond the state
-        b = jnp.pad(b, ((0, 0), (0, A.array.shape[1] * A.array.shape[2] - b.shape[1])))
-    moved = (scan(restrained, b, axis_name=o.axis) - b)[:, : x.shape[1]]
-    return F + (moved @ kept.basis.T if turned else moved), kept  # pyright: ignore[reportOptionalMemberAccess]
+    if o.method.derivative == "rotated_diagonal":
+        b = (F - x) @ kept.basis
+        moved = scan(restrained, b, axis_name=o.axis) - b
+        return F + moved @ kept.basis.T, kept  # pyright: ignore[reportOptionalMemberAccess]
+    wide = A.array.shape[1] * A.array.shape[2] if A.name == "block_diagonal" else x.shape[1]  # maybe beyond the state
+    to, of = (jnp.pad(a, ((0, 0), (0, wide - x.shape[1]))) if wide > x.shape[1] else a for a in (F, x))
+    return _measure.update(restrained, to, of, o.axis)[:, : x.shape[1]], kept
 
 
 def solve(step: Step, x0: Array, u: Any, guess: Array | None, kept: Kept, T: int, o: Options) -> Window:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -26,7 +26,7 @@ from . import _ffi
 from ._cells import Native
 from ._iterate import Options, Window
 from ._linearise import Kept
-from ._primitive import scans_when_lowered, varying
+from ._primitive import run_eagerly, scans_when_lowered, varying
 from ._structure import Array
 
 solve_p, tangent_p = Primitive("pards_solve"), Primitive("pards_tangent")
@@ -129,18 +129,7 @@ def _abstract(*operands: Any, names: tuple[str, ...], steps: int, **_: Any) -> l
 solve_p.def_abstract_eval(_abstract)
 
 
-def _run_eagerly(primitive: Primitive) -> None:
-    @cache
-    def jitted(params: tuple[tuple[str, Any], ...]) -> Any:
-        return jax.jit(partial(primitive.bind, **dict(params)))
-
-    def run(*operands: Array, **params: Any) -> Any:
-        return jitted(tuple(params.items()))(*operands)
-
-    primitive.def_impl(run)
-
-
-_run_eagerly(solve_p)
+run_eagerly(solve_p)
 
 
 def _native(
@@ -222,7 +211,7 @@ def _like_b(b: Any, *_: Any, **__: Any) -> Any:
 
 
 tangent_p.def_abstract_eval(_like_b)
-_run_eagerly(tangent_p)
+run_eagerly(tangent_p)
 batching.primitive_batchers[tangent_p] = partial(_batch, tangent_p)
 _Of = Callable[[Array, Array, Any, dict[str, Array]], Array]  # b, states, inputs and parameters of a cell's step
 

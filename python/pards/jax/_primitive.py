@@ -3,8 +3,12 @@
 Operands are the matrices (B, T, ...), unless the structure has none, b (B, T, D), and x0 (B, D) if start is set.
 """
 
+# Functions over trees of anything:
+# pyright: reportUnknownLambdaType=false
+
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
@@ -94,75 +98,87 @@ def loop(*operands: Array, structure: str, reverse: bool, start: bool) -> Array:
     return jnp.moveaxis(lax.scan(step, x0, over, reverse=reverse)[1], 0, 1)
 
 
-@scan_p.def_impl
-def _eagerly(*operands: Array, **params: Any) -> Array:
-    return _jitted(tuple(params.items()))(*operands)
+def run_eagerly(primitive: Primitive) -> None:
+    """A primitive outside a program is a program of its own."""
+
+    @cache
+    def jitted(params: tuple[tuple[str, Any], ...]) -> Any:
+        return jax.jit(partial(primitive.bind, **dict(params)))
+
+    def run(*operands: Array, **params: Any) -> Any:
+        return jitted(tuple(params.items()))(*operands)
+
+    primitive.def_impl(run)
 
 
-@cache
-def _jitted(params: tuple[tuple[str, Any], ...]) -> Any:
-    return jax.jit(partial(scan_p.bind, **dict(params)))
-
-
+run_eagerly(scan_p)
 mlir.register_lowering(scan_p, mlir.lower_fun(loop, multiple_results=False))
 
 
 def _native(platform: str, *operands: Array, structure: str, reverse: bool, start: bool) -> Array:
     """The scan by the library, which takes whole numbers as floats."""
-    a, b, x0 = parts(operands, structure, start)
-    if structure == "permutation":
-        # On a GPU nobody looks whether an index is one, before it is an address.
-        a = (a if platform == "cpu" else jnp.clip(a, 0, b.shape[-1] - 1)).astype(b.dtype)
-    given = [array for array in (a, b, x0) if array is not None]
-    result = jax.ShapeDtypeStruct(b.shape, b.dtype)
-    return _ffi.call(
-        platform, "scan", result, *given, structure=structure, numbers=a is not None, start=start, reverse=reverse
-    )
-
-
-def _spread_over_batch(platform: str, *operands: Array, **params: Any) -> Array:
-    """The scan by the library where the batch may be spread over devices, each of which does its own sequences."""
+    a, _, x0 = parts(operands, structure, start)
 
     def run(*operands: Array) -> Array:
-        return _native(platform, *operands, **params)
+        a, b, x0 = parts(operands, structure, start)
+        if structure == "permutation":
+            # On a GPU nobody looks whether an index is one, before it is an address.
+            a = (a if platform == "cpu" else jnp.clip(a, 0, b.shape[-1] - 1)).astype(b.dtype)
+        given = [array for array in (a, b, x0) if array is not None]
+        result = jax.ShapeDtypeStruct(b.shape, b.dtype)
+        return _ffi.call(
+            platform, "scan", result, *given, structure=structure, numbers=a is not None, start=start, reverse=reverse
+        )
 
+    axes = [*matrix_axes(a), "batch time dim", *([] if x0 is None else ["batch dim"])]
+    return by_sequence(run, f"{', '.join(axes)} -> batch time dim", 0 if a is None else 1, *operands)
+
+
+def matrix_axes(a: Array | None) -> list[str]:
+    """The axes of matrices, if there are any, in rules of how arrays may be spread."""
+    return [] if a is None else [" ".join(["batch", "time", *"ijk"][: a.ndim])]
+
+
+def _spread_over_batch(run: Callable[..., Any], rule: str, first: int, *operands: Array) -> Any:
+    """What the library does of a batch that may be spread over devices, as operand number first is, each of which does
+    its own sequences."""
     call = custom_partitioning(run)
 
     def place(mesh: Any, like: Any) -> NamedSharding:
         spec = like.sharding.spec if isinstance(like.sharding, NamedSharding) else ()
         return NamedSharding(mesh, PartitionSpec(*spec[:1]))
 
-    def infer(mesh: Any, given: Any, _: Any) -> NamedSharding:
-        return place(mesh, parts(given, params["structure"], params["start"])[1])
+    def infer(mesh: Any, given: Any, results: Any) -> Any:
+        return jax.tree.map(lambda _: place(mesh, given[first]), results)
 
-    def partition(mesh: Any, given: Any, result: Any) -> Any:
-        return mesh, run, place(mesh, result), tuple(place(mesh, result) for _ in given)
+    def partition(mesh: Any, given: Any, results: Any) -> Any:
+        own = place(mesh, jax.tree.leaves(results)[0])
+        return mesh, run, jax.tree.map(lambda _: own, results), tuple(own for _ in given)
 
-    a, _, x0 = parts(operands, params["structure"], params["start"])
-    axes = ["batch time dim", *([] if x0 is None else ["batch dim"])]
-    if a is not None:
-        axes.insert(0, " ".join(["batch", "time", *"ijk"][: a.ndim]))
-    call.def_partition(partition, infer, sharding_rule=", ".join(axes) + " -> batch time dim")
+    call.def_partition(partition, infer, sharding_rule=rule)
     return call(*operands)
 
 
 try:  # JAX tells custom_partitioning the devices only where it sees one coming, or a primitive of this private list
     from jax._src.dispatch import prim_requires_devices_during_lowering as _knowing
 
-    _lowered = _spread_over_batch
+    by_sequence = _spread_over_batch
 except ImportError:  # XLA then gathers what is spread
-    _knowing, _lowered = set[Primitive](), _native
+    _knowing = set[Primitive]()
+
+    def by_sequence(run: Callable[..., Any], rule: str, first: int, *operands: Array) -> Any:
+        return run(*operands)
 
 
 def scans_when_lowered(primitive: Primitive) -> None:
-    """Of a primitive whose lowering has scans in it."""
+    """Of a primitive whose lowering has scans in it, or what else is done by sequence."""
     _knowing.add(primitive)
 
 
 scans_when_lowered(scan_p)
 for _platform in _ffi.TARGETS:
     mlir.register_lowering(
-        scan_p, mlir.lower_fun(partial(_lowered, _platform), multiple_results=False), platform=_platform
+        scan_p, mlir.lower_fun(partial(_native, _platform), multiple_results=False), platform=_platform
     )
 
 
@@ -215,13 +231,13 @@ def _transpose(ct: Any, *operands: Any, structure: str, reverse: bool, start: bo
 ad.primitive_transposes[scan_p] = _transpose
 
 
-def _batch(operands: Any, axes: Any, **params: Any) -> tuple[Array, int]:
+def batched(primitive: Primitive, operands: Any, axes: Any, **params: Any) -> tuple[Any, Any]:
     """A batch of batches is a larger batch."""
     size = next(array.shape[axis] for array, axis in zip(operands, axes, strict=True) if axis is not None)
     full = [batching.bdim_at_front(array, axis, size) for array, axis in zip(operands, axes, strict=True)]
     flat = [array.reshape(-1, *array.shape[2:]) for array in full]
-    x = scan_p.bind(*flat, **params)
-    return x.reshape(size, -1, *x.shape[1:]), 0
+    found = jax.tree.map(lambda x: x.reshape(size, -1, *x.shape[1:]), primitive.bind(*flat, **params))
+    return found, jax.tree.map(lambda _: 0, found)
 
 
-batching.primitive_batchers[scan_p] = _batch
+batching.primitive_batchers[scan_p] = partial(batched, scan_p)

@@ -22,7 +22,8 @@ from .. import _catalog, lds
 from .._cell import Cell
 from .._method import Method
 from . import _auto, _cells, _elk, _globalise, _iterate, _linearise, _mesh, _native, _windows
-from ._iterate import STATUSES, Options, Window
+from ._iterate import Options, Window
+from ._judge import CONVERGED, FLOOR, NONFINITE, STATUSES
 from ._linearise import Kept, Step, Trajectory
 from ._scan import scan
 from ._structure import Array
@@ -104,7 +105,8 @@ def solve(
     and what f closes over. f is any JAX function of one step, of one sequence: `jax.vmap` makes a batch, whose
     sequences stop one by one. The iteration, its test and its outcome are those of `pards.solve`; the recurrence of
     an update is solved by `pards.jax.scan`, the covariances of a trust region (elk, quasi_elk) by loops of JAX's over
-    the square root of T.
+    the square root of T. On a CPU most updates and their tests are calls of the library. What f computes of u and
+    params alone XLA takes out of the iteration.
 
     method="auto" of a function takes newton, whole, where df/dx is seen not to read x, so that one update is exact.
     Otherwise it takes windows that adapt, by newton up to 64 dimensions and by quasi_newton beyond: they end at the
@@ -455,7 +457,7 @@ def _loop(model: _Model, o: _Operands) -> Window:
         raise ValueError("solve: method is sequential and axis_name is given, want a parallel method")
     states = lax.scan(one, o.x0, o.inputs, model.steps)[1]
     nothing = jnp.zeros((), states.dtype)
-    status = jnp.where(jnp.isfinite(states).all(), _iterate.CONVERGED, _iterate.NONFINITE).astype(jnp.int32)
+    status = jnp.where(jnp.isfinite(states).all(), CONVERGED, NONFINITE).astype(jnp.int32)
     return Window(states, jnp.int32(0), nothing, nothing, nothing, status)
 
 
@@ -577,13 +579,13 @@ def _iterated(at: Trajectory, b: Array) -> Array:
 def _empty(start: Array) -> Window:
     nothing = jnp.zeros((), start.dtype)
     return Window(
-        jnp.zeros((0, start.size), start.dtype), jnp.int32(0), nothing, nothing, nothing, jnp.int32(_iterate.CONVERGED)
+        jnp.zeros((0, start.size), start.dtype), jnp.int32(0), nothing, nothing, nothing, jnp.int32(CONVERGED)
     )
 
 
 def _wrap(w: Window, unravel: Any) -> Solution:
     states = jax.vmap(unravel)(w.states)
-    return Solution(states, w.iterations, w.merit, w.residual, w.error, w.status <= _iterate.FLOOR, w.status)
+    return Solution(states, w.iterations, w.merit, w.residual, w.error, w.status <= FLOOR, w.status)
 
 
 __all__ = ["STATUSES", "Solution", "solve"]

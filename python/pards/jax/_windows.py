@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ._iterate import CONVERGED, FLOOR, SHORT, Options, Part, Window, window
+from ._iterate import Options, Part, Window, window
+from ._judge import CONVERGED, FLOOR, SHORT
 from ._linearise import Kept, Step
 from ._primitive import vary_over, varying
 from ._structure import Array
