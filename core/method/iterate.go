@@ -106,8 +106,8 @@ func (j *Job[T]) newGroup(w *par.Worker) *group[T] {
 func layout[T num.Float](p *Problem[T], m Method[T], length, workers, window int) (rows, slots int) {
 	row := 8*p.Dim + 2*p.Inputs + length
 	rows = max(blockNumbers/row, min(blockLeast, slotsNumbers/row), 1)
-	if rows >= blockWhole {
-		rows = (rows + blockWhole/2) / blockWhole * blockWhole
+	if whole := min(blockWhole, rows/blockLeast*blockLeast); whole > 0 {
+		rows = (rows + whole/2) / whole * whole
 	}
 	rows = min(rows, blockMost, max(window, 1))
 	blocks := (window + rows - 1) / rows
