@@ -184,6 +184,8 @@ def test_errors(args, error, text) -> None:
 
 def test_what_must_be_static() -> None:
     A, b = np.ones((3, 2)), np.ones((3, 2))
+    with pytest.raises(TypeError, match="scan: reverse is 'no', want True or False"):
+        pards.jax.scan(np.ones((3, 1)), np.ones((3, 1)), reverse="no")
     with pytest.raises(TypeError, match="scan: reverse is traced, want True or False"):
         jax.jit(lambda reverse: pards.jax.scan(A, b, reverse=reverse))(True)
     with pytest.raises(ValueError, match="scan: axis_name is 'time', want an axis of the mesh"):

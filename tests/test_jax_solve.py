@@ -429,6 +429,10 @@ def test_f_is_traced_at_one_site():
     assert len(calls) <= 2
 
 
+class jitted:
+    """What is no array, as a module's activation."""
+
+
 SHORT = pards.QuasiNewton("hutchinson", signs=np.ones((1, 9, D)))
 
 
@@ -448,7 +452,18 @@ SHORT = pards.QuasiNewton("hutchinson", signs=np.ones((1, 9, D)))
         (ValueError, "merit_tol and rtol", {"merit_tol": 1e-3, "rtol": 1e-3}),
         (ValueError, "rtol is 0", {"rtol": 0}),
         (ValueError, "damping is 2", {"damping": 2}),
-        (ValueError, "window is 0", {"window": 0}),
+        (ValueError, 'window is 0, want a whole number of at least 1, "auto", or None', {"window": 0}),
+        (TypeError, "damping is 'half', want a number, or \"adaptive\"", {"damping": "half"}),
+        (TypeError, "damping is True, want a number", {"damping": True}),
+        (TypeError, "rtol is True, want a number", {"rtol": True}),
+        (TypeError, "clip is 'no', want True or False", {"clip": "no"}),
+        (ValueError, "solve: axis_name is 'time', want an axis of the mesh", {"axis_name": "time"}),
+        (
+            TypeError,
+            r"params\['act'\] is of type jitted, want arrays alone.*eqx.partition",
+            {"params": {"act": jitted()}},
+        ),
+        (TypeError, r"inputs\[0\] is of type str, want arrays alone", {"inputs": ("no", U)}),
         (ValueError, "nonfinite is 'go'", {"nonfinite": "go"}),
         (ValueError, "key is None", {"method": pards.QuasiNewton("hutchinson")}),
         (ValueError, r"signs have shape \(1, 9, 4\), want \(probes, time=120, dim=4\)", {"method": SHORT}),
@@ -468,8 +483,31 @@ def test_what_must_be_static():
 
 def test_double_precision_is_not_cut():
     off = jax.enable_x64(False) if hasattr(jax, "enable_x64") else jax.experimental.disable_x64()
-    with off, pytest.raises(TypeError, match="float64, which JAX would cut to float32"):
-        pards.jax.solve(lambda x, u: x, np.zeros(2), np.zeros((3, 1), np.float32))
+    x0, u = np.zeros(2, np.float32), np.zeros((3, 1), np.float32)
+    for name, given in {
+        "x0": {"x0": np.zeros(2)},
+        "inputs": {"inputs": np.zeros((3, 1))},
+        "guess": {"guess": np.zeros((3, 2))},
+        r"params\['w'\]": {"params": {"w": np.zeros(2)}},
+    }.items():
+        with off, pytest.raises(TypeError, match=f"solve: {name} has dtype float64, which JAX would cut to float32"):
+            pards.jax.solve(lambda x, u, w: x, **({"x0": x0, "inputs": u, "params": x0} | given))
+
+
+def test_the_arrays_of_a_module_with_functions():
+    eqx = pytest.importorskip("equinox", reason="equinox is not installed")
+    module = eqx.nn.MLP(2, 2, 4, 1, key=jax.random.key(0), dtype=np.float64)
+    arrays, rest = eqx.partition(module, eqx.is_array)
+    f = lambda x, u, a: 0.5 * eqx.combine(a, rest)(x) + u  # noqa: E731
+    u = np.random.default_rng(0).standard_normal((20, 2))
+    found = pards.jax.solve(f, np.zeros(2), u, arrays)
+    x, loop = np.zeros(2), []
+    for one in u:
+        x = 0.5 * module(x) + one
+        loop.append(x)
+    assert np.abs(found.states - np.array(loop)).max() <= 1e-8  # rtol, of states of size 2
+    with pytest.raises(TypeError, match=r"eqx\.partition"):
+        pards.jax.solve(lambda x, u, m: m(x) + u, np.zeros(2), u, module)
 
 
 SHARDED = """

@@ -68,6 +68,16 @@ def size(axis: Any) -> int:
     return 1 if axis is None else lax.axis_size(axis) if hasattr(lax, "axis_size") else lax.psum(1, axis)
 
 
+def want(function: str, axis: Any) -> None:
+    """Want an axis to be one of a mesh around the call."""
+    try:
+        index(axis)
+    except NameError:
+        raise ValueError(
+            f"{function}: axis_name is {axis!r}, want an axis of the mesh of a jax.shard_map around this call"
+        ) from None
+
+
 def index(axis: Any) -> Any:
     """Which of the devices this is."""
     return 0 if axis is None else lax.axis_index(axis)

@@ -10,7 +10,8 @@ import numpy as np
 from jax import lax
 from jax.core import Tracer
 
-from .. import lds
+from .. import _array, lds
+from . import _mesh
 from ._primitive import bind, row, varying
 from ._structure import Array, product
 
@@ -62,6 +63,7 @@ def scan(
         raise TypeError(
             "scan: reverse is traced, want True or False while JAX traces: make it static (static_argnames)"
         )
+    reverse = _array.flag("scan", "reverse", reverse)
     b = _floats("b", b)
     if b.ndim < 2:
         raise ValueError(f"scan: b has shape {b.shape}, want (..., time, dim)")
@@ -78,8 +80,8 @@ def scan(
     if structure == "zero" or flat_b.size == 0:
         return flat_b.reshape(shape)
     if axis_name is None:
-        return bind(structure, flat_a, flat_b, flat_x0, bool(reverse)).reshape(shape)
-    return _cut(structure, flat_a, flat_b, flat_x0, bool(reverse), axis_name).reshape(shape)
+        return bind(structure, flat_a, flat_b, flat_x0, reverse).reshape(shape)
+    return _cut(structure, flat_a, flat_b, flat_x0, reverse, axis_name).reshape(shape)
 
 
 def _floats(name: str, value: Any) -> Array:
@@ -92,12 +94,17 @@ def _floats(name: str, value: Any) -> Array:
             raise TypeError(f"scan: {name} is of type {type(value).__name__}, want an array: {error}") from None
     if value.dtype not in (np.float32, np.float64):
         raise TypeError(f"scan: {name} has dtype {value.dtype}, want float32 or float64")
-    if value.dtype == np.float64 and jax.dtypes.canonicalize_dtype(np.float64) != np.float64:
+    not_cut("scan", name, value)
+    return _together(jnp.asarray(value))
+
+
+def not_cut(function: str, name: str, array: Any) -> None:
+    """Want an array that JAX keeps as it is."""
+    if array.dtype == np.float64 and jax.dtypes.canonicalize_dtype(np.float64) != np.float64:
         raise TypeError(
-            f"scan: {name} has dtype float64, which JAX would cut to float32, want float32; "
+            f"{function}: {name} has dtype float64, which JAX would cut to float32, want float32; "
             'or turn its 64-bit types on: jax.config.update("jax_enable_x64", True)'
         )
-    return _together(jnp.asarray(value))
 
 
 def _together(array: Array) -> Array:
@@ -180,12 +187,8 @@ def _cut(structure: str, a: Array | None, b: Array, x0: Array | None, reverse: b
     A part takes its start c to its end P c + e, P the product of its matrices and e its end without c; a scan of all P
     and e, which every device does, tells where each part starts.
     """
-    try:
-        place, count = lax.axis_index(axis_name), lax.psum(1, axis_name)
-    except NameError:
-        raise ValueError(
-            f"scan: axis_name is {axis_name!r}, want an axis of the mesh of a jax.shard_map around this call"
-        ) from None
+    _mesh.want("scan", axis_name)
+    place, count = lax.axis_index(axis_name), lax.psum(1, axis_name)
     first = place == (count - 1 if reverse else 0)
     nothing = jnp.zeros_like(row(b, reverse)[:, 0])
     *_, nothing, b = aligned = varying(*(() if a is None else (a,)), place, nothing, b)

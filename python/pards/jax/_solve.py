@@ -18,14 +18,14 @@ from jax.core import Tracer
 from jax.custom_derivatives import SymbolicZero
 from jax.flatten_util import ravel_pytree
 
-from .. import _catalog, lds
+from .. import _array, _catalog, lds
 from .._cell import Cell
 from .._method import Method
 from . import _auto, _cells, _elk, _globalise, _iterate, _linearise, _mesh, _native, _windows
 from ._iterate import Options, Window
 from ._judge import CONVERGED, FLOOR, NONFINITE, STATUSES
 from ._linearise import Kept, Step, Trajectory
-from ._scan import scan
+from ._scan import not_cut, scan
 from ._structure import Array
 
 DENSE_MOST = 64  # dimensions up to which derivatives are scanned with the full Jacobian
@@ -129,7 +129,8 @@ def solve(
         x0: the first state; a pytree of arrays of floats of one dtype. (dim,) for a cell.
         inputs: u, a pytree of arrays whose first axis is time; None for a model without. (time, inputs) for a cell,
             (time,) if it is driven by words.
-        params: a pytree that f is given, as the arrays of an equinox or flax module; None for a cell.
+        params: a pytree of arrays that f is given; None for a cell. Of an equinox or flax module the arrays: with
+            `arrays, rest = eqx.partition(module, eqx.is_array)` f gets arrays and calls `eqx.combine(arrays, rest)`.
         length: T, if there are no inputs.
         method: a name or an object, as of `pards.solve`, or "auto".
         guess: the first iterate, in the form of the states; x0 at every step by default.
@@ -175,6 +176,8 @@ def solve(
         [False, True, True]
     """
     start, unravel = _state(x0)
+    for name, tree in (("inputs", inputs), ("guess", guess), ("params", params)):
+        _arrays(name, tree)
     T = _length(length, inputs)
     given = _guess(guess, start, unravel, T)
     options = _options(
@@ -222,11 +225,8 @@ def _state(x0: Any) -> tuple[Array, Any]:
         dtype = np.dtype(type(leaf)) if dtype is None and isinstance(leaf, float) else dtype
         if dtype is None or not np.issubdtype(dtype, np.floating):
             raise TypeError(f"solve: x0 has dtype {dtype or type(leaf).__name__}, want float32 or float64")
-        if dtype == np.float64 and not isinstance(leaf, float) and jax.dtypes.canonicalize_dtype(dtype) != dtype:
-            raise TypeError(
-                "solve: x0 has dtype float64, which JAX would cut to float32, want float32; "
-                'or turn its 64-bit types on: jax.config.update("jax_enable_x64", True)'
-            )
+        if not isinstance(leaf, float):
+            not_cut("solve", "x0", leaf)
     if len({np.dtype(getattr(leaf, "dtype", np.float64)) for leaf in leaves}) > 1:
         came = ", ".join(str(getattr(leaf, "dtype", "float")) for leaf in leaves)
         raise TypeError(f"solve: x0 has arrays of dtypes {came}, want one dtype")
@@ -236,6 +236,18 @@ def _state(x0: Any) -> tuple[Array, Any]:
     if vector.dtype.itemsize not in (4, 8):
         raise TypeError(f"solve: x0 has dtype {vector.dtype}, want float32 or float64")
     return vector, unravel
+
+
+def _arrays(name: str, tree: Any) -> None:
+    """Want a tree of arrays and numbers which JAX keeps as they are."""
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        if isinstance(leaf, np.ndarray | np.generic):
+            not_cut("solve", name + jax.tree_util.keystr(path), leaf)
+        elif not (isinstance(leaf, jax.Array | bool | int | float | complex) or hasattr(leaf, "__jax_array__")):
+            raise TypeError(
+                f"solve: {name}{jax.tree_util.keystr(path)} is of type {type(leaf).__name__}, want arrays alone: of a "
+                "module, say, its arrays, the rest being put back in f (of equinox, by eqx.partition and eqx.combine)"
+            )
 
 
 def _length(length: int | None, inputs: Any) -> int:
@@ -316,18 +328,23 @@ def _options(
     relative = _number("rtol", rtol, 1e-4 if dtype == np.float32 else 1e-8)
     if relative <= 0:
         raise ValueError(f"solve: rtol is {rtol}, want a number above 0")
-    part = -1.0 if isinstance(damping, str) and damping == "adaptive" else _number("damping", damping, 0.0)
+    adaptive = isinstance(damping, str) and damping == "adaptive"
+    part = -1.0 if adaptive else _number("damping", damping, 0.0, ', or "adaptive"')
     if part > 1:
         raise ValueError(f"solve: damping is {damping}, want a number from 0 to 1")
     if nonfinite not in ("stop", "continue", "reset"):
         raise ValueError(f'solve: nonfinite is {nonfinite!r}, want "stop", "continue" or "reset"')
     most = _whole("max_iterations", max_iterations, 0)
-    steps = -1 if isinstance(window, str) and window == "auto" else _whole("window", window, 1)
+    steps = -1 if isinstance(window, str) and window == "auto" else _whole("window", window, 1, '"auto", or None')
+    _static("clip", clip)
+    clip = _array.flag("solve", "clip", clip)
+    if axis is not None:
+        _mesh.want("solve", axis)
     if axis is not None and steps is not None:
         raise ValueError("solve: window and axis_name are given, want either: time is cut over the devices already")
     merit = None if merit_tol is None else _number("merit_tol", merit_tol, 0.0)
     absolute = _number("atol", atol, 1e-3 * relative)
-    return Options(_method(method), merit, relative, absolute, most, steps, part, bool(clip), nonfinite, axis)
+    return Options(_method(method), merit, relative, absolute, most, steps, part, clip, nonfinite, axis)
 
 
 def _static(name: str, value: Any) -> None:
@@ -335,25 +352,27 @@ def _static(name: str, value: Any) -> None:
         raise TypeError(f"solve: {name} is traced by JAX, want a value that is known then: a static argument of jit")
 
 
-def _number(name: str, value: Any, default: float) -> float:
+def _number(name: str, value: Any, default: float, other: str = "") -> float:
     if value is None:
         return default
     _static(name, value)
     try:
+        if isinstance(value, bool):
+            raise TypeError
         number = float(value)
     except (TypeError, ValueError):
-        raise TypeError(f"solve: {name} is {value!r}, want a number") from None
+        raise TypeError(f"solve: {name} is {value!r}, want a number{other}") from None
     if not number >= 0 or math.isinf(number):
         raise ValueError(f"solve: {name} is {value}, want a finite number of at least 0")
     return number
 
 
-def _whole(name: str, value: Any, least: int) -> int | None:
+def _whole(name: str, value: Any, least: int, other: str = "or None") -> int | None:
     if value is None:
         return None
     _static(name, value)
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"solve: {name} is {value!r}, want a whole number of at least {least}, or None")
+        raise ValueError(f"solve: {name} is {value!r}, want a whole number of at least {least}, {other}")
     return int(value)
 
 
