@@ -160,13 +160,20 @@ func (r *run[T]) by(name string) error {
 				first = o
 			}
 		}
-		r.say("%s ended as %s on %d of %d sequences, the first %s", name, first.Status, len(r.left), before, ending(first, plan.Problem.Steps))
+		who := ""
+		if before > 1 {
+			who = fmt.Sprintf("on %d of %d sequences, the first ", len(r.left), before)
+		}
+		r.say("%s ended as %s %s%s", name, first.Status, who, ending(first, plan.Problem.Steps))
 	}
 	return nil
 }
 
-// ending tells where a sequence failed, and what its iterates came to.
+// ending tells where a sequence failed, and what its iterates came to. The plain loop has none, and goes through all steps.
 func ending(o method.Result, steps int) string {
+	if o.Done == steps {
+		return fmt.Sprintf("at step %d of %d, as the model does", o.BadStep, steps)
+	}
 	text := fmt.Sprintf("at step %d of %d after %d updates, its merit then %.2g", o.Done, steps, o.Iterations, o.Merit)
 	if o.BadStep >= 0 {
 		text += fmt.Sprintf(", the first overflow at step %d", o.BadStep)

@@ -9,8 +9,10 @@ package main
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -244,15 +246,28 @@ func (w *writer) status(o method.Outcome) {
 	w.line(1, "Status(")
 	w.line(2, "%s,", quoted(o.Name))
 	w.line(2, "%s,", success)
-	pieces := wrapped(o.Advice, width-8)
+	w.text(2, "", o.Advice)
+	if len(o.Own) > 0 {
+		w.line(2, "{")
+		for _, name := range slices.Sorted(maps.Keys(o.Own)) {
+			w.text(3, quoted(name)+": ", o.Own[name])
+		}
+		w.line(2, "},")
+	}
+	w.line(1, "),")
+}
+
+// text writes a string over as many lines as it takes, the first behind a label.
+func (w *writer) text(indent int, label, text string) {
+	pieces := wrapped(text, width-4*indent-len(label))
 	for i, p := range pieces {
 		end := ","
 		if i < len(pieces)-1 {
 			p, end = p+" ", ""
 		}
-		w.line(2, "%s%s", quoted(p), end)
+		w.line(indent, "%s%s%s", label, quoted(p), end)
+		label = ""
 	}
-	w.line(1, "),")
 }
 
 // docstring writes the paragraphs of a registry's text and its parameters.

@@ -307,12 +307,20 @@ STATUSES = (
         False,
         "not converged within the cap: raise max_iterations, solve in windows (window=...), or take a method that "
         "follows the Jacobian more closely (newton, rotated_quasi_newton), or sequential",
+        {
+            "newton": "not converged within the cap: raise max_iterations, solve in windows (window=...), or use "
+            "sequential",
+        },
     ),
     Status(
         "nonfinite",
         False,
         "an update overflowed: solve in windows (window=...), restrain A (clip=True, damping=0.5), start from a "
         'better guess, go on with nonfinite="continue", or use sequential',
+        {
+            "sequential": "f itself is not finite at that step, though the state before it is, and no method gets "
+            "past it; look at f, x0 and the inputs",
+        },
     ),
     Status(
         "interrupted",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple
 
@@ -16,6 +17,11 @@ class Status(NamedTuple):
     name: str
     success: bool
     advice: str
+    own: Mapping[str, str] = {}  # the advice for methods that the general one does not suit
+
+    def advise(self, method: str) -> str:
+        """The advice for a method, the last of those that ran one after another."""
+        return self.own.get(method.rpartition("+")[2], self.advice)
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Method:
             value = getattr(self, field.name)
             if field.type == "bool":
                 object.__setattr__(self, field.name, _array.flag(type(self).__name__, field.name, value))
-            elif field.type in ("int", "float") and isinstance(value, bool | np.bool_):
+            elif field.type in ("int", "float") and (value is None or isinstance(value, bool | np.bool_)):
                 raise TypeError(f"{type(self).__name__}: {field.name} is {value!r}, want a number")
         for name in self.arrays:
             value = getattr(self, name)

@@ -93,7 +93,8 @@ class Solution:
         and what would take fewer.
 
         The why is computed now, by `pards.theory.analyse` along the first 1024 steps at most, for which the model is
-        evaluated again; a solution that was pickled, or made on a GPU's arrays, has none.
+        evaluated again; a solution that was pickled, or made on a GPU's arrays, has none. Arrays that were solved are
+        not copied for it: where they were changed since, it tells of another problem.
         """
         lines = [f"{self.method} on {self.device}: {self._size()}, {self.seconds:.3g} s."]
         ran = [_catalog.METHODS[name] for name in self.method.split("+")]
@@ -119,13 +120,13 @@ class Solution:
         iterations, statuses = np.atleast_1d(self.iterations), np.atleast_1d(self.status)
         looped = np.atleast_1d(self.success) & (np.atleast_1d(self.looped) > 0) & self.method.endswith("+sequential")
         told = [(looped, "")] + [(~looped & (statuses == status.name), status.name) for status in _catalog.STATUSES]
-        advice = {status.name: status.advice for status in _catalog.STATUSES}
+        advice = {status.name: status.advise(self.method) for status in _catalog.STATUSES}
         lines: list[str] = []
         for which, name in told:
             if which.any():
                 who = f"{which.sum():,} of {which.size:,} sequences: " if which.size > 1 else ""
                 how = (
-                    f"{name} after {_updates(iterations[which])}: {advice[name]}"
+                    f"{name}{_after(self.method, iterations[which])}: {advice[name]}"
                     if name
                     else "finished by the plain loop"
                 )
@@ -167,8 +168,8 @@ class Solution:
 
     def _why(self) -> list[str]:
         """What the theory says."""
-        if self._origin is None:
-            return []
+        if self._origin is None or isinstance(self._origin, str):
+            return [] if self._origin is None else [f"Why it went so is not told: {self._origin}."]
         from . import theory  # here, since it needs solve, which needs this
 
         return theory.reasons(self, self._origin)
@@ -255,7 +256,7 @@ class Solution:
             rows |= {"failed": f"sequence {shown}"} if many else {}
             if (bad := np.atleast_1d(self.bad_step)[failed]).max() >= 0:
                 rows["first bad step"] = str(bad[bad >= 0].min())
-            rows["advice"] = "; ".join(s.advice for s in _catalog.STATUSES if s.name in statuses[failed])
+            rows["advice"] = "; ".join(s.advise(self.method) for s in _catalog.STATUSES if s.name in statuses[failed])
         return rows
 
     def __repr__(self) -> str:
@@ -298,16 +299,16 @@ def failure(solution: Solution, cause: str = "") -> str:
     """The message of a SolveError: which sequences failed, where, and what to do; cause: of what is not finite."""
     statuses, bad = np.atleast_1d(solution.status), np.atleast_1d(solution.bad_step)
     failed = np.flatnonzero(~np.atleast_1d(solution.success))
-    advice = {status.name: status.advice for status in _catalog.STATUSES}
+    advice = {status.name: status.advise(solution.method) for status in _catalog.STATUSES}
     many = statuses.size > 1
     told: list[str] = []
     for name in dict.fromkeys(statuses[failed].tolist()):
         own = failed[statuses[failed] == name]
-        after = _updates(np.atleast_1d(solution.iterations)[own])
+        after = _after(solution.method, np.atleast_1d(solution.iterations)[own])
         who = f" on {own.size} of {statuses.size} sequences (the first: {own[0]})" if many else ""
         steps = bad[own][bad[own] >= 0]
         where = f", the first bad step {steps.min()}" if steps.size else ""
-        told.append(f"{name} after {after}{who}{where}: {cause if cause and steps.size else advice[name]}")
+        told.append(f"{name}{after}{who}{where}: {cause if cause and steps.size else advice[name]}")
     return f"solve: {solution.method}: {'; '.join(told)}. What was reached is in the exception's .solution"
 
 
@@ -324,5 +325,8 @@ def _count(n: int, what: str) -> str:
     return f"{n:,} {what}" + ("" if n == 1 else "s")
 
 
-def _updates(iterations: Array) -> str:
-    return _range(iterations, ",d") + (" update" if (iterations == 1).all() else " updates")
+def _after(method: str, iterations: Array) -> str:
+    """After how many updates; the plain loop makes none."""
+    if method == "sequential":
+        return ""
+    return f" after {_range(iterations, ',d')} update{'s' * bool((iterations != 1).any())}"
