@@ -38,6 +38,31 @@ def test_info() -> None:
     assert told["ABI"] == 1
 
 
+def test_version() -> None:
+    assert run("--version").stdout == f"pards {pards.__version__}\n"
+
+
+def test_info_of_a_problem_says_what_it_took() -> None:
+    told = json.loads(run("info", "--problem", "gru", "--batch", "3", "--json").stdout)
+    assert {"problem": "gru", "D": 8, "T": 10_000, "B": 3, "dtype": "float32"}.items() <= told.items()
+    assert told["states (bytes)"] == 3 * 10_000 * 8 * 4
+    assert json.loads(run("info", "--problem", "s5_word", "--json").stdout)["D"] == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--dim", "8", "--length", "1000000"], "--dim is of a solve, want --problem with it"),
+        (["--method", "newton"], "--method is of a solve, want --problem with it"),
+        (["--problem", "s5_word", "--dim", "7"], "dim is 7, want 5, which is the dimension of s5_word"),
+    ],
+)
+def test_info_says_what_is_wrong(arguments, said) -> None:
+    done = run("info", *arguments)
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.replace("│", " ").split())
+
+
 def test_bench(tmp_path) -> None:
     """Rows of every question and peer that is there; the file compares with itself."""
     rows = tmp_path / "rows.json"

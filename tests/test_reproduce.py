@@ -73,6 +73,12 @@ def test_every_figure_and_claim(everything) -> None:
         assert words in printed
 
 
+def test_one_figure_is_told_of_itself(tmp_path) -> None:
+    printed = said(run("fig7", "--quick", "--device", "cpu", "--seeds", "1", "--out", str(tmp_path)))
+    assert "fig7 holds Proposition 3" in printed and "Picard is better for a near 1" in printed
+    assert "not run" not in printed and "fig2" not in printed
+
+
 def test_counts_are_those_of_the_semantics(everything) -> None:
     found = counts(everything[0], "fig3")
     p = pards.problems.gru(100, 2, 4, 1)

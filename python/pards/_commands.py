@@ -18,8 +18,18 @@ from ._wrong import Wrong
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"pards {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _command() -> None:
+def _command(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Say which version this is.")
+    ] = False,
+) -> None:
     """Sequential models, solved for the whole trajectory at once."""
 
 
@@ -124,11 +134,14 @@ def reproduce(
 
 @app.command()
 def info(
+    context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
     problem: Annotated[
         str | None, typer.Option(help=f"Tell the memory of a solve: {', '.join(_memory.PROBLEMS)}.")
     ] = None,
-    dim: Annotated[int, typer.Option(help="D, components of the state.")] = 8,
+    dim: Annotated[
+        int | None, typer.Option(help="D, components of the state; 8, or what the problem has.", show_default=False)
+    ] = None,
     length: Annotated[int, typer.Option(help="T, steps.")] = 10_000,
     batch: Annotated[int, typer.Option(help="B, sequences.")] = 1,
     method: Annotated[str, typer.Option(help="As in pards.solve.")] = "auto",
@@ -138,10 +151,17 @@ def info(
 ) -> None:
     """Say which versions run, where the library is, and what it found on this machine; or what a solve will need."""
     if problem is None:
+        for name in ("dim", "length", "batch", "method", "window", "dtype", "threads"):
+            source = context.get_parameter_source(name)
+            if source is not None and source.name == "COMMANDLINE":
+                raise typer.BadParameter(f"--{name} is of a solve, want --problem with it")
         found = _info()
     else:
         try:
-            found = _needs(_memory.predict(problem, dim, length, batch, method, window, dtype, threads))
+            dim = _memory.dimension(problem, dim)
+            memory = _memory.predict(problem, dim, length, batch, method, window, dtype, threads)
+            found: dict[str, str | int] = {"problem": problem, "D": dim, "T": length, "B": batch, "dtype": dtype}
+            found |= _needs(memory)
         except (TypeError, ValueError) as error:
             raise typer.BadParameter(str(error)) from None
     if as_json:

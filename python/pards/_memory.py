@@ -55,6 +55,21 @@ PROBLEMS: dict[str, Callable[[int], Cell] | None] = {
 }
 
 
+_OWN = {"s5_word": 5}  # the dimension of a problem that has but one
+
+
+def dimension(problem: str, given: int | None) -> int:
+    """D of a problem: what was given, else its own, or 8.
+
+    Raises:
+        ValueError: it has another.
+    """
+    own = _OWN.get(problem)
+    if own is not None and given not in (None, own):
+        raise ValueError(f"info: dim is {given}, want {own}, which is the dimension of {problem}")
+    return own or (8 if given is None else given)
+
+
 def predict(
     problem: str,
     dim: int,

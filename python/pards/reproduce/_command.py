@@ -76,7 +76,8 @@ def run(
     finally:
         results.close()
     claims = _claims.check(results.rows)
-    console.print(_table(claims))
+    told = {*names, *(row["figure"] for row in results.rows)}
+    console.print(_table([claim for claim in claims if claim.figure in told]))
     console.print(f"The rows are in {results.path}.")
     console.print(_report(out, results.rows, claims, about(figure, place)))
     return claims
