@@ -33,7 +33,9 @@ type named struct {
 func deviceOf(fn, name string, arrays ...named) (int, error) {
 	ordinal, asked, err := gpu.Ordinal(name)
 	if err == nil && !asked {
-		err, ordinal = check.Choice(fn, "device", name, []string{"", "auto", "cpu", "cuda", "cuda:N"}), -1
+		if ordinal = -1; name != "" {
+			err = check.Choice(fn, "device", name, []string{"auto", "cpu", "cuda", "cuda:N"})
+		}
 	} else if err != nil {
 		err = check.Valuef(fn, "device", fmt.Sprintf("is %q", name), `"cuda" or "cuda:N"`, err.Error())
 	}

@@ -30,7 +30,23 @@ def solve(x0=X0, u=U, cell=GRU, **options):
         (lambda: solve(u=None), ValueError, r"inputs|length"),
         (lambda: solve(method="newtn"), ValueError, r'solve: method is "newtn", want one of .*newton'),
         (lambda: solve(nonfinite="ignore"), ValueError, r'solve: nonfinite is "ignore", want one of stop, continue, reset'),
-        (lambda: solve(device="tpu"), ValueError, r'device is "tpu"'),
+        (lambda: solve(device="tpu"), ValueError, r'device is "tpu", want one of auto, cpu, cuda, cuda:N'),
+        (lambda: pards.lds.scan(np.ones((3, 2)), np.ones((3, 2)), device="gpu"), ValueError, r'scan: device is "gpu", want one of auto, cpu, cuda, cuda:N'),
+        (lambda: pards.lds.scan(np.ones((3, 2)), np.ones((3, 2)), device=None), TypeError, r"scan: device is None, want a text"),
+        (lambda: solve(cell=lambda x, u: x, x0=np.zeros(0)), ValueError, r"solve: x0 has shape \(0,\), want \(D,\) or \(B, D\) with D of at least 1"),
+        (lambda: solve(cell=pards.cells.GRU), TypeError, r"solve: f is the class GRU, want a cell, made from its parameters: GRU\(\.\.\.\)"),
+        (lambda: pards.lds.scan(pards.lds.Identity, U), TypeError, r"scan: A is the class Identity, want an object of it: Identity\(\)"),
+        (lambda: pards.lds.scan(pards.lds.Diagonal, U), TypeError, r"scan: A is the class Diagonal, want an object of it: Diagonal\(\.\.\.\)"),
+        (lambda: GRU(np.zeros(3), U[0]), ValueError, r"GRU: x has shape \(3,\), want \(\.\.\., 4\)"),
+        (lambda: GRU(X0, np.zeros((2, 5))), ValueError, r"GRU: u has shape \(2, 5\), want \(\.\.\., 3\)"),
+        (lambda: GRU.jvp(X0, U[0], np.zeros(3)), ValueError, r"GRU: v has shape \(3,\), want \(\.\.\., 4\)"),
+        (lambda: theory(states="newton"), TypeError, r"analyse: states is 'newton', want an array \(T, D\) or \(B, T, D\); a method is given as method="),
+        (lambda: theory(states=pards.Newton()), TypeError, r"analyse: states is Newton\(\), want an array"),
+        (lambda: theory(states=np.zeros((10, 4), complex)), TypeError, r"analyse: states has dtype complex128, want float32"),
+        (lambda: theory(states=np.full((10, 4), "1")), TypeError, r"analyse: states has dtype <U1, want float32"),
+        (lambda: solve(x0=np.ma.array(X0, mask=[0, 1, 0, 0])), TypeError, r"solve: x0 masks some of its numbers, want an array without a mask: x0\.filled\(\.\.\.\)"),
+        (lambda: solve(u=np.ma.masked_equal(U, 1.0)), TypeError, r"solve: inputs masks some of its numbers"),
+        (lambda: pards.lds.scan(np.ma.array(np.ones((3, 2)), mask=True), np.ones((3, 2))), TypeError, r"Dense: A masks some of its numbers"),
         (lambda: solve(rtol=0.0), ValueError, r"solve: rtol is 0, want a finite number above 0"),
         (lambda: solve(rtol=-1.0), ValueError, r"solve: rtol is -1"),
         (lambda: solve(atol=-1.0), ValueError, r"solve: atol is -1"),
@@ -41,7 +57,7 @@ def solve(x0=X0, u=U, cell=GRU, **options):
         (lambda: solve(window="long"), TypeError, r"solve: window is 'long', want a whole number of at least 1, \"auto\", or None"),
         (lambda: solve(window=-1), ValueError, r"solve: window is -1"),
         (lambda: solve(damping=1.5), ValueError, r'solve: damping is 1.5, want a number from 0 to 1, or "adaptive"; A is scaled by 1 - damping'),
-        (lambda: solve(damping=-1), ValueError, r"solve: damping is -1\.0*"),
+        (lambda: solve(damping=-1), ValueError, r'solve: damping is -1, want a number from 0 to 1, or "adaptive"; A is scaled by 1 - damping'),
         (lambda: solve(damping=-0.1), ValueError, r"solve: damping is -0\.1, want"),
         (lambda: solve(damping="auto"), ValueError, r"solve: damping is 'auto', want a number from 0 to 1, or \"adaptive\""),
         (lambda: solve(num_threads=0), ValueError, r"num_threads is 0"),
@@ -79,6 +95,10 @@ def test_text(call, error, text: str) -> None:
     assert re.search(text, str(caught.value)), caught.value
 
 
+def mixture(means=((0.0, 0.0),), precisions=((1.0, 1.0),), log_weights=(0.0,)):
+    return pards.cells.GaussianMixture(means, precisions, log_weights)
+
+
 def theory(**options):
     return pards.theory.analyse(GRU, X0, U, **options)
 
@@ -109,6 +129,7 @@ NAN = float("nan")
             (lambda make=make, name=name: make(**{name: True}), f"{make.__name__}: {name} is True, want a number")
             for make, name in ((pards.ELK, "trust"), (pards.Chord, "period"), (pards.BlockNewton, "block"), (pards.QuasiNewton, "probes"))
         ),
+        (lambda: pards.Chord(None), "Chord: period is None, want a number"),
         (lambda: pards.lds.scan(np.zeros((5, 2, 2)), np.zeros((5, 2)), reverse="no"), "scan: reverse is 'no', want True or False"),
         (lambda: pards.cells.GRU(np.zeros((12, 4)), np.zeros((12, 4)), np.zeros(12), np.zeros(4), exchanged="no"), "GRU: exchanged is 'no'"),
         (lambda: pards.cells.Lorenz96(8, forcing=True), "Lorenz96: forcing is True, want a number"),
@@ -136,6 +157,7 @@ def test_one_kind_for_another(call, text: str) -> None:
         (lambda: theory(damping=-1), "analyse: damping is -1, want a number from 0 to 1"),
         (lambda: theory(damping=NAN), "analyse: damping is nan, want a number from 0 to 1"),
         *((lambda bad=bad: theory().bound_iterations(bad), f"bound_iterations: tolerance is {bad}, want a finite number above 0") for bad in (NAN, -1, 0, np.inf)),
+        (lambda: pards.theory.compare(GRU, X0, U, methods=[]), "compare: methods is empty, want at least one"),
         (lambda: pards.theory.compare(GRU, X0, U, merit_tol=-1.0), "compare: merit_tol is -1.0, want a finite number above 0"),
         (lambda: pards.theory.compare(GRU, X0, U, guess=1.0), "compare: guess has shape (), want (T, D) = (10, 4)"),
     ],
@@ -152,6 +174,11 @@ def test_out_of_range(call, text: str) -> None:
         (lambda: pards.cells.GRU(np.zeros((12, 3)), np.zeros((12, 4)), np.zeros(12), np.zeros(4), exchanged=True), r"exchanged=True"),
         (lambda: pards.cells.Linear(np.array([[np.inf]])), r"Linear: A holds \+Inf at \(0, 0\)"),
         (lambda: pards.cells.GroupWord(np.array([[0, 0]])), r"GroupWord: permutations at 0 is not a permutation"),
+        (lambda: mixture(means=[0.0]), r"GaussianMixture: means has shape \(1,\), want \(K, D\)"),
+        (lambda: mixture(precisions=[[1.0]]), r"GaussianMixture: precisions has shape \(1, 1\), want \(K, D, D\) = \(1, 2, 2\) or \(K, D\) = \(1, 2\); K and D are fixed by means with shape \(1, 2\)"),
+        (lambda: mixture(precisions=[[1.0, 2.0, 3.0]]), r"GaussianMixture: precisions has shape \(1, 3\)"),
+        (lambda: mixture(log_weights=[0.0, 5.0, 1.0]), r"GaussianMixture: log_weights has shape \(3,\), want \(K,\) = \(1,\); K and D are fixed"),
+        (lambda: mixture(means=[[0.0, NAN]]), r"GaussianMixture: means holds nan at \(0, 1\), want finite numbers"),
     ],
 )  # fmt: skip
 def test_cell_parameters(make, text: str) -> None:
@@ -236,7 +263,16 @@ def fails(x, u):
     [
         (lambda x, u: x[..., :1], ValueError, r"shape"),
         (lambda x, u: x.astype(np.float32), TypeError, r"float32"),
-        (lambda x, u: None, TypeError, r"returned"),
+        (
+            lambda x, u: None,
+            TypeError,
+            r"solve: f returned None, want an array of shape \(.*, 2\); does it end without a return\?",
+        ),
+        (
+            lambda x, u: np.ma.array(0.5 * x, mask=x == 0),
+            TypeError,
+            r"solve: f returned an array that masks some of its numbers",
+        ),
         (fails, Broken, "deep inside"),
         (lambda x: x, TypeError, "argument"),
     ],
@@ -255,6 +291,14 @@ def test_an_error_within_a_callable_tells_how_it_was_called() -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         pards.solve(lambda x, u: 0.5 * x, np.ones((2, 1)), length=9, method="newton", jac=lambda x, u: 1 / 0)
     assert caught.value.__notes__ == ["solve called jac with x (2, 9, 1); it has to work over leading axes"]
+    with pytest.raises(TypeError, match="argument") as caught:
+        pards.solve(lambda x: x, np.zeros(1), np.zeros((9, 1)), method="newton")
+    assert caught.value.__notes__ == [
+        "solve called f with x (9, 1) and u (9, 1); it has to take two arguments, x and u"
+    ]
+    with pytest.raises(TypeError, match="NoneType") as caught:
+        pards.solve(lambda x, u: x + u, np.zeros(1), length=9, method="newton")
+    assert caught.value.__notes__ == ["solve called f with x (9, 1); u is None, for there are no inputs"]
 
 
 def test_exception_in_a_derivative_arrives() -> None:
@@ -284,6 +328,48 @@ def test_inputs_cannot_be_changed_by_f() -> None:
 
     with pytest.raises(ValueError, match="read-only"):
         pards.solve(f, np.zeros(2), np.ones((10, 1)), method="picard")
+
+
+ITSELF = "f itself is not finite"
+
+
+@pytest.mark.parametrize("method", ["sequential", "auto", "newton", "picard"])
+def test_a_function_that_is_not_finite_is_named(method: str) -> None:
+    """No window and no damping would help, nor the plain loop, which is what may have failed."""
+    with pytest.raises(pards.SolveError, match=f"the first bad step 0: {ITSELF}") as caught:
+        pards.solve(lambda x, u: np.log(x - 1), np.ones(2), length=10, method=method)
+    assert "window" not in str(caught.value) and "use sequential" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["sequential", "auto"])
+def test_a_model_that_overflows_is_named(method: str) -> None:
+    """By the plain loop alone is that known of a later step. It makes no updates."""
+    with pytest.raises(pards.SolveError, match=f"sequential: nonfinite, the first bad step 9: {ITSELF}") as caught:
+        pards.solve(lambda x, u: x * x, np.full(2, 2.0), length=100, method=method)
+    told = caught.value.solution.explain()
+    assert ITSELF in told and "window" not in told and ITSELF in caught.value.solution._rows()["advice"]
+    with pytest.raises(pards.SolveError, match=ITSELF):
+        pards.theory.analyse(lambda x, u: x * x, np.full(2, 2.0), length=100)
+    with pytest.raises(pards.SolveError, match=r"newton: nonfinite after .*: an update overflowed: solve in windows"):
+        pards.solve(lambda x, u: x * x, np.full(2, 2.0), length=100, method="newton")
+    with pytest.raises(pards.SolveError, match=ITSELF):
+        pards.solve(lambda x, u: x * x, np.full(2, 2.0), length=100, method="sequential", jac=lambda x, u: np.nan)
+
+
+def test_a_sequence_alone_is_not_counted() -> None:
+    cell = pards.cells.Linear(np.array([[1e200]]), np.eye(1))
+    sol = pards.solve(cell, np.zeros(1), np.ones((20_000, 1)), raise_on_failure=False)
+    assert "newton ended as nonfinite at step 2 of 20000 after" in sol.reason
+    assert sol.reason.endswith("sequential ended as nonfinite at step 2 of 20000, as the model does")
+
+
+def test_newton_is_not_advised_to_newton() -> None:
+    advised = {}
+    for method in ("newton", "picard"):
+        with pytest.raises(pards.SolveError, match="not converged within the cap: raise max_iterations") as caught:
+            pards.solve(GRU, X0, U, method=method, max_iterations=1, rtol=1e-14)
+        advised[method] = "follows the Jacobian more closely (newton" in str(caught.value)
+    assert advised == {"newton": False, "picard": True}
 
 
 @pytest.mark.parametrize("batch", [None, 3])

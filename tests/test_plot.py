@@ -146,6 +146,8 @@ def test_nothing_to_see(ax) -> None:
     p = pards.problems.gru(0, 2)
     empty = pards.solve(p.cell, p.x0, p.inputs[0], method="newton", trace=True)
     pards.plot.jacobians(empty, ax=ax)
+    none = pards.solve(p.cell, np.zeros((0, 2)), np.ones((10, p.cell.inputs)), method="newton")
+    assert pards.plot.jacobians(none, ax=ax) is ax
     pards.plot.compare([empty], ax=ax)
     loop = solved(method="sequential", trace=True)  # on axes that have another scale by now
     pards.plot.convergence([loop], ax=ax)

@@ -58,6 +58,16 @@ def test_odd_arrays(odd) -> None:
     assert np.array_equal(pards.lds.scan(pards.lds.Diagonal(odd(a)), odd(b)), pards.lds.scan(pards.lds.Diagonal(a), b))
 
 
+@pytest.mark.parametrize("method", ["sequential", "newton"])
+@pytest.mark.parametrize("odd", [lambda a: a.astype(a.dtype.newbyteorder()), np.ma.array], ids=["byteswapped", "mask"])
+def test_odd_results_of_a_function(odd, method: str) -> None:
+    """In the other byte order, as arguments may be, or with a mask that hides nothing."""
+    u = RNG.standard_normal((20, 3))
+    want = pards.solve(lambda x, u: 0.5 * x + u, np.zeros(3), u, method=method).states
+    got = pards.solve(lambda x, u: odd(0.5 * x + u), np.zeros(3), odd(u), method=method).states
+    assert np.array_equal(got, want)
+
+
 def test_a_folder_called_jax_is_not_jax(monkeypatch) -> None:
     """What `import jax` finds where JAX is missing and a folder of that name is on the path: a module with nothing in it."""
     monkeypatch.setitem(sys.modules, "jax", types.ModuleType("jax"))
@@ -189,7 +199,13 @@ def test_out_may_be_the_inputs() -> None:
         pards.solve(lambda x, u: 0.5 * x + u, np.zeros(2), shared, method="newton", out=shared).states, want
     )
     cell, shared = pards.cells.Linear(np.eye(2) / 2, np.eye(2)), u.copy()
-    assert np.allclose(pards.solve(cell, np.zeros(2), shared, method="newton", out=shared).states, want, rtol=1e-12)
+    sol = pards.solve(cell, np.zeros(2), shared, method="newton", out=shared)
+    assert np.allclose(sol.states, want, rtol=1e-12)
+    assert "out shares memory with an argument" in sol.explain() and "Lyapunov" not in sol.explain()
+    with pytest.raises(ValueError, match=r"plot\.jacobians: out shares memory with an argument"):
+        pards.plot.jacobians(sol)
+    sol = pards.solve(cell, np.zeros(2), u, method="newton", out=shared)
+    assert "Lyapunov" in sol.explain()
 
 
 def test_large_evaluations_come_in_pieces() -> None:
@@ -396,3 +412,20 @@ def test_handles_are_given_back() -> None:
         pards.solve(lambda x, u: 0.5 * x, np.zeros(1), np.ones((3, 1)), method="newton")
     del cell
     assert alive() == before
+
+
+def test_what_is_to_be_imported_is_said() -> None:
+    """They need packages that pards does not, so that they are not imported with it."""
+    done = run("""
+        import sys, pards
+        for name in ("reproduce", "jax"):
+            try:
+                getattr(pards, name)
+            except AttributeError as error:
+                print(error)
+        assert not hasattr(pards, "jax") and "jax" not in sys.modules
+        from pards import reproduce
+        print(reproduce is pards.reproduce)
+    """)
+    told = "module 'pards' has no attribute '{0}' before it is imported: import pards.{0}\n"
+    assert done.stdout == told.format("reproduce") + told.format("jax") + "True\n", done.stderr

@@ -18,6 +18,8 @@ __version__: str
 
 def __getattr__(name: str) -> str:
     """The version, looked up when first asked for: importlib.metadata takes longer to import than all of pards."""
+    if name in ("jax", "reproduce"):  # which need packages that pards does not, so that they are not imported here
+        raise AttributeError(f"module 'pards' has no attribute {name!r} before it is imported: import pards.{name}")
     if name != "__version__":
         raise AttributeError(f"module 'pards' has no attribute {name!r}")
     from importlib import metadata

@@ -28,7 +28,7 @@ def take(function: str, name: str, value: ArrayLike, chars: str = FLOATS + INTEG
 
     Raises:
         ValueError: for a ragged list.
-        TypeError: for another dtype, or what JAX traces.
+        TypeError: for another dtype, what JAX traces, or what masks some of its numbers.
     """
     array = value if type(value) is np.ndarray else _converted(function, name, value)
     if array.dtype.char not in chars:
@@ -43,10 +43,19 @@ def _converted(function: str, name: str, value: ArrayLike) -> Array:
         raise TypeError(
             f"{function}: {name} is traced by JAX, want an array of numbers; pards.jax has what JAX can trace"
         )
+    if masks(value):
+        raise TypeError(
+            f"{function}: {name} masks some of its numbers, want an array without a mask: {name}.filled(...)"
+        )
     try:
         return np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{function}: {name} is not an array: {error}") from None
+
+
+def masks(value: Any) -> bool:
+    """Whether it is an array that hides some of its numbers, which would be used like the others."""
+    return type(value) is not np.ndarray and isinstance(value, np.ndarray) and bool(np.ma.is_masked(value))
 
 
 def traced(value: Any) -> bool:
@@ -102,6 +111,13 @@ def flag(function: str, name: str, value: Any) -> bool:
     if isinstance(value, _TRUTHS):
         return bool(value)
     raise TypeError(f"{function}: {name} is {value!r}, want True or False")
+
+
+def text(function: str, name: str, value: Any) -> bytes:
+    """A text that a caller gave, as the library takes it."""
+    if not isinstance(value, str):
+        raise TypeError(f"{function}: {name} is {value!r}, want a text")
+    return value.encode()
 
 
 def whole(function: str, name: str, value: Any, least: int, want: str) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from . import _array
 from ._array import FLOATS, Array
 from ._cell import DIAGONAL, JACOBIAN, JVP, STEP
 
@@ -37,6 +38,18 @@ def take_inputs(inputs: Array | None, dtype: np.dtype[Any]) -> Array | None:
         at = tuple(np.argwhere(~np.isfinite(inputs))[0].tolist())
         raise ValueError(f"solve: inputs holds {inputs[at]} at {at}, want finite numbers")
     return inputs
+
+
+def _called(name: str, x: Array, u: Array | None, error: Exception) -> str:
+    """A note on how a function was called that raised an error, with what is most often wrong."""
+    shapes, hint = f"x {x.shape}" + ("" if u is None else f" and u {u.shape}"), "it has to work over leading axes"
+    if isinstance(error, TypeError):
+        trace = error.__traceback__
+        if trace is not None and trace.tb_next is None:  # the call itself was refused
+            hint = "it has to take two arguments, x and u"
+        elif u is None:
+            hint = "u is None, for there are no inputs"
+    return f"solve called {name} with {shapes}; {hint}"
 
 
 class Model:
@@ -97,14 +110,15 @@ class Model:
                     lent.release()
 
     def not_finite(self, x: Array, sequence: int, step: int) -> str | None:
-        """Which of the derivatives that the user gave is not finite at a finite state before a step; None for none."""
+        """Which of the derivatives that the user gave is not finite at a finite state before a step, or f itself at the
+        first, which no iterate has moved; None for none."""
         if not np.isfinite(x).all():
             return None
         at = x[None, None] if self.batched else x[None]
         u = None if self.inputs is None else self.inputs[..., step : step + 1, :]
         if u is not None and self.batched:
             u = u[sequence : sequence + 1] if u.ndim == 3 else u[None]
-        for name, function in (("jac", self.jac), ("diag", self.diag)):
+        for name, function in (("f", None if step else self.f), ("jac", self.jac), ("diag", self.diag)):
             if function is not None and not np.isfinite(function(at.copy(), u)).all():
                 return name
         return None
@@ -170,12 +184,18 @@ class Model:
     def _asked(self, name: str, function: Function, x: Array, u: Array | None, shape: tuple[int, ...]) -> Array:
         """What a function returns, checked."""
         try:
-            result = np.asarray(function(x, u))
+            returned = function(x, u)
+            result = np.asarray(returned)
         except Exception as error:
             if sys.version_info >= (3, 11):
-                shapes = f"x {x.shape}" + ("" if u is None else f" and u {u.shape}")
-                error.add_note(f"solve called {name} with {shapes}; it has to work over leading axes")
+                error.add_note(_called(name, x, u, error))
             raise
+        if returned is None or _array.masks(returned):
+            came = "None" if returned is None else "an array that masks some of its numbers"
+            hint = "does it end without a return?" if returned is None else "let it return them .filled(...)"
+            raise TypeError(f"solve: {name} returned {came}, want an array of shape {shape}; {hint}")
+        if not result.dtype.isnative:
+            result = result.astype(result.dtype.newbyteorder("="))
         if result.dtype != self.dtype:
             other = f", or solve in that dtype: dtype=np.{result.dtype}" if result.dtype.char in FLOATS else ""
             raise TypeError(

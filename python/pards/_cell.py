@@ -196,7 +196,7 @@ class Cell:
         return {name: value for name, value in every.items() if value is not None}
 
     def _evaluate(self, kind: int, x: ArrayLike, u: ArrayLike | None, v: ArrayLike | None = None) -> Array:
-        lead, dtype, plain = self._states(x, u, v)
+        lead, dtype, plain = self._states(x, u, v, along=self.inputs if kind == INPUT_JVP else None)
         shape = {JACOBIAN: (self.dim, self.dim), INPUT_VJP: (self.inputs,)}.get(kind, (self.dim,))
         out = np.empty((math.prod(lead), *shape), dtype)
         for piece in _pieces(_PIECE // max(1, math.prod(shape)), plain["x"], plain.get("u"), plain.get("v"), out):
@@ -209,8 +209,9 @@ class Cell:
         u: ArrayLike | None,
         v: ArrayLike | None = None,
         dtypes: Sequence[np.dtype[Any]] = (),
+        along: int | None = None,
     ) -> tuple[tuple[int, ...], np.dtype[Any], dict[str, Array]]:
-        """The leading axes, the dtype, and the arrays given, broadcast to rows."""
+        """The leading axes, the dtype, and the arrays given, broadcast to rows; along is v's last axis, else D."""
         cell = type(self).__name__
         given = {"x": _array.take(cell, "x", x)}
         if u is not None:
@@ -222,6 +223,10 @@ class Cell:
             )
         if v is not None:
             given["v"] = _array.take(cell, "v", v)
+        wanted = {"x": self.dim, "u": self.inputs, "v": self.dim if along is None else along}
+        for name, array in given.items():  # here, since the library sees rows
+            if array.shape[-1:] != (wanted[name],):
+                raise ValueError(f"{cell}: {name} has shape {array.shape}, want (..., {wanted[name]})")
         try:
             lead = np.broadcast_shapes(*(array.shape[:-1] for array in given.values()))
         except ValueError:

@@ -6,7 +6,7 @@ import ctypes
 import math
 import weakref
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,6 +18,18 @@ _HOST = (1, 3)  # kDLCPU and kDLCUDAHost
 _KINDS = {0: "i", 1: "u", 2: "f", 6: "b"}  # DLDataTypeCode
 _CAPSULE = b"dltensor"
 _DEFAULT_STREAM = 1  # of CUDA's legacy kind, on which pards works: what was begun on it comes first
+
+
+class _WithDLPack(Protocol):
+    def __dlpack_device__(self) -> tuple[Any, int]: ...
+
+
+class _WithInterface(Protocol):
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]: ...
+
+
+Target = Array | _WithDLPack | _WithInterface  # what can be written to: no list, nor a number
 
 
 class DeviceArray:

@@ -168,8 +168,10 @@ class Solution:
 
     def _why(self) -> list[str]:
         """What the theory says."""
-        if self._origin is None or isinstance(self._origin, str):
-            return [] if self._origin is None else [f"Why it went so is not told: {self._origin}."]
+        if self._origin is None:
+            return []
+        if self._origin.lost:
+            return [f"Why it went so is not told: {self._origin.lost}."]
         from . import theory  # here, since it needs solve, which needs this
 
         return theory.reasons(self, self._origin)

@@ -51,7 +51,7 @@ def solve(
     dtype: DTypeLike | None = None,
     jac: Callable[[Any, Any], Any] | None = None,
     diag: Callable[[Any, Any], Any] | None = None,
-    out: ArrayLike | None = None,
+    out: _device.Target | None = None,
     trace: bool = False,
     progress: bool | _progress.Report | None = False,
     num_threads: int | None = None,
@@ -119,7 +119,8 @@ def solve(
         out: (T, D) or (B, T, D), a writeable array or memmap of the dtype computed in, or an array on a GPU, to write
             the states to.
         trace: keep the history of the iteration in `Solution.trace`.
-        progress: show a bar; or a function that is called with (iteration, window, windows, sequences, merit).
+        progress: show a bar; or a function that is called with (iteration, window, windows, sequences, merit) every
+            some milliseconds, not at every update: a short solve may end before the first call. `trace` has all.
         num_threads: how many workers; as many as the process may use by default. It changes no bit of the result, but
             where "auto" chooses by what they can do.
         seed: of what a method draws (Hutchinson's probes).
@@ -168,8 +169,8 @@ def solve(
         window=_window(window),
         damping=_damping(damping),
         clip=_array.flag("solve", "clip", clip),
-        nonfinite=_text("nonfinite", nonfinite),
-        device=_text("device", device),
+        nonfinite=_array.text("solve", "nonfinite", nonfinite),
+        device=_array.text("solve", "device", device),
         num_threads=0 if num_threads is None else _whole("num_threads", num_threads, 1),
         seed=_whole("seed", seed, 0),
         trace=1 if trace else 2 if window is not None or (problem.model is not None and name == "auto") else 0,
@@ -179,14 +180,10 @@ def solve(
         if isinstance(out, np.ndarray) and states is not out:
             out[...] = states
             states = out
-        origin = (
-            None
-            if problem.ordinal is not None
-            else Origin(
-                f, x0, inputs, guess, length, problem.dtype, jac, diag, method, damping, clip, rtol, atol, merit_tol
-            )
+        asked = Origin(
+            f, x0, inputs, guess, length, problem.dtype, jac, diag, method, damping, clip, rtol, atol, merit_tol
         )
-        solution = _wrap(problem, states, report, args, trace, origin)
+        solution = _wrap(problem, states, report, args, trace, _origin(problem, asked, out))
     finally:
         if args.history:
             _lib.release(args.history)
@@ -245,6 +242,17 @@ class Origin(NamedTuple):
     rtol: float | None
     atol: float | None
     merit_tol: float | None
+    lost: str = ""  # why the arrays say something else by now
+
+
+def _origin(problem: _Problem, asked: Origin, out: Any) -> Origin | None:
+    """What was asked, where the arrays can be told of again, and whether they say it still."""
+    if problem.ordinal is not None:
+        return None
+    given = (asked.x0, asked.inputs, asked.guess)
+    if isinstance(out, np.ndarray) and any(isinstance(a, np.ndarray) and np.may_share_memory(out, a) for a in given):
+        return asked._replace(lost="out shares memory with an argument, so that what was solved is not known any more")
+    return asked
 
 
 class _Problem(NamedTuple):
@@ -277,6 +285,8 @@ def _problem(
     diag: _callable.Function | None,
 ) -> _Problem:
     cell = f if isinstance(f, Cell) else None
+    if isinstance(f, type) and issubclass(f, Cell):
+        raise TypeError(f"solve: f is the class {f.__name__}, want a cell, made from its parameters: {f.__name__}(...)")
     if cell is None and not callable(f):
         raise TypeError(f"solve: f is of type {type(f).__name__}, want a cell of pards.cells or a function f(x, u)")
     if cell is not None and not (jac is None and diag is None):
@@ -302,6 +312,8 @@ def _problem(
     batch, steps = _batch(first, drive, around), _steps(length, drive)
     model = None
     if cell is None:
+        if first.ndim and not first.shape[-1]:
+            raise ValueError(f"solve: x0 has shape {first.shape}, want (D,) or (B, D) with D of at least 1")
         taken = _callable.take_inputs(None if drive is None else _device.host(drive), chosen)
         model = _callable.Model(f, jac, diag, taken, batch is not None, chosen)
         drive = None
@@ -398,13 +410,11 @@ def _damping(damping: float | str) -> float:
             raise ValueError(f'solve: damping is {damping!r}, want a number from 0 to 1, or "adaptive"')
         return -1
     number = _array.number("solve", "damping", damping)
-    return number if number != -1 else math.nextafter(-1, -math.inf)  # -1 itself is the library's word for "adaptive"
-
-
-def _text(name: str, value: str) -> bytes:
-    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"solve: {name} is {value!r}, want a text")
-    return value.encode()
+    if number == -1:  # the library's word for "adaptive"
+        raise ValueError(
+            f'solve: damping is {damping}, want a number from 0 to 1, or "adaptive"; A is scaled by 1 - damping'
+        )
+    return number
 
 
 def _target(out: Any, problem: _Problem) -> Any:
@@ -474,15 +484,17 @@ def _wrap(problem: _Problem, states: Any, report: Array, args: Any, traced: bool
 
 
 def _cause(problem: _Problem, solution: Solution) -> str:
-    """What made the sequences that failed overflow first, where it was the derivative that the user gave."""
+    """What made the sequences that failed overflow first, where it was the derivative that the user gave, or x0."""
     bad = np.where(np.atleast_1d(solution.success), -1, np.atleast_1d(solution.bad_step))
-    if problem.model is None or not (bad >= 0).any():
+    if problem.model is None or solution.method.endswith("sequential") or not (bad >= 0).any():
         return ""
     sequence = int(np.argmin(np.where(bad >= 0, bad, problem.steps)))
     step, states = int(bad[sequence]), solution.states if problem.batch is None else solution.states[sequence]
     start = problem.x0 if problem.x0.ndim == 1 else problem.x0[sequence]
     with np.errstate(all="ignore"):
         name = problem.model.not_finite(start if step == 0 else states[step - 1], sequence, step)
+    if name == "f":
+        return "f itself is not finite at x0, and no method gets past it; look at f, x0 and the inputs"
     return "" if name is None else f"{name} is not finite at the state before it; use sequential, which needs none"
 
 

@@ -123,6 +123,27 @@ class GaussianMixture:
         self.means = _cell.held("GaussianMixture", "means", means)
         self.precisions = _cell.held("GaussianMixture", "precisions", precisions)
         self.log_weights = _cell.held("GaussianMixture", "log_weights", log_weights)
+        self._check()
+
+    def _check(self) -> None:
+        """Its shapes, and its numbers where JAX does not trace them; the library checks the rest for Langevin."""
+        shape = np.shape(self.means)
+        if len(shape) != 2:
+            raise ValueError(f"GaussianMixture: means has shape {shape}, want (K, D)")
+        (K, D), by = shape, f"K and D are fixed by means with shape {shape}"
+        if np.shape(self.precisions) not in ((K, D, D), (K, D)):
+            raise ValueError(
+                f"GaussianMixture: precisions has shape {np.shape(self.precisions)}, "
+                f"want (K, D, D) = {(K, D, D)} or (K, D) = {(K, D)}; {by}"
+            )
+        if np.shape(self.log_weights) != (K,):
+            raise ValueError(
+                f"GaussianMixture: log_weights has shape {np.shape(self.log_weights)}, want (K,) = {(K,)}; {by}"
+            )
+        for name, value in vars(self).items():
+            if not _array.traced(value) and not np.isfinite(value).all():
+                at = tuple(np.argwhere(~np.isfinite(value))[0].tolist())
+                raise ValueError(f"GaussianMixture: {name} holds {value[at]} at {at}, want finite numbers")
 
     def log_prob(self, x: ArrayLike) -> Array:
         """log p at x (..., D), shape (...)."""

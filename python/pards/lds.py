@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import math
 from typing import Any
 
@@ -24,7 +25,7 @@ def scan(
     *,
     reverse: bool = False,
     device: str = "auto",
-    out: ArrayLike | None = None,
+    out: _device.Target | None = None,
 ) -> Any:
     """Evaluate x[t] = A[t] x[t-1] + b[t], t = 1..T, or backwards x[t] = A[t] x[t+1] + b[t].
 
@@ -56,6 +57,9 @@ def scan(
         >>> pards.lds.scan(pards.lds.ScaledIdentity([0.5, 0.5, 0.5]), np.ones((3, 1)))[:, 0]
         array([1.  , 1.5 , 1.75])
     """
+    if isinstance(A, type) and issubclass(A, Structure):
+        made = f"{A.__name__}({'...' if dataclasses.fields(A) else ''})"
+        raise TypeError(f"scan: A is the class {A.__name__}, want an object of it: {made}")
     structure = A if isinstance(A, Structure) else _catalog_structures.Dense(A)
     arrays: dict[str, Any] = {"A": structure.taken(), "b": _device.take("scan", "b", b), "x0": None}
     if x0 is not None:
@@ -82,7 +86,7 @@ def scan(
         size=ctypes.sizeof(library.pards_scan_args),
         structure=structure.name.encode(),
         reverse=_array.flag("scan", "reverse", reverse),
-        device=device.encode(),
+        device=_array.text("scan", "device", device),
     )
     lent = (flat.get("A"), flat["b"], flat.get("x0"), states.reshape(size, *shape[len(lead) :]))
     _device.describe(args, ("a", "b", "x0", "out"), lent)

@@ -122,7 +122,8 @@ def jacobians(solution: Solution, *, ax: Any = None) -> Any:
     The spectral norm of J[t] - A[t] over time, along the first sequence: the lower the curve of a method, the fewer
     updates it takes (Proposition 3). Jacobi has A = 0, so its curve is |J[t]|; Newton's is zero and not drawn. At most
     1000 steps are drawn, fewer where D is above 64, evenly spread over time, and many as their median and range
-    in each hundredth of it. The model is evaluated again there.
+    in each hundredth of it. The model is evaluated again there, on the arrays that were solved: they are not copied,
+    and where they were changed since, it is another problem that is drawn.
 
     Args:
         solution: of a solve in this process, of arrays on the host.
@@ -132,7 +133,8 @@ def jacobians(solution: Solution, *, ax: Any = None) -> Any:
         The axes.
 
     Raises:
-        ValueError: the solution does not know what was solved: it was pickled, or made of arrays on a GPU.
+        ValueError: the solution does not know what was solved: it was pickled, made of arrays on a GPU, or written
+            over an argument by out=.
         TypeError: it is no solution, or ax is no axes.
         ImportError: there is no matplotlib.
 
@@ -153,6 +155,8 @@ def jacobians(solution: Solution, *, ax: Any = None) -> Any:
             "plot.jacobians: the solution does not know what was solved, for it was pickled, or made of arrays on "
             "a GPU; solve again, of arrays on the host"
         )
+    if solution._origin.lost:
+        raise ValueError(f"plot.jacobians: {solution._origin.lost}; solve again, with an out of its own")
     ax = _plot.given("plot.jacobians", ax)
     ax.set(xlabel="step t", ylabel="|J[t] − A[t]|")
     at, J = _along(solution)
@@ -228,12 +232,14 @@ def _told(solution: Solution, good: bool) -> str:
 
 def _along(solution: Solution) -> tuple[Array, Array]:
     """Some steps, at most what is shown, and the Jacobians there, in float64: the first sequence."""
-    origin = solution._origin
+    origin, states = solution._origin, np.asarray(solution.states)
+    dim = states.shape[-1]
+    if states.ndim == 3 and not len(states):
+        return np.empty(0, np.int64), np.empty((0, dim, dim))
     derivatives = {} if isinstance(origin.f, Cell) else {"jac": origin.jac, "diag": origin.diag}
     part = theory._Part(origin.f, origin.x0, origin.inputs, origin.guess, origin.dtype, derivatives)
-    states = np.asarray(solution.states)
     states = states if states.ndim == 2 else states[0]
-    steps, dim = states.shape
+    steps = len(states)
     most = max(min(_STEPS, _NUMBERS // max(dim, 1) ** 2), 2)
     at = np.unique(np.linspace(0, steps - 1, min(most, steps)).astype(np.int64))
     before = np.concatenate([np.asarray(part.x0, states.dtype)[None], states[:-1]])[at]

@@ -206,11 +206,17 @@ def analyse(
         raise ValueError("analyse: an array is on a GPU, want arrays on the host; theory is computed on its cores")
     name, settings = _solve._method(method)
     updates = _array.whole("analyse", "updates", updates, 0, "a whole number of at least 0")
+    if isinstance(states, (str, Method)):
+        raise TypeError(
+            f"analyse: states is {states!r}, want an array (T, D) or (B, T, D); a method is given as method="
+        )
     if states is None:
         own: dict[str, Any] = {"jac": jac, "diag": diag} if problem.cell is None else {}
         own |= {"length": length, "guess": guess, "dtype": dtype, "device": "cpu"}
-        states = _solve.solve(f, x0, inputs, method="sequential", **own).states
-    along = np.ascontiguousarray(states, problem.dtype)
+        along = _solve.solve(f, x0, inputs, method="sequential", **own).states
+    else:
+        along = _array.take("analyse", "states", states)
+    along = _array.plain(along, problem.dtype)
     shape = (problem.size, problem.steps, problem.dim)
     if along.shape not in (shape, shape[1:]) or along.size != math.prod(shape):
         want = "(T, D)" if problem.batch is None else "(B, T, D)"
@@ -423,6 +429,8 @@ def compare(
             _positive("compare", key, given)
     if isinstance(methods, str) or not (methods is None or isinstance(methods, Iterable)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"compare: methods is {methods!r}, want a list of names or of objects such as pards.Newton()")
+    if methods is not None and not (methods := list(methods)):
+        raise ValueError("compare: methods is empty, want at least one name or object, or None for all")
     problem = _solve._problem(f, x0, inputs, guess, length, dtype, jac, diag)
     if problem.guess is not None and problem.guess.shape[-2:] != (problem.steps, problem.dim):
         wanted = f"(T, D) = ({problem.steps}, {problem.dim})"
