@@ -537,3 +537,20 @@ def test_time_cut_over_eight_devices(tmp_path):
     """The counts, states and gradients of the whole on one."""
     printed = jax_devices.run(SHARDED, 8, tmp_path)
     assert printed.strip() == "8 devices"
+
+
+def test_a_batch_spread_over_devices(tmp_path):
+    """Each solves its own sequences, by what one device finds of them, and no array is gathered."""
+    printed = jax_devices.run(SPREAD, 4, tmp_path)
+    assert printed.split() == ["4", "0"]
+
+
+SPREAD = """
+f = lambda x, u: jnp.tanh(0.5 * x[::-1] + u)
+u = np.random.default_rng(0).standard_normal((8, 100, 3))
+solve = jax.jit(jax.vmap(lambda u: pards.jax.solve(f, jnp.zeros(3), u)))
+spread = jax.device_put(u, NamedSharding(mesh, P("time")))
+for got, want in zip(solve(spread), solve(u)):
+    np.testing.assert_array_equal(got, want)
+print(len(jax.devices()), solve.lower(spread).compile().as_text().count("all-gather("))
+"""

@@ -104,7 +104,7 @@ def _measure_natively(*operands: Array, least: float) -> list[Array]:
         results = [jax.ShapeDtypeStruct(like.shape, like.dtype) for like in _shapes(*map(jax.typeof, operands))]
         return _ffi.call("cpu", "measure", results, *operands, least=least)
 
-    rule = f"{', '.join(['batch time dim'] * len(operands))} -> {', '.join(['batch one one'] * 2 * len(operands))}"
+    rule = f"{', '.join(['batch time dim'] * len(operands))} -> {', '.join(['batch one other'] * 2 * len(operands))}"
     return by_sequence(run, rule, 0, *operands)
 
 
