@@ -190,7 +190,7 @@ class Model:
             if sys.version_info >= (3, 11):
                 error.add_note(_called(name, x, u, error))
             raise
-        if returned is None or _array.masks(returned):
+        if type(returned) is not np.ndarray and (returned is None or _array.masks(returned)):
             came = "None" if returned is None else "an array that masks some of its numbers"
             hint = "does it end without a return?" if returned is None else "let it return them .filled(...)"
             raise TypeError(f"solve: {name} returned {came}, want an array of shape {shape}; {hint}")
