@@ -338,8 +338,6 @@ def _options(
     steps = -1 if isinstance(window, str) and window == "auto" else _whole("window", window, 1, '"auto", or None')
     _static("clip", clip)
     clip = _array.flag("solve", "clip", clip)
-    if axis is not None:
-        _mesh.want("solve", axis)
     if axis is not None and steps is not None:
         raise ValueError("solve: window and axis_name are given, want either: time is cut over the devices already")
     merit = None if merit_tol is None else _number("merit_tol", merit_tol, 0.0)
@@ -405,6 +403,8 @@ def _kept(o: Options, start: Array, T: int, key: Any) -> Kept:
                 f"solve: method is {o.method.name} and axis_name is given, want one whose update is one scan"
             )
         kept = kept._replace(trust=jnp.asarray(getattr(o.method, "trust"), _globalise.wide()))  # noqa: B009
+    if o.axis is not None:
+        _mesh.want("solve", o.axis)
     if o.method.derivative == "held" and not o.adapts:
         kept = kept._replace(jacobian=jnp.zeros((rows, d, d), start.dtype))
     if o.method.derivative == "rotated_diagonal":
