@@ -1,6 +1,10 @@
 package method
 
-import "math"
+import (
+	"math"
+
+	"pards/core/num"
+)
 
 // Tested is what a test sees of an iterate.
 type Tested struct {
@@ -80,10 +84,10 @@ func (p Course) Next(own, moved Distance, stop bool, l Limits) Course {
 	if !(merit <= math.MaxFloat64) {
 		merit = math.Inf(1)
 	}
-	v := Tested{merit, own.Largest, own.Size, finite(own.Scale), p.Rough <= rounding*l.Eps, p.Sizes[0], u.estimate(), p.Updates}.judge(l)
+	v := Tested{merit, own.Largest, own.Size, num.IsFinite(own.Scale), p.Rough <= rounding*l.Eps, p.Sizes[0], u.estimate(), p.Updates}.judge(l)
 	p.Sizes = [3]float64{moved.Size, p.Sizes[0], p.Sizes[1]}
 	p.Merit, p.Error, p.Residual, p.Rough = merit, v.Error, own.Largest, own.Size
-	refused := stop && !v.Done && !finite(moved.Scale)
+	refused := stop && !v.Done && !num.IsFinite(moved.Scale)
 	switch {
 	case v.Short, refused && l.Shortens:
 		p.Status = GivenUp
@@ -97,5 +101,3 @@ func (p Course) Next(own, moved Distance, stop bool, l Limits) Course {
 	}
 	return p
 }
-
-func finite(v float64) bool { return v-v == 0 }

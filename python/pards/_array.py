@@ -106,6 +106,11 @@ def number(function: str, name: str, value: Any) -> float:
     return float(array)
 
 
+def default_rtol(dtype: Any) -> float:
+    """The rtol of a solve in a dtype that was given none."""
+    return 1e-4 if dtype == np.float32 else 1e-8
+
+
 def flag(function: str, name: str, value: Any) -> bool:
     """A truth value that a caller gave: True, False, or NumPy's; a text such as "no" would count as True."""
     if isinstance(value, _TRUTHS):

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from . import _catalog, _plot
+from . import _array, _catalog, _plot
 from ._array import Array
 
 What = Literal["merit", "residual", "update", "states"]
@@ -154,7 +154,7 @@ class Solution:
         origin = self._origin
         if origin is None or origin.merit_tol is not None or not isinstance(self.states, np.ndarray):
             return []
-        rtol = origin.rtol if origin.rtol is not None else 1e-4 if origin.dtype == np.float32 else 1e-8
+        rtol = _array.default_rtol(origin.dtype) if origin.rtol is None else origin.rtol
         floor = 1e-3 if origin.atol is None else origin.atol / rtol
         size = np.abs(self.states).max(-2, initial=0)
         small = (size > 0) & (size < floor)

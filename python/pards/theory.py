@@ -251,7 +251,7 @@ def analyse(
         merit=decay[:, :, 1] if many else decay[0, :, 1],
         steps=problem.steps,
         dim=problem.dim,
-        rtol=1e-4 if problem.dtype == np.float32 else 1e-8,
+        rtol=_array.default_rtol(problem.dtype),
     )
 
 

@@ -325,7 +325,7 @@ def _options(
     """The settings, each of which must be known while JAX traces."""
     if merit_tol is not None and (rtol is not None or atol is not None):
         raise ValueError("solve: merit_tol and rtol or atol are given, want either")
-    relative = _number("rtol", rtol, 1e-4 if dtype == np.float32 else 1e-8)
+    relative = _number("rtol", rtol, _array.default_rtol(dtype))
     if relative <= 0:
         raise ValueError(f"solve: rtol is {rtol}, want a number above 0")
     adaptive = isinstance(damping, str) and damping == "adaptive"
