@@ -60,8 +60,7 @@ func function(d *driver.Device, v variant, entry string, poll func() bool) (*dri
 	return f, err
 }
 
-// workAreas belong to a stream each, on which scans follow one another; those of graphs to a result each, as a graph runs on any stream, but
-// no two write to one result at a time.
+// workAreas belong to a stream each, on which scans follow one another.
 var workAreas struct {
 	sync.Mutex
 	of map[workKey]workArea
@@ -70,7 +69,6 @@ var workAreas struct {
 type workKey struct {
 	device *driver.Device
 	stream uintptr
-	result driver.Ptr
 	use    areaUse
 }
 
@@ -88,35 +86,43 @@ type workArea struct {
 	bytes int
 }
 
-// area returns the area for a use of the stream's, or of a recorded scan's into out, of at least some bytes. A smaller one is kept, as a scan
-// under way may use it and nobody waits here; each is twice the one before at least, so that all together are less than twice the largest.
-func area(d *driver.Device, s driver.Stream, out driver.Ptr, use areaUse, bytes int) (driver.Ptr, error) {
+// area returns the area for a use, of at least some bytes: the stream's, or one that belongs to the graph which the stream records, as that runs on
+// any stream, and two of them may run side by side. A smaller one of the stream's is kept, as a scan under way may use it and nobody waits here;
+// each is twice the one before at least, so that all together are less than twice the largest.
+func area(d *driver.Device, s driver.Stream, use areaUse, bytes int) (driver.Ptr, error) {
+	if s.Recorded {
+		return newArea(d, s, use, bytes)
+	}
 	workAreas.Lock()
 	defer workAreas.Unlock()
-	key, least := workKey{d, s.Handle(), 0, use}, 1<<20
-	if s.Recorded {
-		key, least = workKey{d, 0, out, use}, 0
-	}
+	key := workKey{d, s.Handle(), use}
 	have := workAreas.of[key]
-	fresh := have.bytes < bytes
-	if fresh {
-		bytes = max(bytes, 2*have.bytes, least)
-		at, err := d.Alloc(bytes)
-		if err != nil {
-			return 0, err
-		}
-		have = workArea{at, bytes}
+	if have.bytes >= bytes {
+		return have.at, nil
 	}
-	if use != summaries && (fresh || s.Recorded) { // a graph clears it whenever it runs
-		if err := s.Zero(have.at, have.bytes); err != nil {
-			return 0, err
-		}
+	bytes = max(bytes, 2*have.bytes, 1<<20)
+	at, err := newArea(d, s, use, bytes)
+	if err != nil {
+		return 0, err
 	}
 	if workAreas.of == nil {
 		workAreas.of = map[workKey]workArea{}
 	}
-	workAreas.of[key] = have
-	return have.at, nil
+	workAreas.of[key] = workArea{at, bytes}
+	return at, nil
+}
+
+// newArea returns memory for a use; a graph clears it whenever it runs.
+func newArea(d *driver.Device, s driver.Stream, use areaUse, bytes int) (at driver.Ptr, err error) {
+	if s.Recorded {
+		at, err = d.AllocRecorded(s, bytes)
+	} else {
+		at, err = d.Alloc(bytes)
+	}
+	if err == nil && use != summaries {
+		err = s.Zero(at, bytes)
+	}
+	return at, err
 }
 
 // scanOn begins a scan on a stream. The arguments have been checked; a and x0 may be 0.
@@ -206,7 +212,7 @@ func scanOnce(d *driver.Device, s driver.Stream, structure string, bytes int, x 
 	if err != nil {
 		return err
 	}
-	if x.work, err = area(d, s, x.out, words, p.words*8); err != nil {
+	if x.work, err = area(d, s, words, p.words*8); err != nil {
 		return err
 	}
 	x.tiles, x.strips, x.resident = int32(p.tiles), int32(p.strips), int32(b2i(p.resident))
@@ -273,10 +279,10 @@ func scanLevels(d *driver.Device, s driver.Stream, structure string, bytes int, 
 	g := levelArgs{x0: x.x0, rowA: int64(rowA), rowB: int64(rowB), count: int32(len(p.cut)), batch: x.batch, units: int32(units), dim: x.dim, reverse: x.reverse}
 	scratch := driver.Ptr(0)
 	if len(p.cut) > 1 {
-		if scratch, err = area(d, s, x.out, summaries, p.numbers*bytes); err != nil {
+		if scratch, err = area(d, s, summaries, p.numbers*bytes); err != nil {
 			return err
 		}
-		if g.barrier, err = area(d, s, x.out, barriers, 16); err != nil {
+		if g.barrier, err = area(d, s, barriers, 16); err != nil {
 			return err
 		}
 	}

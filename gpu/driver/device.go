@@ -4,6 +4,7 @@ package driver
 
 /*
 #cgo LDFLAGS: -L${SRCDIR}/nolib -ldl
+#include <stdlib.h>
 #include "shim.h"
 */
 import "C"
@@ -13,6 +14,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"unsafe"
 
 	"gorgonia.org/cu"
 )
@@ -29,6 +31,7 @@ type Device struct {
 
 	context cu.CUContext
 	pool    pool
+	gone    **C.shim_lent // memory of graphs that are gone
 	modules modules
 }
 
@@ -92,7 +95,7 @@ func open(ordinal int) (*Device, error) {
 	if err != nil {
 		return nil, wrap("opening a device", err)
 	}
-	d := &Device{Ordinal: ordinal}
+	d := &Device{Ordinal: ordinal, gone: (**C.shim_lent)(C.calloc(1, C.size_t(unsafe.Sizeof(uintptr(0)))))}
 	major, minor := 0, 0
 	for attribute, to := range map[cu.DeviceAttribute]*int{cu.ComputeCapabilityMajor: &major, cu.ComputeCapabilityMinor: &minor,
 		cu.MultiprocessorCount: &d.SMs, C.CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN: &d.SharedMax, cu.L2CacheSize: &d.L2} {

@@ -3,6 +3,7 @@
 package driver
 
 /*
+#include <stdlib.h>
 #include "shim.h"
 */
 import "C"
@@ -42,6 +43,7 @@ func (d *Device) Alloc(bytes int) (Ptr, error) {
 	if bytes < 0 {
 		return 0, fmt.Errorf("cannot allocate %d bytes on the GPU", bytes)
 	}
+	d.takeBack()
 	size, p := rounded(bytes), &d.pool
 	p.Lock()
 	defer p.Unlock()
@@ -82,8 +84,29 @@ func (d *Device) Free(at Ptr) {
 	p.giveBack(keepAtMost)
 }
 
+// AllocRecorded is Alloc for the graph that the stream records. The memory is free again when the graph, its copies and what runs of them are
+// gone: whoever recorded it may keep it for ever, or record anew in each call.
+func (d *Device) AllocRecorded(s Stream, bytes int) (Ptr, error) {
+	at, err := d.Alloc(bytes)
+	if err != nil {
+		return 0, err
+	}
+	return at, check("giving memory to a graph", C.shim_lend(C.uintptr_t(s.Handle()), d.gone, C.uintptr_t(at)))
+}
+
+// takeBack takes what graphs had that are gone.
+func (d *Device) takeBack() {
+	for lent := C.shim_take(d.gone); lent != nil; {
+		next := lent.next
+		d.Free(Ptr(lent.at))
+		C.free(unsafe.Pointer(lent))
+		lent = next
+	}
+}
+
 // Trim gives all memory that is kept back to the driver.
 func (d *Device) Trim() {
+	d.takeBack()
 	d.pool.Lock()
 	defer d.pool.Unlock()
 	d.pool.giveBack(0)
@@ -102,6 +125,7 @@ func (p *pool) giveBack(most int) {
 
 // Available returns the bytes that an allocation could get.
 func (d *Device) Available() int {
+	d.takeBack()
 	free, _, err := cu.MemInfo()
 	if err != nil {
 		return 0

@@ -323,521 +323,541 @@ cuGraphExecDestroy:
 	.type cuGraphGetEdges, @function
 cuGraphGetEdges:
 	jmp *shim_slots+504(%rip)
+	.globl cuGraphRetainUserObject
+	.hidden cuGraphRetainUserObject
+	.type cuGraphRetainUserObject, @function
+cuGraphRetainUserObject:
+	jmp *shim_slots+512(%rip)
 	.globl cuInit
 	.hidden cuInit
 	.type cuInit, @function
 cuInit:
-	jmp *shim_slots+512(%rip)
+	jmp *shim_slots+520(%rip)
 	.globl cuLaunchCooperativeKernel
 	.hidden cuLaunchCooperativeKernel
 	.type cuLaunchCooperativeKernel, @function
 cuLaunchCooperativeKernel:
-	jmp *shim_slots+520(%rip)
+	jmp *shim_slots+528(%rip)
 	.globl cuLaunchKernel
 	.hidden cuLaunchKernel
 	.type cuLaunchKernel, @function
 cuLaunchKernel:
-	jmp *shim_slots+528(%rip)
+	jmp *shim_slots+536(%rip)
 	.globl cuLinkAddData_v2
 	.hidden cuLinkAddData_v2
 	.type cuLinkAddData_v2, @function
 cuLinkAddData_v2:
-	jmp *shim_slots+536(%rip)
+	jmp *shim_slots+544(%rip)
 	.globl cuLinkAddFile_v2
 	.hidden cuLinkAddFile_v2
 	.type cuLinkAddFile_v2, @function
 cuLinkAddFile_v2:
-	jmp *shim_slots+544(%rip)
+	jmp *shim_slots+552(%rip)
 	.globl cuLinkComplete
 	.hidden cuLinkComplete
 	.type cuLinkComplete, @function
 cuLinkComplete:
-	jmp *shim_slots+552(%rip)
+	jmp *shim_slots+560(%rip)
 	.globl cuLinkCreate_v2
 	.hidden cuLinkCreate_v2
 	.type cuLinkCreate_v2, @function
 cuLinkCreate_v2:
-	jmp *shim_slots+560(%rip)
+	jmp *shim_slots+568(%rip)
 	.globl cuLinkDestroy
 	.hidden cuLinkDestroy
 	.type cuLinkDestroy, @function
 cuLinkDestroy:
-	jmp *shim_slots+568(%rip)
+	jmp *shim_slots+576(%rip)
 	.globl cuMemAdvise
 	.hidden cuMemAdvise
 	.type cuMemAdvise, @function
 cuMemAdvise:
-	jmp *shim_slots+576(%rip)
+	jmp *shim_slots+584(%rip)
 	.globl cuMemAllocManaged
 	.hidden cuMemAllocManaged
 	.type cuMemAllocManaged, @function
 cuMemAllocManaged:
-	jmp *shim_slots+584(%rip)
+	jmp *shim_slots+592(%rip)
 	.globl cuMemAllocPitch_v2
 	.hidden cuMemAllocPitch_v2
 	.type cuMemAllocPitch_v2, @function
 cuMemAllocPitch_v2:
-	jmp *shim_slots+592(%rip)
+	jmp *shim_slots+600(%rip)
 	.globl cuMemAlloc_v2
 	.hidden cuMemAlloc_v2
 	.type cuMemAlloc_v2, @function
 cuMemAlloc_v2:
-	jmp *shim_slots+600(%rip)
+	jmp *shim_slots+608(%rip)
 	.globl cuMemFreeHost
 	.hidden cuMemFreeHost
 	.type cuMemFreeHost, @function
 cuMemFreeHost:
-	jmp *shim_slots+608(%rip)
+	jmp *shim_slots+616(%rip)
 	.globl cuMemFree_v2
 	.hidden cuMemFree_v2
 	.type cuMemFree_v2, @function
 cuMemFree_v2:
-	jmp *shim_slots+616(%rip)
+	jmp *shim_slots+624(%rip)
 	.globl cuMemGetAddressRange_v2
 	.hidden cuMemGetAddressRange_v2
 	.type cuMemGetAddressRange_v2, @function
 cuMemGetAddressRange_v2:
-	jmp *shim_slots+624(%rip)
+	jmp *shim_slots+632(%rip)
 	.globl cuMemGetInfo_v2
 	.hidden cuMemGetInfo_v2
 	.type cuMemGetInfo_v2, @function
 cuMemGetInfo_v2:
-	jmp *shim_slots+632(%rip)
+	jmp *shim_slots+640(%rip)
 	.globl cuMemHostAlloc
 	.hidden cuMemHostAlloc
 	.type cuMemHostAlloc, @function
 cuMemHostAlloc:
-	jmp *shim_slots+640(%rip)
+	jmp *shim_slots+648(%rip)
 	.globl cuMemHostGetDevicePointer_v2
 	.hidden cuMemHostGetDevicePointer_v2
 	.type cuMemHostGetDevicePointer_v2, @function
 cuMemHostGetDevicePointer_v2:
-	jmp *shim_slots+648(%rip)
+	jmp *shim_slots+656(%rip)
 	.globl cuMemPrefetchAsync
 	.hidden cuMemPrefetchAsync
 	.type cuMemPrefetchAsync, @function
 cuMemPrefetchAsync:
-	jmp *shim_slots+656(%rip)
+	jmp *shim_slots+664(%rip)
 	.globl cuMemcpy
 	.hidden cuMemcpy
 	.type cuMemcpy, @function
 cuMemcpy:
-	jmp *shim_slots+664(%rip)
+	jmp *shim_slots+672(%rip)
 	.globl cuMemcpy2DAsync_v2
 	.hidden cuMemcpy2DAsync_v2
 	.type cuMemcpy2DAsync_v2, @function
 cuMemcpy2DAsync_v2:
-	jmp *shim_slots+672(%rip)
+	jmp *shim_slots+680(%rip)
 	.globl cuMemcpy2DUnaligned_v2
 	.hidden cuMemcpy2DUnaligned_v2
 	.type cuMemcpy2DUnaligned_v2, @function
 cuMemcpy2DUnaligned_v2:
-	jmp *shim_slots+680(%rip)
+	jmp *shim_slots+688(%rip)
 	.globl cuMemcpy2D_v2
 	.hidden cuMemcpy2D_v2
 	.type cuMemcpy2D_v2, @function
 cuMemcpy2D_v2:
-	jmp *shim_slots+688(%rip)
+	jmp *shim_slots+696(%rip)
 	.globl cuMemcpy3DAsync_v2
 	.hidden cuMemcpy3DAsync_v2
 	.type cuMemcpy3DAsync_v2, @function
 cuMemcpy3DAsync_v2:
-	jmp *shim_slots+696(%rip)
+	jmp *shim_slots+704(%rip)
 	.globl cuMemcpy3DPeer
 	.hidden cuMemcpy3DPeer
 	.type cuMemcpy3DPeer, @function
 cuMemcpy3DPeer:
-	jmp *shim_slots+704(%rip)
+	jmp *shim_slots+712(%rip)
 	.globl cuMemcpy3DPeerAsync
 	.hidden cuMemcpy3DPeerAsync
 	.type cuMemcpy3DPeerAsync, @function
 cuMemcpy3DPeerAsync:
-	jmp *shim_slots+712(%rip)
+	jmp *shim_slots+720(%rip)
 	.globl cuMemcpy3D_v2
 	.hidden cuMemcpy3D_v2
 	.type cuMemcpy3D_v2, @function
 cuMemcpy3D_v2:
-	jmp *shim_slots+720(%rip)
+	jmp *shim_slots+728(%rip)
 	.globl cuMemcpyAsync
 	.hidden cuMemcpyAsync
 	.type cuMemcpyAsync, @function
 cuMemcpyAsync:
-	jmp *shim_slots+728(%rip)
+	jmp *shim_slots+736(%rip)
 	.globl cuMemcpyAtoA_v2
 	.hidden cuMemcpyAtoA_v2
 	.type cuMemcpyAtoA_v2, @function
 cuMemcpyAtoA_v2:
-	jmp *shim_slots+736(%rip)
+	jmp *shim_slots+744(%rip)
 	.globl cuMemcpyAtoD_v2
 	.hidden cuMemcpyAtoD_v2
 	.type cuMemcpyAtoD_v2, @function
 cuMemcpyAtoD_v2:
-	jmp *shim_slots+744(%rip)
+	jmp *shim_slots+752(%rip)
 	.globl cuMemcpyAtoHAsync_v2
 	.hidden cuMemcpyAtoHAsync_v2
 	.type cuMemcpyAtoHAsync_v2, @function
 cuMemcpyAtoHAsync_v2:
-	jmp *shim_slots+752(%rip)
+	jmp *shim_slots+760(%rip)
 	.globl cuMemcpyAtoH_v2
 	.hidden cuMemcpyAtoH_v2
 	.type cuMemcpyAtoH_v2, @function
 cuMemcpyAtoH_v2:
-	jmp *shim_slots+760(%rip)
+	jmp *shim_slots+768(%rip)
 	.globl cuMemcpyDtoA_v2
 	.hidden cuMemcpyDtoA_v2
 	.type cuMemcpyDtoA_v2, @function
 cuMemcpyDtoA_v2:
-	jmp *shim_slots+768(%rip)
+	jmp *shim_slots+776(%rip)
 	.globl cuMemcpyDtoDAsync_v2
 	.hidden cuMemcpyDtoDAsync_v2
 	.type cuMemcpyDtoDAsync_v2, @function
 cuMemcpyDtoDAsync_v2:
-	jmp *shim_slots+776(%rip)
+	jmp *shim_slots+784(%rip)
 	.globl cuMemcpyDtoD_v2
 	.hidden cuMemcpyDtoD_v2
 	.type cuMemcpyDtoD_v2, @function
 cuMemcpyDtoD_v2:
-	jmp *shim_slots+784(%rip)
+	jmp *shim_slots+792(%rip)
 	.globl cuMemcpyDtoHAsync_v2
 	.hidden cuMemcpyDtoHAsync_v2
 	.type cuMemcpyDtoHAsync_v2, @function
 cuMemcpyDtoHAsync_v2:
-	jmp *shim_slots+792(%rip)
+	jmp *shim_slots+800(%rip)
 	.globl cuMemcpyDtoH_v2
 	.hidden cuMemcpyDtoH_v2
 	.type cuMemcpyDtoH_v2, @function
 cuMemcpyDtoH_v2:
-	jmp *shim_slots+800(%rip)
+	jmp *shim_slots+808(%rip)
 	.globl cuMemcpyHtoAAsync_v2
 	.hidden cuMemcpyHtoAAsync_v2
 	.type cuMemcpyHtoAAsync_v2, @function
 cuMemcpyHtoAAsync_v2:
-	jmp *shim_slots+808(%rip)
+	jmp *shim_slots+816(%rip)
 	.globl cuMemcpyHtoA_v2
 	.hidden cuMemcpyHtoA_v2
 	.type cuMemcpyHtoA_v2, @function
 cuMemcpyHtoA_v2:
-	jmp *shim_slots+816(%rip)
+	jmp *shim_slots+824(%rip)
 	.globl cuMemcpyHtoDAsync_v2
 	.hidden cuMemcpyHtoDAsync_v2
 	.type cuMemcpyHtoDAsync_v2, @function
 cuMemcpyHtoDAsync_v2:
-	jmp *shim_slots+824(%rip)
+	jmp *shim_slots+832(%rip)
 	.globl cuMemcpyHtoD_v2
 	.hidden cuMemcpyHtoD_v2
 	.type cuMemcpyHtoD_v2, @function
 cuMemcpyHtoD_v2:
-	jmp *shim_slots+832(%rip)
+	jmp *shim_slots+840(%rip)
 	.globl cuMemcpyPeer
 	.hidden cuMemcpyPeer
 	.type cuMemcpyPeer, @function
 cuMemcpyPeer:
-	jmp *shim_slots+840(%rip)
+	jmp *shim_slots+848(%rip)
 	.globl cuMemcpyPeerAsync
 	.hidden cuMemcpyPeerAsync
 	.type cuMemcpyPeerAsync, @function
 cuMemcpyPeerAsync:
-	jmp *shim_slots+848(%rip)
+	jmp *shim_slots+856(%rip)
 	.globl cuMemsetD16Async
 	.hidden cuMemsetD16Async
 	.type cuMemsetD16Async, @function
 cuMemsetD16Async:
-	jmp *shim_slots+856(%rip)
+	jmp *shim_slots+864(%rip)
 	.globl cuMemsetD16_v2
 	.hidden cuMemsetD16_v2
 	.type cuMemsetD16_v2, @function
 cuMemsetD16_v2:
-	jmp *shim_slots+864(%rip)
+	jmp *shim_slots+872(%rip)
 	.globl cuMemsetD2D16Async
 	.hidden cuMemsetD2D16Async
 	.type cuMemsetD2D16Async, @function
 cuMemsetD2D16Async:
-	jmp *shim_slots+872(%rip)
+	jmp *shim_slots+880(%rip)
 	.globl cuMemsetD2D16_v2
 	.hidden cuMemsetD2D16_v2
 	.type cuMemsetD2D16_v2, @function
 cuMemsetD2D16_v2:
-	jmp *shim_slots+880(%rip)
+	jmp *shim_slots+888(%rip)
 	.globl cuMemsetD2D32Async
 	.hidden cuMemsetD2D32Async
 	.type cuMemsetD2D32Async, @function
 cuMemsetD2D32Async:
-	jmp *shim_slots+888(%rip)
+	jmp *shim_slots+896(%rip)
 	.globl cuMemsetD2D32_v2
 	.hidden cuMemsetD2D32_v2
 	.type cuMemsetD2D32_v2, @function
 cuMemsetD2D32_v2:
-	jmp *shim_slots+896(%rip)
+	jmp *shim_slots+904(%rip)
 	.globl cuMemsetD2D8Async
 	.hidden cuMemsetD2D8Async
 	.type cuMemsetD2D8Async, @function
 cuMemsetD2D8Async:
-	jmp *shim_slots+904(%rip)
+	jmp *shim_slots+912(%rip)
 	.globl cuMemsetD2D8_v2
 	.hidden cuMemsetD2D8_v2
 	.type cuMemsetD2D8_v2, @function
 cuMemsetD2D8_v2:
-	jmp *shim_slots+912(%rip)
+	jmp *shim_slots+920(%rip)
 	.globl cuMemsetD32Async
 	.hidden cuMemsetD32Async
 	.type cuMemsetD32Async, @function
 cuMemsetD32Async:
-	jmp *shim_slots+920(%rip)
+	jmp *shim_slots+928(%rip)
 	.globl cuMemsetD32_v2
 	.hidden cuMemsetD32_v2
 	.type cuMemsetD32_v2, @function
 cuMemsetD32_v2:
-	jmp *shim_slots+928(%rip)
+	jmp *shim_slots+936(%rip)
 	.globl cuMemsetD8Async
 	.hidden cuMemsetD8Async
 	.type cuMemsetD8Async, @function
 cuMemsetD8Async:
-	jmp *shim_slots+936(%rip)
+	jmp *shim_slots+944(%rip)
 	.globl cuMemsetD8_v2
 	.hidden cuMemsetD8_v2
 	.type cuMemsetD8_v2, @function
 cuMemsetD8_v2:
-	jmp *shim_slots+944(%rip)
+	jmp *shim_slots+952(%rip)
 	.globl cuModuleGetFunction
 	.hidden cuModuleGetFunction
 	.type cuModuleGetFunction, @function
 cuModuleGetFunction:
-	jmp *shim_slots+952(%rip)
+	jmp *shim_slots+960(%rip)
 	.globl cuModuleGetGlobal_v2
 	.hidden cuModuleGetGlobal_v2
 	.type cuModuleGetGlobal_v2, @function
 cuModuleGetGlobal_v2:
-	jmp *shim_slots+960(%rip)
+	jmp *shim_slots+968(%rip)
 	.globl cuModuleGetSurfRef
 	.hidden cuModuleGetSurfRef
 	.type cuModuleGetSurfRef, @function
 cuModuleGetSurfRef:
-	jmp *shim_slots+968(%rip)
+	jmp *shim_slots+976(%rip)
 	.globl cuModuleGetTexRef
 	.hidden cuModuleGetTexRef
 	.type cuModuleGetTexRef, @function
 cuModuleGetTexRef:
-	jmp *shim_slots+976(%rip)
+	jmp *shim_slots+984(%rip)
 	.globl cuModuleLoad
 	.hidden cuModuleLoad
 	.type cuModuleLoad, @function
 cuModuleLoad:
-	jmp *shim_slots+984(%rip)
+	jmp *shim_slots+992(%rip)
 	.globl cuModuleLoadData
 	.hidden cuModuleLoadData
 	.type cuModuleLoadData, @function
 cuModuleLoadData:
-	jmp *shim_slots+992(%rip)
+	jmp *shim_slots+1000(%rip)
 	.globl cuModuleLoadDataEx
 	.hidden cuModuleLoadDataEx
 	.type cuModuleLoadDataEx, @function
 cuModuleLoadDataEx:
-	jmp *shim_slots+1000(%rip)
+	jmp *shim_slots+1008(%rip)
 	.globl cuModuleLoadFatBinary
 	.hidden cuModuleLoadFatBinary
 	.type cuModuleLoadFatBinary, @function
 cuModuleLoadFatBinary:
-	jmp *shim_slots+1008(%rip)
+	jmp *shim_slots+1016(%rip)
 	.globl cuModuleUnload
 	.hidden cuModuleUnload
 	.type cuModuleUnload, @function
 cuModuleUnload:
-	jmp *shim_slots+1016(%rip)
+	jmp *shim_slots+1024(%rip)
 	.globl cuOccupancyMaxActiveBlocksPerMultiprocessor
 	.hidden cuOccupancyMaxActiveBlocksPerMultiprocessor
 	.type cuOccupancyMaxActiveBlocksPerMultiprocessor, @function
 cuOccupancyMaxActiveBlocksPerMultiprocessor:
-	jmp *shim_slots+1024(%rip)
+	jmp *shim_slots+1032(%rip)
 	.globl cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags
 	.hidden cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags
 	.type cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags, @function
 cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags:
-	jmp *shim_slots+1032(%rip)
+	jmp *shim_slots+1040(%rip)
 	.globl cuPointerGetAttribute
 	.hidden cuPointerGetAttribute
 	.type cuPointerGetAttribute, @function
 cuPointerGetAttribute:
-	jmp *shim_slots+1040(%rip)
+	jmp *shim_slots+1048(%rip)
 	.globl cuPointerSetAttribute
 	.hidden cuPointerSetAttribute
 	.type cuPointerSetAttribute, @function
 cuPointerSetAttribute:
-	jmp *shim_slots+1048(%rip)
+	jmp *shim_slots+1056(%rip)
 	.globl cuStreamAttachMemAsync
 	.hidden cuStreamAttachMemAsync
 	.type cuStreamAttachMemAsync, @function
 cuStreamAttachMemAsync:
-	jmp *shim_slots+1056(%rip)
+	jmp *shim_slots+1064(%rip)
 	.globl cuStreamCreate
 	.hidden cuStreamCreate
 	.type cuStreamCreate, @function
 cuStreamCreate:
-	jmp *shim_slots+1064(%rip)
+	jmp *shim_slots+1072(%rip)
 	.globl cuStreamCreateWithPriority
 	.hidden cuStreamCreateWithPriority
 	.type cuStreamCreateWithPriority, @function
 cuStreamCreateWithPriority:
-	jmp *shim_slots+1072(%rip)
+	jmp *shim_slots+1080(%rip)
 	.globl cuStreamDestroy_v2
 	.hidden cuStreamDestroy_v2
 	.type cuStreamDestroy_v2, @function
 cuStreamDestroy_v2:
-	jmp *shim_slots+1080(%rip)
+	jmp *shim_slots+1088(%rip)
+	.globl cuStreamGetCaptureInfo_v2
+	.hidden cuStreamGetCaptureInfo_v2
+	.type cuStreamGetCaptureInfo_v2, @function
+cuStreamGetCaptureInfo_v2:
+	jmp *shim_slots+1096(%rip)
 	.globl cuStreamGetFlags
 	.hidden cuStreamGetFlags
 	.type cuStreamGetFlags, @function
 cuStreamGetFlags:
-	jmp *shim_slots+1088(%rip)
+	jmp *shim_slots+1104(%rip)
 	.globl cuStreamGetPriority
 	.hidden cuStreamGetPriority
 	.type cuStreamGetPriority, @function
 cuStreamGetPriority:
-	jmp *shim_slots+1096(%rip)
+	jmp *shim_slots+1112(%rip)
 	.globl cuStreamIsCapturing
 	.hidden cuStreamIsCapturing
 	.type cuStreamIsCapturing, @function
 cuStreamIsCapturing:
-	jmp *shim_slots+1104(%rip)
+	jmp *shim_slots+1120(%rip)
 	.globl cuStreamQuery
 	.hidden cuStreamQuery
 	.type cuStreamQuery, @function
 cuStreamQuery:
-	jmp *shim_slots+1112(%rip)
+	jmp *shim_slots+1128(%rip)
 	.globl cuStreamSynchronize
 	.hidden cuStreamSynchronize
 	.type cuStreamSynchronize, @function
 cuStreamSynchronize:
-	jmp *shim_slots+1120(%rip)
+	jmp *shim_slots+1136(%rip)
 	.globl cuStreamWaitEvent
 	.hidden cuStreamWaitEvent
 	.type cuStreamWaitEvent, @function
 cuStreamWaitEvent:
-	jmp *shim_slots+1128(%rip)
+	jmp *shim_slots+1144(%rip)
 	.globl cuStreamWaitValue32_v2
 	.hidden cuStreamWaitValue32_v2
 	.type cuStreamWaitValue32_v2, @function
 cuStreamWaitValue32_v2:
-	jmp *shim_slots+1136(%rip)
+	jmp *shim_slots+1152(%rip)
 	.globl cuStreamWriteValue32_v2
 	.hidden cuStreamWriteValue32_v2
 	.type cuStreamWriteValue32_v2, @function
 cuStreamWriteValue32_v2:
-	jmp *shim_slots+1144(%rip)
+	jmp *shim_slots+1160(%rip)
 	.globl cuSurfRefGetArray
 	.hidden cuSurfRefGetArray
 	.type cuSurfRefGetArray, @function
 cuSurfRefGetArray:
-	jmp *shim_slots+1152(%rip)
+	jmp *shim_slots+1168(%rip)
 	.globl cuSurfRefSetArray
 	.hidden cuSurfRefSetArray
 	.type cuSurfRefSetArray, @function
 cuSurfRefSetArray:
-	jmp *shim_slots+1160(%rip)
+	jmp *shim_slots+1176(%rip)
 	.globl cuTexRefGetAddressMode
 	.hidden cuTexRefGetAddressMode
 	.type cuTexRefGetAddressMode, @function
 cuTexRefGetAddressMode:
-	jmp *shim_slots+1168(%rip)
+	jmp *shim_slots+1184(%rip)
 	.globl cuTexRefGetAddress_v2
 	.hidden cuTexRefGetAddress_v2
 	.type cuTexRefGetAddress_v2, @function
 cuTexRefGetAddress_v2:
-	jmp *shim_slots+1176(%rip)
+	jmp *shim_slots+1192(%rip)
 	.globl cuTexRefGetArray
 	.hidden cuTexRefGetArray
 	.type cuTexRefGetArray, @function
 cuTexRefGetArray:
-	jmp *shim_slots+1184(%rip)
+	jmp *shim_slots+1200(%rip)
 	.globl cuTexRefGetBorderColor
 	.hidden cuTexRefGetBorderColor
 	.type cuTexRefGetBorderColor, @function
 cuTexRefGetBorderColor:
-	jmp *shim_slots+1192(%rip)
+	jmp *shim_slots+1208(%rip)
 	.globl cuTexRefGetFilterMode
 	.hidden cuTexRefGetFilterMode
 	.type cuTexRefGetFilterMode, @function
 cuTexRefGetFilterMode:
-	jmp *shim_slots+1200(%rip)
+	jmp *shim_slots+1216(%rip)
 	.globl cuTexRefGetFlags
 	.hidden cuTexRefGetFlags
 	.type cuTexRefGetFlags, @function
 cuTexRefGetFlags:
-	jmp *shim_slots+1208(%rip)
+	jmp *shim_slots+1224(%rip)
 	.globl cuTexRefGetFormat
 	.hidden cuTexRefGetFormat
 	.type cuTexRefGetFormat, @function
 cuTexRefGetFormat:
-	jmp *shim_slots+1216(%rip)
+	jmp *shim_slots+1232(%rip)
 	.globl cuTexRefGetMaxAnisotropy
 	.hidden cuTexRefGetMaxAnisotropy
 	.type cuTexRefGetMaxAnisotropy, @function
 cuTexRefGetMaxAnisotropy:
-	jmp *shim_slots+1224(%rip)
+	jmp *shim_slots+1240(%rip)
 	.globl cuTexRefSetAddress2D_v3
 	.hidden cuTexRefSetAddress2D_v3
 	.type cuTexRefSetAddress2D_v3, @function
 cuTexRefSetAddress2D_v3:
-	jmp *shim_slots+1232(%rip)
+	jmp *shim_slots+1248(%rip)
 	.globl cuTexRefSetAddressMode
 	.hidden cuTexRefSetAddressMode
 	.type cuTexRefSetAddressMode, @function
 cuTexRefSetAddressMode:
-	jmp *shim_slots+1240(%rip)
+	jmp *shim_slots+1256(%rip)
 	.globl cuTexRefSetAddress_v2
 	.hidden cuTexRefSetAddress_v2
 	.type cuTexRefSetAddress_v2, @function
 cuTexRefSetAddress_v2:
-	jmp *shim_slots+1248(%rip)
+	jmp *shim_slots+1264(%rip)
 	.globl cuTexRefSetArray
 	.hidden cuTexRefSetArray
 	.type cuTexRefSetArray, @function
 cuTexRefSetArray:
-	jmp *shim_slots+1256(%rip)
+	jmp *shim_slots+1272(%rip)
 	.globl cuTexRefSetBorderColor
 	.hidden cuTexRefSetBorderColor
 	.type cuTexRefSetBorderColor, @function
 cuTexRefSetBorderColor:
-	jmp *shim_slots+1264(%rip)
+	jmp *shim_slots+1280(%rip)
 	.globl cuTexRefSetFilterMode
 	.hidden cuTexRefSetFilterMode
 	.type cuTexRefSetFilterMode, @function
 cuTexRefSetFilterMode:
-	jmp *shim_slots+1272(%rip)
+	jmp *shim_slots+1288(%rip)
 	.globl cuTexRefSetFlags
 	.hidden cuTexRefSetFlags
 	.type cuTexRefSetFlags, @function
 cuTexRefSetFlags:
-	jmp *shim_slots+1280(%rip)
+	jmp *shim_slots+1296(%rip)
 	.globl cuTexRefSetFormat
 	.hidden cuTexRefSetFormat
 	.type cuTexRefSetFormat, @function
 cuTexRefSetFormat:
-	jmp *shim_slots+1288(%rip)
+	jmp *shim_slots+1304(%rip)
 	.globl cuTexRefSetMaxAnisotropy
 	.hidden cuTexRefSetMaxAnisotropy
 	.type cuTexRefSetMaxAnisotropy, @function
 cuTexRefSetMaxAnisotropy:
-	jmp *shim_slots+1296(%rip)
+	jmp *shim_slots+1312(%rip)
 	.globl cuTexRefSetMipmapFilterMode
 	.hidden cuTexRefSetMipmapFilterMode
 	.type cuTexRefSetMipmapFilterMode, @function
 cuTexRefSetMipmapFilterMode:
-	jmp *shim_slots+1304(%rip)
+	jmp *shim_slots+1320(%rip)
 	.globl cuTexRefSetMipmapLevelBias
 	.hidden cuTexRefSetMipmapLevelBias
 	.type cuTexRefSetMipmapLevelBias, @function
 cuTexRefSetMipmapLevelBias:
-	jmp *shim_slots+1312(%rip)
+	jmp *shim_slots+1328(%rip)
 	.globl cuTexRefSetMipmapLevelClamp
 	.hidden cuTexRefSetMipmapLevelClamp
 	.type cuTexRefSetMipmapLevelClamp, @function
 cuTexRefSetMipmapLevelClamp:
-	jmp *shim_slots+1320(%rip)
+	jmp *shim_slots+1336(%rip)
 	.globl cuThreadExchangeStreamCaptureMode
 	.hidden cuThreadExchangeStreamCaptureMode
 	.type cuThreadExchangeStreamCaptureMode, @function
 cuThreadExchangeStreamCaptureMode:
-	jmp *shim_slots+1328(%rip)
+	jmp *shim_slots+1344(%rip)
+	.globl cuUserObjectCreate
+	.hidden cuUserObjectCreate
+	.type cuUserObjectCreate, @function
+cuUserObjectCreate:
+	jmp *shim_slots+1352(%rip)
+	.globl cuUserObjectRelease
+	.hidden cuUserObjectRelease
+	.type cuUserObjectRelease, @function
+cuUserObjectRelease:
+	jmp *shim_slots+1360(%rip)
 
 	.data
 	.globl shim_slots
@@ -908,7 +928,11 @@ shim_slots:
 	.quad shim_no_device
 	.quad shim_no_device
 	.quad shim_no_device
+	.quad shim_no_device
 	.quad shim_not_yet
+	.quad shim_no_device
+	.quad shim_no_device
+	.quad shim_no_device
 	.quad shim_no_device
 	.quad shim_no_device
 	.quad shim_no_device
@@ -1080,6 +1104,7 @@ shim_names:
 	.asciz "cuGraphDestroyNode"
 	.asciz "cuGraphExecDestroy"
 	.asciz "cuGraphGetEdges"
+	.asciz "cuGraphRetainUserObject"
 	.asciz "cuInit"
 	.asciz "cuLaunchCooperativeKernel"
 	.asciz "cuLaunchKernel"
@@ -1152,6 +1177,7 @@ shim_names:
 	.asciz "cuStreamCreate"
 	.asciz "cuStreamCreateWithPriority"
 	.asciz "cuStreamDestroy_v2"
+	.asciz "cuStreamGetCaptureInfo_v2"
 	.asciz "cuStreamGetFlags"
 	.asciz "cuStreamGetPriority"
 	.asciz "cuStreamIsCapturing"
@@ -1183,5 +1209,7 @@ shim_names:
 	.asciz "cuTexRefSetMipmapLevelBias"
 	.asciz "cuTexRefSetMipmapLevelClamp"
 	.asciz "cuThreadExchangeStreamCaptureMode"
+	.asciz "cuUserObjectCreate"
+	.asciz "cuUserObjectRelease"
 	.byte 0
 	.section .note.GNU-stack,"",@progbits

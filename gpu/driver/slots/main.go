@@ -16,8 +16,9 @@ import (
 )
 
 // own are the functions that shim.c calls and cu does not.
-var own = []string{"cuCtxGetDevice", "cuFuncSetAttribute", "cuGetErrorName", "cuGetErrorString", "cuLaunchCooperativeKernel", "cuLaunchKernel", "cuMemHostAlloc",
-	"cuMemHostGetDevicePointer_v2", "cuModuleLoadData", "cuStreamIsCapturing", "cuThreadExchangeStreamCaptureMode"}
+var own = []string{"cuCtxGetDevice", "cuFuncSetAttribute", "cuGetErrorName", "cuGetErrorString", "cuGraphRetainUserObject", "cuLaunchCooperativeKernel",
+	"cuLaunchKernel", "cuMemHostAlloc", "cuMemHostGetDevicePointer_v2", "cuModuleLoadData", "cuStreamGetCaptureInfo_v2", "cuStreamIsCapturing",
+	"cuThreadExchangeStreamCaptureMode", "cuUserObjectCreate", "cuUserObjectRelease"}
 
 func main() {
 	names, err := symbols()

@@ -23,7 +23,8 @@ def scan(
 
     It can be jitted, mapped (vmap makes the batch larger, and repeats what it does not map) and differentiated any
     number of times, forward and in reverse, with respect to A, b and x0. A derivative is one more scan; in reverse it
-    takes a transposed copy of A. On CPUs and NVIDIA GPUs the library does it, elsewhere a loop of JAX's.
+    takes a transposed copy of A. On CPUs and NVIDIA GPUs the library does it, elsewhere a loop of JAX's. Where XLA
+    records it into a CUDA graph, that has a work area of its own, which is given back when the graph is.
 
     Inside `jax.shard_map` with time cut over the devices of a mesh axis, name that axis: every device scans its own
     part and passes on one matrix and one vector, so T may be larger than one device holds.
