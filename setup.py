@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
 from setuptools import Distribution, setup
@@ -95,8 +96,8 @@ def find_compiler(found: list[str]) -> str:
 
 
 # Runs a compiler without the -I/usr/include of gorgonia.org/cu: zig, which brings its headers, would find those of
-# another glibc there.
-CLEAN = "import os, sys; a = [v for v in sys.argv[1:] if v != '-I/usr/include']; os.execvp(a[0], a)"
+# another glibc there. Names of variables in the other arguments stand for what they hold.
+CLEAN = "import os, sys; a = [os.path.expandvars(v) for v in sys.argv[1:] if v != '-I/usr/include']; os.execvp(a[0], a)"
 
 
 def compiler(env: dict[str, str]) -> str:
@@ -124,8 +125,11 @@ def environment(temp: str) -> dict[str, str]:
     env = {k: v for k, v in os.environ.items() if k not in ("GOROOT", "GOOS", "GOARCH")}
     env |= {"CGO_ENABLED": "1", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-mod=readonly -buildvcs=false"}
     env.setdefault("CGO_CFLAGS", "-O2 -g0")  # Go's default is -O2 -g, and debug information holds paths of this machine
+    # pip has the header elsewhere each time, but Go compiles again only what other words ask for: they tell which one.
     for include in cuda_headers():
-        env["CGO_CFLAGS"] += f" '-I{include}'"
+        name = f"PARDS_CUDA_{zlib.crc32(Path(include, 'cuda.h').read_bytes())}"
+        env[name] = include
+        env["CGO_CFLAGS"] += f" -I${name}"
     home = os.environ.get("HOME", "")
     if not (os.path.isdir(home) and os.access(home, os.W_OK)):
         for name in ("GOCACHE", "GOPATH", "ZIG_GLOBAL_CACHE_DIR"):
@@ -140,12 +144,14 @@ def build_library(target: Path, version: str) -> None:
     with tempfile.TemporaryDirectory(prefix="pards-") as temp:
         env = environment(temp)
         go, cc = find_go(), compiler(env)
-        env["CC"] = f'{shlex.quote(sys.executable)} -c "{CLEAN}" {cc}'
+        python = shlex.quote(os.path.realpath(sys.executable))  # not of an environment, which is another each time too
+        env["CC"] = f'{python} -IS -c "{CLEAN}" {cc}'
         tags = ",".join([*TAGS, "cuda"] if cuda_headers() else TAGS)
         print(f"building {LIBRARY} with {go} and {cc}, tags {tags}", flush=True)
         # Quotes within quotes serve a path with a space; zig strips only when -s is said here too.
         exports = ROOT / "capi" / "exports.map"
-        flags = f"""-s -w -X pards/core.Version={version} -extldflags '"-Wl,--version-script={exports}" -s'"""
+        # Without the build's own name, the same source is the same library, wherever it is built.
+        flags = f"""-s -w -buildid= -X pards/core.Version={version} -extldflags '"-Wl,--version-script={exports}" -s'"""
         built = Path(temp, LIBRARY)
         command = [go, "build", "-buildmode=c-shared", "-trimpath", f"-tags={tags}", f"-ldflags={flags}", f"-o={built}"]
         if subprocess.run([*command, "./capi"], cwd=ROOT, env=env).returncode:
