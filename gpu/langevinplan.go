@@ -61,11 +61,14 @@ func planLangevin(bytes, dim, components, dense, a, steps, most int) langevinPla
 	var p langevinPlan
 	for ; ; down /= 2 {
 		p = langevinPlan{dim: dim, pad: pad, components: components, bytes: bytes, rows: 32 * down, threads: 32 * across * down}
+		if pad > 128 && down == 1 {
+			slice = 16
+		}
 		tile, warps, sums := p.rows*(pad+4), p.threads/32, 0 // as memory of langevin.cu
 		if across > 1 {
 			sums = across * p.rows
 		}
-		scratch := max((2*pad+sums)*bytes+components*p.rows*4, 3*p.threads*bytes)
+		scratch := max((3*pad+sums)*bytes+components*p.rows*4, 3*p.threads*bytes)
 		p.turning = (tile + pad + 4 + max(tile, 2*slice*(pad+8))) * bytes
 		p.shared = p.turning + tile*bytes + (scratch+15)/16*16 + warps*(8+components*4) + 16
 		if p.shared <= most || down == 1 {
@@ -147,41 +150,65 @@ func (m mixtureOf[T]) precision(k int) *mat.Dense {
 	return p
 }
 
-// tableSize is the numbers of one table.
-func tableSize(k, pad int) int { return (2+k)*pad*pad + 2*k*pad }
+// tableSize is the numbers of one table, a multiple of 4.
+func tableSize(k, pad int) int { return (2+k)*pad*pad + (2*k+k*k)*pad + (k*k+3)/4*4 }
 
-// table writes the numbers of the mixture in a basis: Q, Q', the precisions Q'P_k Q, their diagonals and the means Q'm_k; zeros pad them.
-func (m mixtureOf[T]) table(dst []T, q *mat.Dense, pad int) {
+// table writes the numbers of the mixture in a basis: Q, Q', the precisions Q'P_k Q, their diagonals and the means Q'm_k, then of each pair
+// (k, j) the pull Q'P_k (m_j - m_k) and 1 / (2 v'P_k v), v = m_j - m_k, or 0 where P_k is not positive definite; zeros pad them.
+func (m mixtureOf[T]) table(dst []T, q *mat.Dense, pad int, definite []bool) {
 	put := func(at int, a mat.Matrix) {
-		for i := range m.d {
-			for j := range m.d {
+		rows, columns := a.Dims()
+		for i := range rows {
+			for j := range columns {
 				dst[at+i*pad+j] = T(a.At(i, j))
 			}
 		}
 	}
 	put(0, q)
 	put(pad*pad, q.T())
-	vectors := (2 + m.k) * pad * pad
+	means := mat.NewDense(m.k, m.d, nil)
+	for i := range m.k * m.d {
+		means.Set(i/m.d, i%m.d, float64(m.means[i]))
+	}
+	means.Mul(means, q)
+	diagonals := (2 + m.k) * pad * pad
+	pulls := diagonals + 2*m.k*pad
+	scales := pulls + m.k*m.k*pad
+	put(diagonals+m.k*pad, means)
 	var pq, turned mat.Dense
 	for k := range m.k {
 		pq.Mul(m.precision(k), q)
 		turned.Mul(q.T(), &pq)
 		put((2+k)*pad*pad, &turned)
 		for i := range m.d {
-			dst[vectors+k*pad+i] = T(turned.At(i, i))
-			mean := 0.0
-			for j := range m.d {
-				mean += q.At(j, i) * float64(m.means[k*m.d+j])
+			dst[diagonals+k*pad+i] = T(turned.At(i, i))
+		}
+		for j := range m.k {
+			var v, pull mat.VecDense
+			v.SubVec(means.RowView(j), means.RowView(k))
+			pull.MulVec(&turned, &v)
+			put(pulls+(k*m.k+j)*pad, pull.T())
+			if square := mat.Dot(&v, &pull); definite[k] && square > 0 {
+				dst[scales+k*m.k+j] = T(1 / (2 * square))
 			}
-			dst[vectors+(m.k+k)*pad+i] = T(mean)
 		}
 	}
+}
+
+// definite tells of each precision whether it is positive definite.
+func (m mixtureOf[T]) definite() []bool {
+	all := make([]bool, m.k)
+	for k := range all {
+		var c mat.Cholesky
+		all[k] = c.Factorize(mat.NewSymDense(m.d, m.precision(k).RawMatrix().Data))
+	}
+	return all
 }
 
 // tables returns the mixture in the eigenbasis of each precision, if turned, and at last in the caller's coordinates.
 func (m mixtureOf[T]) tables(pad int, turned bool) []T {
 	size := tableSize(m.k, pad)
-	all := make([]T, (m.k+1)*size)
+	all, definite := make([]T, (m.k+1)*size), m.definite()
 	for k := 0; k < m.k && turned; k++ {
 		var eig mat.EigenSym
 		var q mat.Dense
@@ -190,9 +217,9 @@ func (m mixtureOf[T]) tables(pad int, turned bool) []T {
 			return nil
 		}
 		eig.VectorsTo(&q)
-		m.table(all[k*size:], &q, pad)
+		m.table(all[k*size:], &q, pad, definite)
 	}
-	m.table(all[m.k*size:], unit(m.d), pad)
+	m.table(all[m.k*size:], unit(m.d), pad, definite)
 	return all
 }
 
@@ -211,7 +238,7 @@ func (m mixtureOf[T]) given(pad int, basis []T) []T {
 		q.Set(i/m.d, i%m.d, float64(v))
 	}
 	all := make([]T, tableSize(m.k, pad))
-	m.table(all, q, pad)
+	m.table(all, q, pad, m.definite())
 	return all
 }
 

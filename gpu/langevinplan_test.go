@@ -23,7 +23,7 @@ func TestPlanLangevin(t *testing.T) {
 		{4, 64, 30000, 227 << 10, 128, 107936},
 		{4, 128, 30000, 227 << 10, 64, 106144},
 		{4, 256, 30000, 227 << 10, 64, 208160},
-		{4, 256, 30000, 163 << 10, 32, 138656},
+		{4, 256, 30000, 163 << 10, 32, 105888},
 		{8, 64, 30, 227 << 10, 32, 56944},
 	} {
 		p := planLangevin(c.bytes, c.dim, 2, 1, 3, c.steps, c.most)
@@ -134,6 +134,8 @@ func chainsOnTheHost[T num.Float](t *testing.T) {
 		{19, 2, 2, 165, 3, "scaled_identity", 1e-3, 0.5, 100},
 		{16, 1, 1, 2200, 2, "quasi_newton", 1e-5, 0, 1000}, // 18 tiles: a chain of three groups, which forgets slowly
 		{16, 2, 1, 64, 1, "jacobi", 0.5, 0, 20},            // nothing but products: one pass of tf32 is 100 times worse
+		{48, 3, 2, 150, 4, "picard", 1e-5, 0, 1000},        // from the second iterate on most tiles are in one of the wells: products for it alone
+		{48, 2, 1, 150, 3, "rotated_quasi_newton", 1e-5, 0, 1000},
 	} {
 		p := mixtureProblem[T](t, c.dim, c.wells, c.batch, c.steps, c.step, true)
 		m := mixtureOf[T]{p.Params["means"].Data, p.Params["precisions"].Data, c.wells, c.dim}

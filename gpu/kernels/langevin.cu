@@ -1,7 +1,7 @@
 // Langevin dynamics on a mixture of Gaussians, methods with a diagonal A: one kernel an iteration, all in the coordinates z = Q'x.
 //
 // A block takes a tile of steps of one sequence. It evaluates the gradients h_k = -P_k (z - m_k), products over the tile but for the one
-// component whose precision is diagonal in the basis, weighs them, has f and A in shared memory, and scans the increments down its columns.
+// component whose precision is diagonal in the basis and those that weigh nothing, weighs them, has f and A in shared memory, and scans the increments down its columns.
 // The last block to end adds up what the tiles left, in their order, and decides which sequences go on: kernels that were queued behind
 // see that and end at once.
 //
@@ -24,10 +24,13 @@ struct mixture {
     const real *into, *out_of;       // Q and Q'
     const real *precisions;          // Q'P_k Q
     const real *diagonals, *means;   // of Q'P_k Q; Q'm_k
+    const real *pulls, *scales;      // (k, j): Q'P_k (m_j - m_k), and what half the square along it is divided by, see weightless
     PARDS_FN mixture(const real* tables, int basis) {
-        into = tables + (long)basis * ((2 + components) * pad * pad + 2 * components * pad);
+        constexpr int pairs = components * components, size = (2 + components) * pad * pad + (2 * components + pairs) * pad + (pairs + 3) / 4 * 4;
+        into = tables + (long)basis * size;
         out_of = into + pad * pad, precisions = out_of + pad * pad;
         diagonals = precisions + components * pad * pad, means = diagonals + components * pad;
+        pulls = means + components * pad, scales = pulls + pairs * pad;
     }
 };
 
@@ -67,11 +70,12 @@ struct solve {
     }
 };
 
-// Shared memory; what only turns rows needs no more than z and f. f lies where products keep slices of matrices. vector is the mean and
-// the diagonal of the component in hand; sums are of rows, one from each warp across; parts, of the scan, lie where those and logits were.
+// Shared memory; what only turns rows needs no more than z and f. f lies where products keep slices of matrices. vector is the mean, the
+// diagonal and the pull of the component in hand; sums are of rows, one from each warp across; parts, of the scan, lie where those and
+// logits were.
 struct memory {
     static constexpr int tile = shape::rows * shape::pitch, large = tile > shape::slices ? tile : shape::slices, warps = shape::threads / 32;
-    static constexpr int weighing = (2 * pad + (shape::across > 1 ? shape::across * shape::rows : 0)) * sizeof(real) + components * shape::rows * 4;
+    static constexpr int weighing = (3 * pad + (shape::across > 1 ? shape::across * shape::rows : 0)) * sizeof(real) + components * shape::rows * 4;
     static constexpr int scanning = 3 * shape::threads * sizeof(real), either = ((weighing > scanning ? weighing : scanning) + 15) / 16 * 16;
     static constexpr int turning = (tile + shape::pitch + large) * sizeof(real);
     static constexpr int bytes = turning + tile * sizeof(real) + either + warps * (8 + components * 4) + 16;
@@ -80,7 +84,7 @@ struct memory {
     float *logits, *means;
     int* shared;
     PARDS_FN memory(char* at) {
-        z = (real*)at, f = z + tile + shape::pitch, a = f + large, parts = vector = a + tile, sums = vector + 2 * pad;
+        z = (real*)at, f = z + tile + shape::pitch, a = f + large, parts = vector = a + tile, sums = vector + 3 * pad;
         logits = (float*)(shape::across > 1 ? sums + shape::across * shape::rows : sums);
         squares = (double*)((char*)parts + either);
         shared = (int*)(squares + warps), means = (float*)(shared + 4);
@@ -113,6 +117,16 @@ PARDS_FN void sum_rows(real (&v)[shape::own_rows], real* sums, const place<shape
     PARDS_UNROLL for (int n = 0; n < shape::nt; n++)  \
     PARDS_UNROLL for (int e = 0; e < fr::c; e++)
 
+// v' (z - m) of each row of a lane, where v(m, n, e) is what belongs to a number of z.
+template <class values> PARDS_FN void along(real (&q)[shape::own_rows], values v, const memory& mem, const place<shape>& at) {
+    PARDS_UNROLL for (int i = 0; i < shape::own_rows; i++) q[i] = 0;
+    PARDS_EACH {
+        int c = at.column_of(n, e);
+        q[m * shape::halves + e / 2] += v(m, n, e) * (mem.z[at.row_of(m, e) * shape::pitch + c] - mem.vector[c]);
+    }
+    sum_rows(q, mem.sums, at);
+}
+
 // What the mixture is at the states before a tile's steps: g = sum_k w_k h_k and s = sum_k w_k ((h_k - g)^2 - diag P_k), of the components so
 // far. Far from all of them h_k^2 - g^2 would be rounding, and that of one square alone where the other is fused with a sum. total is the sum
 // of the weights relative to the largest, whose logit is top.
@@ -122,12 +136,8 @@ struct local {
 
     // Adds a component of which y = P (z - m) is known.
     PARDS_FN void add(bool first, int k, real log_weight, const shape::sum& y, const memory& mem, const place<shape>& at) {
-        real q[shape::own_rows] = {}, share[shape::own_rows];
-        PARDS_EACH {
-            int c = at.column_of(n, e);
-            q[m * shape::halves + e / 2] += y[m][n][e] * (mem.z[at.row_of(m, e) * shape::pitch + c] - mem.vector[c]);
-        }
-        sum_rows(q, mem.sums, at);
+        real q[shape::own_rows], share[shape::own_rows];
+        along(q, [&](int m, int n, int e) { return y[m][n][e]; }, mem, at);
         PARDS_UNROLL for (int i = 0; i < shape::own_rows; i++) {
             real logit = log_weight - q[i] / 2, larger = first || logit > top[i] ? logit : top[i], weight = exponential(logit - larger);
             if (at.q == 0 && at.warp % shape::across == 0) mem.logits[k * shape::rows + at.own_row(i)] = (float)logit;
@@ -144,26 +154,87 @@ struct local {
     }
 };
 
-// The component that stands at place i: those that need a product come first, the one that is diagonal in its own basis last.
-PARDS_FN int component(int i, int basis) { return dense == 0 || dense == components ? i : i < dense ? i + (i >= basis) : basis; }
+// Components are weighed beside one that is known first, which leaves most tiles with no other: where the basis is that of one, this one,
+// whose precision is diagonal there; else that which weighed most in the tile at the iterate before.
+constexpr bool own_basis = dense > 0 && dense < components;
 
-PARDS_FN void weigh(local& l, const solve& s, const mixture& mix, int basis, const memory& mem, const place<shape>& at) {
+PARDS_FN int heaviest(const solve& s, int b, int tile) {
+    const float* weights = s.weights + ((long)tile * s.batch + b) * components;
+    int most = 0;
+    for (int k = 1; k < components; k++) most = weights[k] > weights[most] ? k : most;
+    return most;
+}
+
+// The component at place i: one that is diagonal in its own basis comes last, since nothing is known of others while products are made;
+// one that needs a product like the others comes first.
+PARDS_FN int component(int i, int most) { return own_basis ? (i < dense ? i + (i >= most) : most) : i == 0 ? most : i - (i <= most); }
+
+// Brings what is told of a component by vectors to shared memory; no thread reads it before the next barrier.
+PARDS_FN void take_vectors(const mixture& mix, int k, int most, const memory& mem) {
+    __syncthreads(); // those of the component before are read
+    for (int c = threadIdx.x; c < pad; c += shape::threads) {
+        mem.vector[c] = mix.means[k * pad + c], mem.vector[pad + c] = mix.diagonals[k * pad + c];
+        mem.vector[2 * pad + c] = mix.pulls[(k * components + most) * pad + c];
+    }
+}
+
+// y = P (z - m) of a component whose precision is diagonal.
+PARDS_FN void scaled(shape::sum& y, const memory& mem, const place<shape>& at) {
+    PARDS_EACH {
+        int c = at.column_of(n, e);
+        y[m][n][e] = mem.vector[pad + c] * (mem.z[at.row_of(m, e) * shape::pitch + c] - mem.vector[c]);
+    }
+}
+
+// Tells whether a component weighs nothing, in the numbers in use, in all rows of a tile beside one whose logits are known. With
+// v = m_j - m_k, Cauchy and Schwarz have (v'P_k (z - m_k))^2 <= v'P_k v (z - m_k)'P_k (z - m_k): a bound of the logit for one product of
+// vectors, which is near where wells lie apart. e^-104 is 0 in float, e^-746 in double; the rest is for what rounding does to both sides.
+PARDS_FN bool weightless(real log_weight, real scale, const real (&beside)[shape::own_rows], int count, const memory& mem, const place<shape>& at) {
+    constexpr real nothing = sizeof(real) == 8 ? 766 : 124, rounding = sizeof(real) == 8 ? 6e-14 : 3e-5;
+    real q[shape::own_rows];
+    along(q, [&](int, int n, int e) { return mem.vector[2 * pad + at.column_of(n, e)]; }, mem, at);
+    bool all = scale > 0;
+    PARDS_UNROLL for (int i = 0; i < shape::own_rows; i++) {
+        real most = log_weight - q[i] * scale * q[i];
+        all = all && (at.own_row(i) >= count || (is_finite(q[i]) && most + nothing + rounding * absolute(beside[i]) < beside[i]));
+    }
+    return __syncthreads_and(all);
+}
+
+PARDS_FN void weigh(local& l, const solve& s, const mixture& mix, int basis, int b, int tile, int count, const memory& mem, const place<shape>& at) {
+    int most = own_basis ? basis : heaviest(s, b, tile);
+    real beside[shape::own_rows];
+    if (own_basis) {
+        take_vectors(mix, most, most, mem);
+        copy_wait<0>();
+        __syncthreads();
+        shape::sum y;
+        scaled(y, mem, at);
+        along(beside, [&](int m, int n, int e) { return y[m][n][e]; }, mem, at);
+        PARDS_UNROLL for (int i = 0; i < shape::own_rows; i++) beside[i] = s.log_weights[most] - beside[i] / 2;
+    }
+    bool first = true;
     PARDS_UNROLL for (int i = 0; i < components; i++) {
-        int k = component(i, basis);
-        __syncthreads(); // the vectors of the component before are read
-        for (int c = threadIdx.x; c < pad; c += shape::threads) mem.vector[c] = mix.means[k * pad + c], mem.vector[pad + c] = mix.diagonals[k * pad + c];
+        int k = component(i, most);
+        take_vectors(mix, k, most, mem);
         shape::sum y;
         if (i < dense) {
+            if (own_basis || i > 0) {
+                __syncthreads();
+                if (weightless(s.log_weights[k], mix.scales[k * components + most], own_basis ? beside : l.top, count, mem, at)) {
+                    PARDS_UNROLL for (int j = 0; j < shape::own_rows; j++)
+                        if (at.q == 0 && at.warp % shape::across == 0) mem.logits[k * shape::rows + at.own_row(j)] = __uint_as_float(0xff800000u);
+                    continue;
+                }
+            }
             product<shape>(y, mem.z, mem.vector, mix.precisions + (long)k * pad * pad, mem.f);
         } else {
             copy_wait<0>();
             __syncthreads();
-            PARDS_EACH {
-                int c = at.column_of(n, e);
-                y[m][n][e] = mem.vector[pad + c] * (mem.z[at.row_of(m, e) * shape::pitch + c] - mem.vector[c]);
-            }
+            scaled(y, mem, at);
         }
-        l.add(i == 0, k, s.log_weights[k], y, mem, at);
+        l.add(first, k, s.log_weights[k], y, mem, at);
+        first = false;
     }
 }
 
@@ -370,7 +441,7 @@ extern "C" __global__ void __launch_bounds__(shape::threads, at_once) langevin_s
         gather_rows<pad, shape::threads, shape::rows>(mem.a, shape::pitch, s.noise.at(b, first), count);
         copy_commit();
         local l;
-        weigh(l, s, mixture(s.tables, basis), basis, mem, at);
+        weigh(l, s, mixture(s.tables, basis), basis, b, tile, count, mem, at);
         __syncthreads(); // mem.f, where matrices were, takes f
         real* residual = s.residual + ((long)b * s.steps + first) * pad;
         real mean[shape::own_rows] = {}, part[shape::own_rows] = {};

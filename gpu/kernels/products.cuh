@@ -20,7 +20,8 @@ template <class real, int dim, int down> struct tile {
     static constexpr int across = dim / warp_columns, threads = 32 * across * down, rows = warp_rows * down;
     static constexpr int parts = threads / dim, part_rows = rows / parts; // a thread for each column of each part of the rows
     static constexpr int mt = warp_rows / fr::rows, nt = warp_columns / 8, halves = fr::c / 2, own_rows = mt * halves;
-    static constexpr int slice = dim % 32 || sizeof(real) == 8 ? 16 : 32; // rows of the matrix that are in shared memory at a time
+    // Rows of the matrix that are in shared memory at a time: as few as leave room for two blocks.
+    static constexpr int slice = dim % 32 || sizeof(real) == 8 || (dim > 128 && down == 1) ? 16 : 32;
     // Pitches keep the lanes of a warp in different banks, and rows at 16 bytes.
     static constexpr int pitch = dim + 4, matrix_pitch = dim + 8;
     static constexpr int slices = 2 * slice * matrix_pitch; // numbers of the slice in use and the next

@@ -10,6 +10,16 @@
 typedef unsigned long long word;
 
 inline void __syncthreads() { emulate::wait(emulate::now->home->all); }
+inline int __syncthreads_and(int v) {
+    static int all;
+    all = 1;
+    __syncthreads();
+    all &= v != 0;
+    __syncthreads();
+    v = all;
+    __syncthreads();
+    return v;
+}
 inline void __syncwarp(unsigned = ~0u) { emulate::wait(emulate::now->w->b); }
 inline void __threadfence() {}
 template <class T> T __shfl_up_sync(unsigned, T v, int by) { return emulate::exchange(v, emulate::now->lane - by); }
