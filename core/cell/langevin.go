@@ -3,6 +3,7 @@ package cell
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"pards/core/check"
 	"pards/core/internal/simd"
@@ -32,6 +33,7 @@ type langevin[T num.Float] struct {
 	diagonal       bool
 	diagonals      []T // (K, D): of the precisions
 	zero           []T // D numbers
+	far            far[T]
 	eps, noise     T
 }
 
@@ -97,59 +99,180 @@ func (c *langevin[T]) Dim() int { return c.d }
 // Inputs returns D: a noise for each component of the state.
 func (c *langevin[T]) Inputs() int { return c.d }
 
-// local returns, as columns, the weights w of the components, a row each, their gradients h = -P_k (x - m_k), a part each, and where it is wanted
-// the mean g of these; and writes f to y unless it is nil.
-func (c *langevin[T]) local(scratch *Arena[T], in columns[T], y []T, mean bool) (w, h, g []T) {
-	d, n, pitch := c.d, in.n, in.pitch
-	w, h = in.rows(scratch, c.k), in.parts(scratch, c.k)
-	diff := in.parts(scratch, 1)
-	for k := range c.k {
-		hk, wk := h[k*in.part:(k+1)*in.part], w[k*pitch:(k+1)*pitch]
-		simd.SubRows(diff, c.means[k*d:], in.x, d, n, pitch) // minus (x - m), which gives h its sign
-		if c.diagonal {
-			clear(hk)
-			for i, p := range c.precision[k*d : (k+1)*d] {
-				simd.AddScaled(in.row(hk, i), p, in.row(diff, i))
-			}
-		} else {
-			simd.Mix(hk, c.precision[k*d*d:], diff, c.zero, d, d, n, pitch)
+// pulls are the components that have weight at some columns, [from, to) of them, and perhaps others: as columns, the weights w, a row each, the
+// gradients h = -P_k (x - m_k), a part each, and where it is wanted the mean g of these.
+type pulls[T num.Float] struct {
+	from, to int
+	w, h, g  []T
+}
+
+// course is what goes from some columns to the next ones, which are like them: the weights, with which the component that had most is
+// evaluated first and those that had any are not asked whether they are far. It changes no result.
+type course[T num.Float] struct {
+	far     *simd.Far[T] // nil: all components are evaluated
+	weights []T
+	idle    int // columns at which some had no weight, where there is no far
+}
+
+func (c *langevin[T]) newCourse(scratch *Arena[T]) course[T] {
+	at := course[T]{far: c.far.of(c), weights: scratch.Take(c.k * simd.Lanes[T]())[:c.k]} // so that what is taken next begins with a vector
+	clear(at.weights)
+	return at
+}
+
+// local returns the pulls at columns, and writes f to y unless it is nil.
+func (c *langevin[T]) local(scratch *Arena[T], in columns[T], at *course[T], y []T, mean bool) (p pulls[T]) {
+	first, d, pitch := simd.Most(at.weights), c.d, in.pitch
+	w, h, room := in.rows(scratch, c.k), in.parts(scratch, c.k), in.parts(scratch, 1)
+	p.from, p.to = first, first+1
+	for i := range c.k {
+		k := simd.Nth(i, first)
+		if i > 0 && at.far != nil && at.weights[k] == 0 && c.none(in, at.far, w[first*pitch:], room, k) {
+			at.weights[k] = simd.LeftOut
+			continue
 		}
-		simd.DotRows(wk, hk, diff, d, n, pitch)
-		for i, v := range wk {
-			wk[i] = c.weights[k] - v/2
+		c.pull(w[k*pitch:], h[k*in.part:(k+1)*in.part], room, in, k)
+		p.from, p.to = min(p.from, k), max(p.to, k+1)
+	}
+	for k := p.from; k < p.to; k++ {
+		if at.weights[k] == simd.LeftOut {
+			vec.Fill(w[k*pitch:(k+1)*pitch], T(math.Inf(-1)))
+			clear(h[k*in.part : (k+1)*in.part])
 		}
 	}
 	if mean {
-		g = in.parts(scratch, 1)
+		p.g = in.parts(scratch, 1)
 	}
-	simd.Mixture(y, g, w, in.x, in.u, h, c.eps, c.noise, c.k, d, n, pitch)
+	p.w, p.h = w[p.from*pitch:p.to*pitch], h[p.from*in.part:p.to*in.part]
+	simd.Mixture(y, p.g, p.w, in.x, in.u, p.h, c.eps, c.noise, p.to-p.from, d, in.n, pitch)
+	at.note(&p, in)
+	return p
+}
+
+// pull writes a component's h and the logarithms of its weights.
+func (c *langevin[T]) pull(w, h, diff []T, in columns[T], k int) {
+	d, n, pitch := c.d, in.n, in.pitch
+	simd.SubRows(diff, c.means[k*d:], in.x, d, n, pitch) // minus (x - m), which gives h its sign
+	if c.diagonal {
+		clear(h)
+		for i, p := range c.precision[k*d : (k+1)*d] {
+			simd.AddScaled(in.row(h, i), p, in.row(diff, i))
+		}
+	} else {
+		simd.Mix(h, c.precision[k*d*d:], diff, c.zero, d, d, n, pitch)
+	}
+	simd.DotRows(w, h, diff, d, n, pitch)
+	for i, v := range w[:n] {
+		w[i] = c.weights[k] - v/2
+	}
+}
+
+// none tells that a component has no weight in any column, logs being the logarithms of another's.
+func (c *langevin[T]) none(in columns[T], far *simd.Far[T], logs, room []T, k int) bool {
+	along, square := room[:in.pitch], room[in.pitch:2*in.pitch]
+	simd.Reach(along, square, far.Along[k*simd.Padded[T](c.d):], c.means[k*c.d:], in.x, c.d, in.n, in.pitch)
+	for i, log := range logs[:in.n] {
+		if !far.None(k, c.weights[k], log, along[i], square[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// note keeps of each component a weight that is not 0, if there is one.
+func (a *course[T]) note(p *pulls[T], in columns[T]) {
+	clear(a.weights)
+	for k := p.from; k < p.to; k++ {
+		for _, v := range in.row(p.w, k-p.from) {
+			if v != 0 {
+				a.weights[k] = v
+				break
+			}
+		}
+	}
+	if a.far == nil && slices.Contains(a.weights, 0) {
+		a.idle += in.n
+	}
+}
+
+// one tells that all the weight is one component's, exactly.
+func (p *pulls[T]) one(in columns[T]) bool {
+	return p.to-p.from == 1 && !slices.ContainsFunc(in.row(p.w, 0), func(v T) bool { return v != 1 })
+}
+
+// courseColumns are how many columns of a block stand side by side: a component is left out where all of them are far from it.
+const courseColumns = 16
+
+// stretch is a few rows of a block, from at on, and the pulls there.
+type stretch[T num.Float] struct {
+	columns[T]
+	pulls[T]
+	at int
+
+	block Block[T]
+	mean  bool
+	mark  int
+	course[T]
+}
+
+// along returns what goes through a block, with next, and writes f where it is wanted.
+func (c *langevin[T]) along(b Block[T], mean bool) stretch[T] {
+	s := stretch[T]{block: b, mean: mean, course: c.newCourse(b.Scratch)}
+	s.mark = b.Scratch.Mark()
+	return s
+}
+
+// next goes to the next rows, or the first, and tells whether there are any.
+func (s *stretch[T]) next(c *langevin[T]) bool {
+	s.at += s.n
+	b := s.block
+	b.Scratch.Release(s.mark)
+	if s.at == b.N {
+		c.far.idle.Add(int64(s.idle))
+		return false
+	}
+	d, n := c.d, min(courseColumns, b.N-s.at)
+	rows := func(x []T) []T { return x[s.at*d : (s.at+n)*d] }
+	if b.Y == nil {
+		s.columns = newColumns(Block[T]{N: n, X: rows(b.X), Scratch: b.Scratch}, 1, d, 0)
+		s.pulls = c.local(b.Scratch, s.columns, &s.course, nil, s.mean)
+		return true
+	}
+	s.columns = newColumns(Block[T]{N: n, X: rows(b.X), U: rows(b.U), Scratch: b.Scratch}, 1, d, d)
+	y := s.parts(b.Scratch, 1)
+	s.pulls = c.local(b.Scratch, s.columns, &s.course, y, s.mean)
+	s.back(rows(b.Y), y, d)
+	return true
+}
+
+// rows returns the pulls as rows, w (n, to-from), h (to-from, n, d) and g (n, d).
+func (s *stretch[T]) rows(d int) (w, h, g []T) {
+	n, count := s.n, s.to-s.from
+	w, h, g = s.block.Scratch.Take(n*count), s.block.Scratch.Take(count*n*d), s.block.Scratch.Take(n*d)
+	s.back(w, s.w, count)
+	s.back(g, s.g, d)
+	for k := range count {
+		s.back(h[k*n*d:(k+1)*n*d], s.h[k*s.part:], d)
+	}
 	return w, h, g
 }
 
-// turned evaluates local over a block, and writes f where it is wanted.
-func (c *langevin[T]) turned(b Block[T], mean bool) (in columns[T], w, h, g []T) {
-	if b.Y == nil {
-		in = newColumns(b, 1, c.d, 0)
-		w, h, g = c.local(b.Scratch, in, nil, mean)
-		return in, w, h, g
-	}
-	in = newColumns(b, 1, c.d, c.d)
-	y := in.parts(b.Scratch, 1)
-	w, h, g = c.local(b.Scratch, in, y, mean)
-	in.back(b.Y, y, c.d)
-	return in, w, h, g
-}
-
-// rows returns what local does as rows of a block, w (n, K), h (K, n, d) and g (n, d), and writes f where it is wanted.
+// rows returns the pulls along a block as rows, w (n, K), h (K, n, d) and g (n, d), zeros for components without weight that were left out.
 func (c *langevin[T]) rows(b Block[T]) (w, h, g []T) {
 	n, d := b.N, c.d
 	w, h, g = b.Scratch.Take(n*c.k), b.Scratch.Take(c.k*n*d), b.Scratch.Take(n*d)
-	defer b.Scratch.Release(b.Scratch.Mark())
-	in, wT, hT, gT := c.turned(b, true)
-	in.back(w, wT, c.k)
-	in.back(g, gT, d)
-	for k := range c.k {
-		in.back(h[k*n*d:(k+1)*n*d], hT[k*in.part:], d)
+	clear(w)
+	clear(h)
+	for s := c.along(b, true); s.next(c); {
+		ws, hs, gs := s.rows(d)
+		copy(g[s.at*d:], gs)
+		count := s.to - s.from
+		for k := range count {
+			copy(h[((s.from+k)*n+s.at)*d:], hs[k*s.n*d:(k+1)*s.n*d])
+			for t := range s.n {
+				w[(s.at+t)*c.k+s.from+k] = ws[t*count+k]
+			}
+		}
 	}
 	return w, h, g
 }
@@ -171,7 +294,8 @@ func (c *langevin[T]) multiply(dst, y []T, k, n int) {
 func (c *langevin[T]) Step(b Block[T]) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
 	if !few(b) {
-		c.turned(b, false)
+		for s := c.along(b, false); s.next(c); {
+		}
 		return nil
 	}
 	for t := range b.N {
@@ -182,13 +306,17 @@ func (c *langevin[T]) Step(b Block[T]) error {
 
 // Together is Step for a team.
 func (c *langevin[T]) Together(t Team[T]) {
-	together(t, 1, c.d, c.d, func(in columns[T], y []T) { c.local(t.Scratch, in, y, false) })
+	defer t.Scratch.Release(t.Scratch.Mark())
+	at := c.newCourse(t.Scratch)
+	together(t, 1, c.d, c.d, func(in columns[T], y []T) { c.local(t.Scratch, in, &at, y, false) })
+	c.far.idle.Add(int64(at.idle))
 }
 
 // Run has the components in vectors.
 func (c *langevin[T]) Run(b Block[T]) {
 	defer b.Scratch.Release(b.Scratch.Mark())
-	simd.MixtureSteps(b.Y, b.U, b.X, &c.wells, c.eps, c.noise, b.N, b.Scratch.Take(simd.MixtureRoom(&c.wells)))
+	idle := simd.MixtureSteps(b.Y, b.U, b.X, &c.wells, c.far.of(c), c.eps, c.noise, b.N, b.Scratch.Take(simd.MixtureRoom(&c.wells)))
+	c.far.idle.Add(int64(idle))
 }
 
 // Alone tells whether side by side too few of a vector's lanes would be in use: half of them where components fill some vectors by themselves.
@@ -203,28 +331,43 @@ func (c *langevin[T]) Alone(sequences int) bool {
 // h_k h_k' - g g' would be what rounding leaves of large numbers; likewise below.
 func (c *langevin[T]) Jacobian(b Block[T], j []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
-	w, h, g := c.rows(b)
-	n, d := b.N, c.d
+	d := c.d
 	off := b.Scratch.Take(d)
+	for s := c.along(b, true); s.next(c); {
+		to := j[s.at*d*d : (s.at+s.n)*d*d]
+		if s.one(s.columns) {
+			c.jacobianOf(to, []T{1}, c.zero, c.zero, off, s.from, 1)
+			repeat(to, d*d)
+			continue
+		}
+		w, h, g := s.rows(d)
+		c.jacobianOf(to, w, h, g, off, s.from, s.n)
+	}
+	return nil
+}
+
+// jacobianOf writes the Jacobians of n rows from the pulls of components from one on, off being room.
+func (c *langevin[T]) jacobianOf(j, w, h, g, off []T, from, n int) {
+	d, count := c.d, len(w)/n
 	clear(j[:n*d*d])
 	for t := range n {
 		J := j[t*d*d : (t+1)*d*d]
-		for k, wk := range w[t*c.k : (t+1)*c.k] {
+		for k, wk := range w[t*count : (t+1)*count] {
 			if wk == 0 {
 				continue
 			}
 			s := c.eps * wk
 			simd.Sub(off, h[(k*n+t)*d:(k*n+t+1)*d], g[t*d:(t+1)*d])
 			for i := range d {
-				row, r := J[i*d:(i+1)*d], s*off[i]
+				row, r, at := J[i*d:(i+1)*d], s*off[i], (from+k)*d+i
 				if c.diagonal {
-					row[i] -= s * c.precision[k*d+i]
+					row[i] -= s * c.precision[at]
 					for m, v := range off {
 						row[m] += r * v
 					}
 					continue
 				}
-				P := c.precision[(k*d+i)*d : (k*d+i+1)*d]
+				P := c.precision[at*d : (at+1)*d]
 				for m, v := range off {
 					row[m] += r*v - s*P[m]
 				}
@@ -234,14 +377,18 @@ func (c *langevin[T]) Jacobian(b Block[T], j []T) error {
 			J[i*(d+1)]++
 		}
 	}
-	return nil
+}
+
+// repeat copies the first n numbers all over x.
+func repeat[T num.Float](x []T, n int) {
+	for ; n < len(x); n *= 2 {
+		copy(x[n:], x[:n])
+	}
 }
 
 // Diagonal writes the diagonal of the Jacobian.
 func (c *langevin[T]) Diagonal(b Block[T], dst []T) error {
-	defer b.Scratch.Release(b.Scratch.Mark())
-	w, h, g := c.rows(b)
-	c.diagonalOf(dst, w, h, g, c.diagonals, b.N)
+	c.diagonalsOf(b, dst, c.diagonals, nil, nil)
 	return nil
 }
 
@@ -257,24 +404,41 @@ func (c *langevin[T]) Rotate(q []T) func(b Block[T], dst []T) error {
 		}
 	}
 	return func(b Block[T], dst []T) error {
-		defer b.Scratch.Release(b.Scratch.Mark())
-		w, h, g := c.rows(b)
-		n := b.N
-		hq, gq := b.Scratch.Take(c.k*n*d), b.Scratch.Take(n*d)
-		vec.MatMul(hq, h, q, qT, c.k*n, d, d)
-		vec.MatMul(gq, g, q, qT, n, d, d)
-		c.diagonalOf(dst, w, hq, gq, diagonals, n)
+		c.diagonalsOf(b, dst, diagonals, q, qT)
 		return nil
+	}
+}
+
+// diagonalsOf writes the diagonals along a block, p (K, d) being those of P_k: in a basis q unless it is nil.
+func (c *langevin[T]) diagonalsOf(b Block[T], dst, p, q, qT []T) {
+	defer b.Scratch.Release(b.Scratch.Mark())
+	d := c.d
+	for s := c.along(b, true); s.next(c); {
+		to, own := dst[s.at*d:(s.at+s.n)*d], p[s.from*d:s.to*d]
+		if s.one(s.columns) {
+			c.diagonalOf(to, []T{1}, c.zero, c.zero, own, 1)
+			repeat(to, d)
+			continue
+		}
+		w, h, g := s.rows(d)
+		if q != nil {
+			count := s.to - s.from
+			hq, gq := b.Scratch.Take(count*s.n*d), b.Scratch.Take(s.n*d)
+			vec.MatMul(hq, h, q, qT, count*s.n, d, d)
+			vec.MatMul(gq, g, q, qT, s.n, d, d)
+			h, g = hq, gq
+		}
+		c.diagonalOf(to, w, h, g, own, s.n)
 	}
 }
 
 // diagonalOf writes 1 + eps sum_k w_k ((h_k - g)^2 - p_k), p_k being the diagonal of P_k in the coordinates of h and g.
 func (c *langevin[T]) diagonalOf(dst, w, h, g, p []T, n int) {
-	d := c.d
+	d, count := c.d, len(w)/n
 	for t := range n {
 		out, gt := dst[t*d:(t+1)*d], g[t*d:(t+1)*d]
 		clear(out)
-		for k, wk := range w[t*c.k : (t+1)*c.k] {
+		for k, wk := range w[t*count : (t+1)*count] {
 			if wk == 0 {
 				continue
 			}
@@ -293,14 +457,34 @@ func (c *langevin[T]) diagonalOf(dst, w, h, g, p []T, n int) {
 // JVP writes v + eps H v.
 func (c *langevin[T]) JVP(b Block[T], p, v []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
-	w, h, g := c.rows(b)
-	n, d := b.N, c.d
-	Pv, off := b.Scratch.Take(n*d), b.Scratch.Take(d)
-	clear(p[:n*d])
-	for k := range c.k {
-		c.multiply(Pv, v, k, n)
+	d := c.d
+	for s := c.along(b, true); s.next(c); {
+		to, given := p[s.at*d:(s.at+s.n)*d], v[s.at*d:(s.at+s.n)*d]
+		if s.one(s.columns) { // h is g
+			c.multiply(to, given, s.from, s.n)
+			for i, x := range to {
+				to[i] = -x
+			}
+		} else {
+			c.hessian(&s, to, given)
+		}
+		for i, x := range given {
+			to[i] = x + c.eps*to[i]
+		}
+	}
+	return nil
+}
+
+// hessian writes H v.
+func (c *langevin[T]) hessian(s *stretch[T], p, v []T) {
+	w, h, g := s.rows(c.d)
+	n, d, count := s.n, c.d, s.to-s.from
+	Pv, off := s.block.Scratch.Take(n*d), s.block.Scratch.Take(d)
+	clear(p)
+	for k := range count {
+		c.multiply(Pv, v, s.from+k, n)
 		for t := range n {
-			wk := w[t*c.k+k]
+			wk := w[t*count+k]
 			if wk == 0 {
 				continue
 			}
@@ -311,10 +495,6 @@ func (c *langevin[T]) JVP(b Block[T], p, v []T) error {
 			}
 		}
 	}
-	for i, x := range v[:n*d] {
-		p[i] = x + c.eps*p[i]
-	}
-	return nil
 }
 
 // VJP is JVP: the Jacobian is symmetric.

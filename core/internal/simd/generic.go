@@ -30,6 +30,7 @@ func generic[T num.Float]() kernels[T] {
 		dot:       dot[T],
 		subRows:   subRows[T],
 		dotRows:   dotRows[T],
+		reach:     reach[T],
 		mixture:   mixture[T],
 	}
 }
@@ -253,6 +254,19 @@ func dotRows[T num.Float](dst, x, y *T, rows, n, pitch int) {
 			sums[a] += part(x, r, n, pitch)[i] * part(y, r, n, pitch)[i]
 		}
 		unsafe.Slice(dst, n)[i] = (sums[0] + sums[1]) + (sums[2] + sums[3])
+	}
+}
+
+func reach[T num.Float](along, square, w, c, x *T, rows, n, pitch int) {
+	weights, from := unsafe.Slice(w, rows), unsafe.Slice(c, rows)
+	for i := range unsafe.Slice(along, n) {
+		var a, s T
+		for r := range rows {
+			v := part(x, r, n, pitch)[i] - from[r]
+			a += weights[r] * v
+			s += v * v
+		}
+		unsafe.Slice(along, n)[i], unsafe.Slice(square, n)[i] = a, s
 	}
 }
 

@@ -42,6 +42,7 @@ type kernels[T num.Float] struct {
 	dot                func(x, y *T, n int) T
 	subRows            func(y, c, x *T, rows, n, pitch int)
 	dotRows            func(dst, x, y *T, rows, n, pitch int)
+	reach              func(along, square, w, c, x *T, rows, n, pitch int)
 	mixture            func(y, mean, w, x, u, h *T, wells, rows, n, pitch int, eps, noise T)
 	permute            func(y, x, u *T, index *int32, d, n int) // nil: there is none
 	square             int                                      // the side of a block below; 0: there is none
@@ -474,6 +475,19 @@ func DotRows[T num.Float](dst, x, y []T, rows, n, pitch int) {
 	fit[T](last).dotRows(&dst[0], &x[0], &y[0], rows, last, pitch)
 }
 
+// Reach writes how far rows x are from numbers c, a row less a number y[r] = x[r] - c[r]: along = sum_r w[r] y[r] and square = sum_r y[r]^2,
+// column by column, for rows of n numbers as in Mix.
+func Reach[T num.Float](along, square, w, c, x []T, rows, n, pitch int) {
+	if rows == 0 || n == 0 {
+		clear(along[:n])
+		clear(square[:n])
+		return
+	}
+	last, size := rowed[T](rows, n, pitch)
+	_, _, _, _, _ = along[:last], square[:last], w[:rows], c[:rows], x[:size]
+	fit[T](last).reach(&along[0], &square[0], &w[0], &c[0], &x[0], rows, last, pitch)
+}
+
 // Mixture takes a step along the gradient of a mixture. It replaces the logarithms w, a row for each of the wells, by weights, exp(w) over the
 // sum of these, and writes mean[r] = sum_k w[k] h[k, r], h being so many rows for each of the wells, and y[r] = x[r] + eps mean[r] + noise u[r];
 // neither where it is nil. Rows are of n numbers as in Mix; exponentials are those of Exp.
@@ -491,54 +505,6 @@ func Mixture[T num.Float](y, mean, w, x, u, h []T, eps, noise T, wells, rows, n,
 		yAt, xAt, uAt = &y[:size][0], &x[:size][0], &u[:size][0]
 	}
 	fit[T](last).mixture(yAt, meanAt, &w[0], xAt, uAt, &h[0], wells, rows, last, pitch, eps, noise)
-}
-
-// Wells are those of a mixture as MixtureSteps takes them: of each well a logarithm, a mean, and the transpose of a matrix, or else its diagonal.
-// Means, diagonals and rows of matrices are D numbers, filled up with zeros to Padded(D).
-type Wells[T num.Float] struct {
-	D                            int
-	Logs                         []T
-	Means, Precisions, Diagonals []T
-}
-
-// MixtureRoom returns how many numbers MixtureSteps needs beside its arguments.
-func MixtureRoom[T num.Float](c *Wells[T]) int {
-	return (4+len(c.Logs))*Padded[T](c.D) + len(c.Logs)*(Lanes[T]()+1)
-}
-
-// MixtureSteps runs one chain through n steps from x: y (n, D), u (n, D). A step is SubRows, Mix by the precisions, DotRows, which gives
-// logarithms log_k - (m_k - x)'P_k (m_k - x) / 2, and Mixture, to the bit, with components in lanes.
-func MixtureSteps[T num.Float](y, u, x []T, c *Wells[T], eps, noise T, n int, room []T) {
-	d, wells, part := c.D, len(c.Logs), Padded[T](c.D)
-	if d == 0 || wells == 0 {
-		return
-	}
-	all, k, zero := of[T](), fit[T](part), T(0) // found once: that costs as much as some of them
-	lanes := k.lanes
-	take := func(n int) (taken []T) { taken, room = room[:n], room[n:]; return taken }
-	state, next, given, off, h, w, logs := take(part), take(part), take(part), take(part), take(wells*part), take(wells*lanes), take(wells)
-	clear(state)
-	clear(given)
-	copy(state, x[:d])
-	for t := range n {
-		copy(given, u[t*d:(t+1)*d])
-		for i, log := range c.Logs {
-			at := i * part
-			all.sub(&off[0], &c.Means[at : at+part][0], &state[0], part)
-			if c.Diagonals == nil {
-				k.mix(&h[at], &off[0], &c.Precisions[d*at : d*(at+part)][0], &zero, 1, d, part, part)
-			} else {
-				for j, p := range c.Diagonals[at : at+part] {
-					h[at+j] = p * off[j]
-				}
-			}
-			logs[i] = log - all.dot(&h[at], &off[0], d)/2
-		}
-		k.mix(&w[0], nil, nil, &logs[0], wells, 0, lanes, lanes) // each to all lanes of a row
-		k.mixture(&next[0], nil, &w[0], &state[0], &given[0], &h[0], wells, part/lanes, lanes, lanes, eps, noise)
-		copy(y[t*d:(t+1)*d], next)
-		state, next = next, state
-	}
 }
 
 // PermuteWidth is how many numbers Permute moves at a time, and so the most that its rows may have.

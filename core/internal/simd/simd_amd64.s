@@ -1836,6 +1836,105 @@ dotRows32AVX2Done:
 	VZEROUPPER
 	RET
 
+// func reach32AVX2(along *float32, square *float32, w *float32, c *float32, x *float32, rows int, n int, pitch int)
+// Requires: AVX, FMA3
+TEXT ·reach32AVX2(SB), NOSPLIT, $0-64
+	MOVQ   pitch+56(FP), AX
+	IMUL3Q $0x04, AX, AX
+	LEAQ   (AX)(AX*2), CX
+	XORQ   DX, DX
+
+reach32AVX2Columns:
+	MOVQ   n+48(FP), BX
+	IMUL3Q $0x04, BX, BX
+	CMPQ   DX, BX
+	JGE    reach32AVX2Done
+	MOVQ   x+32(FP), BX
+	ADDQ   DX, BX
+	MOVQ   w+16(FP), SI
+	MOVQ   c+24(FP), DI
+	MOVQ   rows+40(FP), R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+reach32AVX2Rows4:
+	CMPQ         R8, $0x04
+	JLT          reach32AVX2End4
+	VMOVUPS      (BX), Y8
+	VBROADCASTSS (DI), Y9
+	VSUBPS       Y9, Y8, Y8
+	VBROADCASTSS (SI), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y8, Y8, Y1
+	VMOVUPS      (BX)(AX*1), Y8
+	VBROADCASTSS 4(DI), Y9
+	VSUBPS       Y9, Y8, Y8
+	VBROADCASTSS 4(SI), Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y8, Y8, Y3
+	VMOVUPS      (BX)(AX*2), Y8
+	VBROADCASTSS 8(DI), Y9
+	VSUBPS       Y9, Y8, Y8
+	VBROADCASTSS 8(SI), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y8, Y8, Y5
+	VMOVUPS      (BX)(CX*1), Y8
+	VBROADCASTSS 12(DI), Y9
+	VSUBPS       Y9, Y8, Y8
+	VBROADCASTSS 12(SI), Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y8, Y8, Y7
+	ADDQ         $0x00000010, DI
+	ADDQ         $0x00000010, SI
+	ADDQ         AX, BX
+	ADDQ         AX, BX
+	ADDQ         AX, BX
+	ADDQ         AX, BX
+	SUBQ         $0x04, R8
+	JMP          reach32AVX2Rows4
+
+reach32AVX2End4:
+reach32AVX2Rows1:
+	CMPQ         R8, $0x01
+	JLT          reach32AVX2End1
+	VMOVUPS      (BX), Y8
+	VBROADCASTSS (DI), Y9
+	VSUBPS       Y9, Y8, Y8
+	VBROADCASTSS (SI), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y8, Y8, Y1
+	ADDQ         $0x00000004, DI
+	ADDQ         $0x00000004, SI
+	ADDQ         AX, BX
+	SUBQ         $0x01, R8
+	JMP          reach32AVX2Rows1
+
+reach32AVX2End1:
+	VADDPS  Y2, Y0, Y0
+	VADDPS  Y6, Y4, Y4
+	VADDPS  Y4, Y0, Y0
+	MOVQ    along+0(FP), BX
+	ADDQ    DX, BX
+	VMOVUPS Y0, (BX)
+	VADDPS  Y3, Y1, Y1
+	VADDPS  Y7, Y5, Y5
+	VADDPS  Y5, Y1, Y1
+	MOVQ    square+8(FP), BX
+	ADDQ    DX, BX
+	VMOVUPS Y1, (BX)
+	ADDQ    $0x20, DX
+	JMP     reach32AVX2Columns
+
+reach32AVX2Done:
+	VZEROUPPER
+	RET
+
 // func mixture32AVX2(y *float32, mean *float32, w *float32, x *float32, u *float32, h *float32, wells int, rows int, n int, pitch int, eps float32, noise float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·mixture32AVX2(SB), NOSPLIT, $0-88
@@ -5320,6 +5419,105 @@ dotRows64AVX2Done:
 	VZEROUPPER
 	RET
 
+// func reach64AVX2(along *float64, square *float64, w *float64, c *float64, x *float64, rows int, n int, pitch int)
+// Requires: AVX, FMA3
+TEXT ·reach64AVX2(SB), NOSPLIT, $0-64
+	MOVQ   pitch+56(FP), AX
+	IMUL3Q $0x08, AX, AX
+	LEAQ   (AX)(AX*2), CX
+	XORQ   DX, DX
+
+reach64AVX2Columns:
+	MOVQ   n+48(FP), BX
+	IMUL3Q $0x08, BX, BX
+	CMPQ   DX, BX
+	JGE    reach64AVX2Done
+	MOVQ   x+32(FP), BX
+	ADDQ   DX, BX
+	MOVQ   w+16(FP), SI
+	MOVQ   c+24(FP), DI
+	MOVQ   rows+40(FP), R8
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y5, Y5, Y5
+	VXORPD Y6, Y6, Y6
+	VXORPD Y7, Y7, Y7
+
+reach64AVX2Rows4:
+	CMPQ         R8, $0x04
+	JLT          reach64AVX2End4
+	VMOVUPD      (BX), Y8
+	VBROADCASTSD (DI), Y9
+	VSUBPD       Y9, Y8, Y8
+	VBROADCASTSD (SI), Y9
+	VFMADD231PD  Y9, Y8, Y0
+	VFMADD231PD  Y8, Y8, Y1
+	VMOVUPD      (BX)(AX*1), Y8
+	VBROADCASTSD 8(DI), Y9
+	VSUBPD       Y9, Y8, Y8
+	VBROADCASTSD 8(SI), Y9
+	VFMADD231PD  Y9, Y8, Y2
+	VFMADD231PD  Y8, Y8, Y3
+	VMOVUPD      (BX)(AX*2), Y8
+	VBROADCASTSD 16(DI), Y9
+	VSUBPD       Y9, Y8, Y8
+	VBROADCASTSD 16(SI), Y9
+	VFMADD231PD  Y9, Y8, Y4
+	VFMADD231PD  Y8, Y8, Y5
+	VMOVUPD      (BX)(CX*1), Y8
+	VBROADCASTSD 24(DI), Y9
+	VSUBPD       Y9, Y8, Y8
+	VBROADCASTSD 24(SI), Y9
+	VFMADD231PD  Y9, Y8, Y6
+	VFMADD231PD  Y8, Y8, Y7
+	ADDQ         $0x00000020, DI
+	ADDQ         $0x00000020, SI
+	ADDQ         AX, BX
+	ADDQ         AX, BX
+	ADDQ         AX, BX
+	ADDQ         AX, BX
+	SUBQ         $0x04, R8
+	JMP          reach64AVX2Rows4
+
+reach64AVX2End4:
+reach64AVX2Rows1:
+	CMPQ         R8, $0x01
+	JLT          reach64AVX2End1
+	VMOVUPD      (BX), Y8
+	VBROADCASTSD (DI), Y9
+	VSUBPD       Y9, Y8, Y8
+	VBROADCASTSD (SI), Y9
+	VFMADD231PD  Y9, Y8, Y0
+	VFMADD231PD  Y8, Y8, Y1
+	ADDQ         $0x00000008, DI
+	ADDQ         $0x00000008, SI
+	ADDQ         AX, BX
+	SUBQ         $0x01, R8
+	JMP          reach64AVX2Rows1
+
+reach64AVX2End1:
+	VADDPD  Y2, Y0, Y0
+	VADDPD  Y6, Y4, Y4
+	VADDPD  Y4, Y0, Y0
+	MOVQ    along+0(FP), BX
+	ADDQ    DX, BX
+	VMOVUPD Y0, (BX)
+	VADDPD  Y3, Y1, Y1
+	VADDPD  Y7, Y5, Y5
+	VADDPD  Y5, Y1, Y1
+	MOVQ    square+8(FP), BX
+	ADDQ    DX, BX
+	VMOVUPD Y1, (BX)
+	ADDQ    $0x20, DX
+	JMP     reach64AVX2Columns
+
+reach64AVX2Done:
+	VZEROUPPER
+	RET
+
 // func mixture64AVX2(y *float64, mean *float64, w *float64, x *float64, u *float64, h *float64, wells int, rows int, n int, pitch int, eps float64, noise float64)
 // Requires: AVX, AVX2, FMA3
 TEXT ·mixture64AVX2(SB), NOSPLIT, $0-96
@@ -8349,6 +8547,105 @@ dotRows32AVX512Done:
 	VZEROUPPER
 	RET
 
+// func reach32AVX512(along *float32, square *float32, w *float32, c *float32, x *float32, rows int, n int, pitch int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·reach32AVX512(SB), NOSPLIT, $0-64
+	MOVQ   pitch+56(FP), AX
+	IMUL3Q $0x04, AX, AX
+	LEAQ   (AX)(AX*2), CX
+	XORQ   DX, DX
+
+reach32AVX512Columns:
+	MOVQ   n+48(FP), BX
+	IMUL3Q $0x04, BX, BX
+	CMPQ   DX, BX
+	JGE    reach32AVX512Done
+	MOVQ   x+32(FP), BX
+	ADDQ   DX, BX
+	MOVQ   w+16(FP), SI
+	MOVQ   c+24(FP), DI
+	MOVQ   rows+40(FP), R8
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+
+reach32AVX512Rows4:
+	CMPQ         R8, $0x04
+	JLT          reach32AVX512End4
+	VMOVUPS      (BX), Z8
+	VBROADCASTSS (DI), Z9
+	VSUBPS       Z9, Z8, Z8
+	VBROADCASTSS (SI), Z9
+	VFMADD231PS  Z9, Z8, Z0
+	VFMADD231PS  Z8, Z8, Z1
+	VMOVUPS      (BX)(AX*1), Z8
+	VBROADCASTSS 4(DI), Z9
+	VSUBPS       Z9, Z8, Z8
+	VBROADCASTSS 4(SI), Z9
+	VFMADD231PS  Z9, Z8, Z2
+	VFMADD231PS  Z8, Z8, Z3
+	VMOVUPS      (BX)(AX*2), Z8
+	VBROADCASTSS 8(DI), Z9
+	VSUBPS       Z9, Z8, Z8
+	VBROADCASTSS 8(SI), Z9
+	VFMADD231PS  Z9, Z8, Z4
+	VFMADD231PS  Z8, Z8, Z5
+	VMOVUPS      (BX)(CX*1), Z8
+	VBROADCASTSS 12(DI), Z9
+	VSUBPS       Z9, Z8, Z8
+	VBROADCASTSS 12(SI), Z9
+	VFMADD231PS  Z9, Z8, Z6
+	VFMADD231PS  Z8, Z8, Z7
+	ADDQ         $0x00000010, DI
+	ADDQ         $0x00000010, SI
+	ADDQ         AX, BX
+	ADDQ         AX, BX
+	ADDQ         AX, BX
+	ADDQ         AX, BX
+	SUBQ         $0x04, R8
+	JMP          reach32AVX512Rows4
+
+reach32AVX512End4:
+reach32AVX512Rows1:
+	CMPQ         R8, $0x01
+	JLT          reach32AVX512End1
+	VMOVUPS      (BX), Z8
+	VBROADCASTSS (DI), Z9
+	VSUBPS       Z9, Z8, Z8
+	VBROADCASTSS (SI), Z9
+	VFMADD231PS  Z9, Z8, Z0
+	VFMADD231PS  Z8, Z8, Z1
+	ADDQ         $0x00000004, DI
+	ADDQ         $0x00000004, SI
+	ADDQ         AX, BX
+	SUBQ         $0x01, R8
+	JMP          reach32AVX512Rows1
+
+reach32AVX512End1:
+	VADDPS  Z2, Z0, Z0
+	VADDPS  Z6, Z4, Z4
+	VADDPS  Z4, Z0, Z0
+	MOVQ    along+0(FP), BX
+	ADDQ    DX, BX
+	VMOVUPS Z0, (BX)
+	VADDPS  Z3, Z1, Z1
+	VADDPS  Z7, Z5, Z5
+	VADDPS  Z5, Z1, Z1
+	MOVQ    square+8(FP), BX
+	ADDQ    DX, BX
+	VMOVUPS Z1, (BX)
+	ADDQ    $0x40, DX
+	JMP     reach32AVX512Columns
+
+reach32AVX512Done:
+	VZEROUPPER
+	RET
+
 // func mixture32AVX512(y *float32, mean *float32, w *float32, x *float32, u *float32, h *float32, wells int, rows int, n int, pitch int, eps float32, noise float32)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·mixture32AVX512(SB), NOSPLIT, $0-88
@@ -9868,6 +10165,105 @@ dotRows64AVX512End3:
 	JMP     dotRows64AVX512Columns
 
 dotRows64AVX512Done:
+	VZEROUPPER
+	RET
+
+// func reach64AVX512(along *float64, square *float64, w *float64, c *float64, x *float64, rows int, n int, pitch int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·reach64AVX512(SB), NOSPLIT, $0-64
+	MOVQ   pitch+56(FP), AX
+	IMUL3Q $0x08, AX, AX
+	LEAQ   (AX)(AX*2), CX
+	XORQ   DX, DX
+
+reach64AVX512Columns:
+	MOVQ   n+48(FP), BX
+	IMUL3Q $0x08, BX, BX
+	CMPQ   DX, BX
+	JGE    reach64AVX512Done
+	MOVQ   x+32(FP), BX
+	ADDQ   DX, BX
+	MOVQ   w+16(FP), SI
+	MOVQ   c+24(FP), DI
+	MOVQ   rows+40(FP), R8
+	VXORPD Z0, Z0, Z0
+	VXORPD Z1, Z1, Z1
+	VXORPD Z2, Z2, Z2
+	VXORPD Z3, Z3, Z3
+	VXORPD Z4, Z4, Z4
+	VXORPD Z5, Z5, Z5
+	VXORPD Z6, Z6, Z6
+	VXORPD Z7, Z7, Z7
+
+reach64AVX512Rows4:
+	CMPQ         R8, $0x04
+	JLT          reach64AVX512End4
+	VMOVUPD      (BX), Z8
+	VBROADCASTSD (DI), Z9
+	VSUBPD       Z9, Z8, Z8
+	VBROADCASTSD (SI), Z9
+	VFMADD231PD  Z9, Z8, Z0
+	VFMADD231PD  Z8, Z8, Z1
+	VMOVUPD      (BX)(AX*1), Z8
+	VBROADCASTSD 8(DI), Z9
+	VSUBPD       Z9, Z8, Z8
+	VBROADCASTSD 8(SI), Z9
+	VFMADD231PD  Z9, Z8, Z2
+	VFMADD231PD  Z8, Z8, Z3
+	VMOVUPD      (BX)(AX*2), Z8
+	VBROADCASTSD 16(DI), Z9
+	VSUBPD       Z9, Z8, Z8
+	VBROADCASTSD 16(SI), Z9
+	VFMADD231PD  Z9, Z8, Z4
+	VFMADD231PD  Z8, Z8, Z5
+	VMOVUPD      (BX)(CX*1), Z8
+	VBROADCASTSD 24(DI), Z9
+	VSUBPD       Z9, Z8, Z8
+	VBROADCASTSD 24(SI), Z9
+	VFMADD231PD  Z9, Z8, Z6
+	VFMADD231PD  Z8, Z8, Z7
+	ADDQ         $0x00000020, DI
+	ADDQ         $0x00000020, SI
+	ADDQ         AX, BX
+	ADDQ         AX, BX
+	ADDQ         AX, BX
+	ADDQ         AX, BX
+	SUBQ         $0x04, R8
+	JMP          reach64AVX512Rows4
+
+reach64AVX512End4:
+reach64AVX512Rows1:
+	CMPQ         R8, $0x01
+	JLT          reach64AVX512End1
+	VMOVUPD      (BX), Z8
+	VBROADCASTSD (DI), Z9
+	VSUBPD       Z9, Z8, Z8
+	VBROADCASTSD (SI), Z9
+	VFMADD231PD  Z9, Z8, Z0
+	VFMADD231PD  Z8, Z8, Z1
+	ADDQ         $0x00000008, DI
+	ADDQ         $0x00000008, SI
+	ADDQ         AX, BX
+	SUBQ         $0x01, R8
+	JMP          reach64AVX512Rows1
+
+reach64AVX512End1:
+	VADDPD  Z2, Z0, Z0
+	VADDPD  Z6, Z4, Z4
+	VADDPD  Z4, Z0, Z0
+	MOVQ    along+0(FP), BX
+	ADDQ    DX, BX
+	VMOVUPD Z0, (BX)
+	VADDPD  Z3, Z1, Z1
+	VADDPD  Z7, Z5, Z5
+	VADDPD  Z5, Z1, Z1
+	MOVQ    square+8(FP), BX
+	ADDQ    DX, BX
+	VMOVUPD Z1, (BX)
+	ADDQ    $0x40, DX
+	JMP     reach64AVX512Columns
+
+reach64AVX512Done:
 	VZEROUPPER
 	RET
 

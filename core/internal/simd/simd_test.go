@@ -875,6 +875,46 @@ func rowsOf[T num.Float](t *testing.T) {
 	}
 }
 
+// Reach sums what its comment says, and writes nothing behind the last vector.
+func TestReach(t *testing.T) {
+	both(t, reaches[float32], reaches[float64])
+}
+
+func reaches[T num.Float](t *testing.T) {
+	rng := rand.New(rand.NewPCG(12, 12))
+	draw := func(n int) []T {
+		x := make([]T, n)
+		for i := range x {
+			x[i] = T(rng.NormFloat64())
+		}
+		return x
+	}
+	for _, rows := range []int{0, 1, 2, 3, 4, 5, 7, 8, 9, 33, 131} {
+		for _, n := range []int{1, Least[T](), Least[T]() + 1, Lanes[T](), 3*Lanes[T]() + 1} {
+			last := Padded[T](n)
+			pitch := last + Lanes[T]()
+			w, c, x, along, square := draw(rows), draw(rows), draw(rows*pitch), draw(last+1), draw(last+1)
+			behind := [2]T{along[last], square[last]}
+			Reach(along, square, w, c, x, rows, n, pitch)
+			for i := range n {
+				a, s, size := 0.0, 0.0, 0.0
+				for r := range rows {
+					y := float64(x[r*pitch+i]) - float64(c[r])
+					a, s, size = a+float64(w[r])*y, s+y*y, size+math.Abs(float64(w[r])*y)
+				}
+				// a difference, a product and rows sums are rounded
+				bound := float64(rows+2) * num.Eps[T]()
+				if !(math.Abs(float64(along[i])-a) <= bound*size && math.Abs(float64(square[i])-s) <= bound*s) {
+					t.Fatalf("%d rows of %d: %v and %v in column %d, want %v and %v", rows, n, along[i], square[i], i, a, s)
+				}
+			}
+			if along[last] != behind[0] || square[last] != behind[1] {
+				t.Fatalf("%d rows of %d: the number behind the sums was written", rows, n)
+			}
+		}
+	}
+}
+
 // Mixture does what its comment says, however far apart the logarithms are, writes only what is wanted, and nothing behind the last vector; a
 // logarithm that is NaN makes all of its column NaN, and of no other.
 func TestMixture(t *testing.T) {

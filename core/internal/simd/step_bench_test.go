@@ -104,7 +104,7 @@ func BenchmarkChain(b *testing.B) {
 		}))
 		c := &Wells[float32]{D: D, Logs: make([]float32, wells), Means: make([]float32, wells*D), Precisions: p}
 		y, u, room := make([]float32, steps*D), make([]float32, steps*D), make([]float32, MixtureRoom(c))
-		run(fmt.Sprintf("langevin%d/step", D), func() { MixtureSteps(y, u, at, c, 1e-5, 1e-3, steps, room) })
+		run(fmt.Sprintf("langevin%d/step", D), func() { MixtureSteps(y, u, at, c, nil, 1e-5, 1e-3, steps, room) })
 	}
 	weights := make([]float32, wells)
 	run("langevin/exp", each(func() { Exp(weights) }))

@@ -35,6 +35,9 @@ func subRows32AVX2(y *float32, c *float32, x *float32, rows int, n int, pitch in
 // writes the sum over r of x[r] y[r], rows that lie pitch apart, column by column with the bits of dot; n is a multiple of the lanes.
 func dotRows32AVX2(dst *float32, x *float32, y *float32, rows int, n int, pitch int)
 
+// writes the sums over r of w[r] y[r] and of y[r]^2, y[r] = x[r] - c[r], column by column; rows lie pitch apart; n is a multiple of the lanes.
+func reach32AVX2(along *float32, square *float32, w *float32, c *float32, x *float32, rows int, n int, pitch int)
+
 // replaces w, a row for each of the wells, by exp(w) over the sum of these, and writes mean[r] = sum_k w[k] h[k, r] and y[r] = x[r] + eps mean[r] + noise u[r],
 // neither where it is nil; rows lie pitch apart; n is a multiple of the lanes.
 func mixture32AVX2(y *float32, mean *float32, w *float32, x *float32, u *float32, h *float32, wells int, rows int, n int, pitch int, eps float32, noise float32)
@@ -118,6 +121,9 @@ func subRows64AVX2(y *float64, c *float64, x *float64, rows int, n int, pitch in
 // writes the sum over r of x[r] y[r], rows that lie pitch apart, column by column with the bits of dot; n is a multiple of the lanes.
 func dotRows64AVX2(dst *float64, x *float64, y *float64, rows int, n int, pitch int)
 
+// writes the sums over r of w[r] y[r] and of y[r]^2, y[r] = x[r] - c[r], column by column; rows lie pitch apart; n is a multiple of the lanes.
+func reach64AVX2(along *float64, square *float64, w *float64, c *float64, x *float64, rows int, n int, pitch int)
+
 // replaces w, a row for each of the wells, by exp(w) over the sum of these, and writes mean[r] = sum_k w[k] h[k, r] and y[r] = x[r] + eps mean[r] + noise u[r],
 // neither where it is nil; rows lie pitch apart; n is a multiple of the lanes.
 func mixture64AVX2(y *float64, mean *float64, w *float64, x *float64, u *float64, h *float64, wells int, rows int, n int, pitch int, eps float64, noise float64)
@@ -198,6 +204,9 @@ func subRows32AVX512(y *float32, c *float32, x *float32, rows int, n int, pitch 
 // writes the sum over r of x[r] y[r], rows that lie pitch apart, column by column with the bits of dot; n is a multiple of the lanes.
 func dotRows32AVX512(dst *float32, x *float32, y *float32, rows int, n int, pitch int)
 
+// writes the sums over r of w[r] y[r] and of y[r]^2, y[r] = x[r] - c[r], column by column; rows lie pitch apart; n is a multiple of the lanes.
+func reach32AVX512(along *float32, square *float32, w *float32, c *float32, x *float32, rows int, n int, pitch int)
+
 // replaces w, a row for each of the wells, by exp(w) over the sum of these, and writes mean[r] = sum_k w[k] h[k, r] and y[r] = x[r] + eps mean[r] + noise u[r],
 // neither where it is nil; rows lie pitch apart; n is a multiple of the lanes.
 func mixture32AVX512(y *float32, mean *float32, w *float32, x *float32, u *float32, h *float32, wells int, rows int, n int, pitch int, eps float32, noise float32)
@@ -232,6 +241,9 @@ func subRows64AVX512(y *float64, c *float64, x *float64, rows int, n int, pitch 
 
 // writes the sum over r of x[r] y[r], rows that lie pitch apart, column by column with the bits of dot; n is a multiple of the lanes.
 func dotRows64AVX512(dst *float64, x *float64, y *float64, rows int, n int, pitch int)
+
+// writes the sums over r of w[r] y[r] and of y[r]^2, y[r] = x[r] - c[r], column by column; rows lie pitch apart; n is a multiple of the lanes.
+func reach64AVX512(along *float64, square *float64, w *float64, c *float64, x *float64, rows int, n int, pitch int)
 
 // replaces w, a row for each of the wells, by exp(w) over the sum of these, and writes mean[r] = sum_k w[k] h[k, r] and y[r] = x[r] + eps mean[r] + noise u[r],
 // neither where it is nil; rows lie pitch apart; n is a multiple of the lanes.

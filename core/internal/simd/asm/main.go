@@ -16,6 +16,7 @@ func main() {
 		l.sum()
 		l.subRows()
 		l.dotRows()
+		l.reach()
 		l.mixture()
 		if !l.wide() {
 			l.transpose()

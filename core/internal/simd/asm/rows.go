@@ -88,6 +88,51 @@ func (l *level) subRows() {
 	})
 }
 
+// reach writes the function for how far rows are from a number each: along a direction, and in all.
+func (l *level) reach() {
+	TEXT(l.byName("reach"), NOSPLIT, "func(along, square, w, c, x *"+l.goType()+", rows, n, pitch int)")
+	Doc("writes the sums over r of w[r] y[r] and of y[r]^2, y[r] = x[r] - c[r], column by column; rows lie pitch apart; n is a multiple of the lanes.")
+	label := func(s string) string { return l.byName("reach") + s }
+	pitch, three := l.pitch(NewParamAddr("pitch", 56))
+	l.each(label, NewParamAddr("n", 48), func(column reg.Register) {
+		x, w, c, left := at(NewParamAddr("x", 32), column), GP64(), GP64(), GP64()
+		MOVQ(NewParamAddr("w", 16), w)
+		MOVQ(NewParamAddr("c", 24), c)
+		MOVQ(NewParamAddr("rows", 40), left)
+		var along, square [4]reg.VecVirtual // sums that do not wait for each other
+		for i := range along {
+			along[i], square[i] = l.reg(), l.reg()
+			l.pick(VXORPS, VXORPD, along[i], along[i], along[i])
+			l.pick(VXORPS, VXORPD, square[i], square[i], square[i])
+		}
+		l.byFour(label, left, func(count int) {
+			for i := range count {
+				v, b := l.reg(), l.reg()
+				l.load(v, address(x, pitch, three, i))
+				l.broadcast(b, Mem{Base: c, Disp: i * l.size})
+				l.sub(v, v, b)
+				l.broadcast(b, Mem{Base: w, Disp: i * l.size})
+				l.muladd(along[i], v, b)
+				l.muladd(square[i], v, v)
+			}
+			ADDQ(U32(count*l.size), c)
+			ADDQ(U32(count*l.size), w)
+			for range count {
+				ADDQ(pitch, x)
+			}
+		})
+		for _, s := range []struct {
+			sums [4]reg.VecVirtual
+			to   Mem
+		}{{along, NewParamAddr("along", 0)}, {square, NewParamAddr("square", 8)}} {
+			l.add(s.sums[0], s.sums[0], s.sums[1])
+			l.add(s.sums[2], s.sums[2], s.sums[3])
+			l.add(s.sums[0], s.sums[0], s.sums[2])
+			l.store(Mem{Base: at(s.to, column)}, s.sums[0])
+		}
+	})
+}
+
 // dotLanes is how many lanes dot has, on every level.
 func (l *level) dotLanes() int { return 32 / l.size }
 
