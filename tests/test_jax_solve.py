@@ -482,7 +482,7 @@ def test_what_must_be_static():
 
 
 def test_double_precision_is_not_cut():
-    off = jax.enable_x64(False) if hasattr(jax, "enable_x64") else jax.experimental.disable_x64()
+    off = functools.partial(jax.enable_x64, False) if hasattr(jax, "enable_x64") else jax.experimental.disable_x64
     x0, u = np.zeros(2, np.float32), np.zeros((3, 1), np.float32)
     for name, given in {
         "x0": {"x0": np.zeros(2)},
@@ -490,7 +490,8 @@ def test_double_precision_is_not_cut():
         "guess": {"guess": np.zeros((3, 2))},
         r"params\['w'\]": {"params": {"w": np.zeros(2)}},
     }.items():
-        with off, pytest.raises(TypeError, match=f"solve: {name} has dtype float64, which JAX would cut to float32"):
+        message = f"solve: {name} has dtype float64, which JAX would cut to float32"
+        with off(), pytest.raises(TypeError, match=message):
             pards.jax.solve(lambda x, u, w: x, **({"x0": x0, "inputs": u, "params": x0} | given))
 
 

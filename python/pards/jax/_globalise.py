@@ -68,8 +68,8 @@ def exact(x: Array, r: Array, least: float, axis: Any) -> Array:
     """How many rows from the first on satisfy the model to rounding, each in the measure of its own size."""
     bound = 16 * jnp.finfo(x.dtype).eps * jnp.maximum(least, jnp.abs(x).max(-1))
     wrong = ~(jnp.abs(r) <= bound[:, None]).all(-1)
-    first = jnp.argmax(wrong) + len(x) * _mesh.index(axis)
-    first = jnp.where(wrong.any(), first, len(x) * _mesh.size(axis)).astype(jnp.int32)
+    rows = jnp.arange(len(x), dtype=jnp.int32) + len(x) * _mesh.index(axis)
+    first = jnp.where(wrong, rows, len(x) * _mesh.size(axis)).min()
     return first if axis is None else lax.pmin(first, axis)
 
 
