@@ -44,7 +44,8 @@ class Auto(Method):
 
 # Of these dimensions Newton's method on a GPU is left to JAX: for smaller ones the library has kernels that do all at
 # once, larger ones were not compared. A GRU's training step takes 1.6 to 1.8 times as long by the library's general
-# kernels, on an H100.
+# kernels, on an H100. On CPUs the library has all: of a GRU of 8 components, forward or with its gradient, it takes as
+# long as JAX, of one of 64 half as long or less.
 _LEFT_TO_JAX = range(9, 65)
 
 
