@@ -162,28 +162,6 @@ def test_blocks_the_last_of_which_is_smaller(block, clip):
     np.testing.assert_allclose(found.states, want.states, rtol=1e-9, atol=1e-9 * np.abs(want.states).max())
 
 
-@pytest.mark.parametrize("method", ["quasi_newton", "rotated_quasi_newton", pards.BlockNewton(block=5)])
-def test_derivatives_in_parts(method):
-    """Along 17 axes, of which 9 are done at a time, and the last of the second 9 is none."""
-    cell = pards.cells.GRU.init(hidden=17, inputs=M, seed=0, dtype=np.float64)
-    weights = {name: getattr(cell, name) for name in WEIGHTS}
-    found = jax.jit(lambda: pards.jax.solve(gru, np.zeros(17), U, weights, method=method))()
-    want = pards.solve(cell, np.zeros(17), U, method=method, device="cpu")
-    assert int(found.iterations) == want.iterations and bool(found.success)
-    np.testing.assert_allclose(found.states, want.states, rtol=0, atol=1e-11)  # rounding of T sums of size 1
-
-
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="the names of what finds eigenvectors are those on a CPU")
-def test_a_basis_is_found_only_when_it_is_due():
-    """In a loop of its own: of one that is large XLA takes what is the same in each round, into the loop of updates."""
-    w = np.ones((64, 64)) / 64
-    f = lambda x, u: jnp.tanh(w @ x + u)  # noqa: E731
-    run = jax.vmap(lambda u: pards.jax.solve(f, np.zeros(64), u, method="rotated_quasi_newton"))
-    program = jax.jit(run).lower(np.zeros((1, 100, 64))).compile().as_text()
-    loops = [part for part in program.split("\n\n") if "syevd" in part]
-    assert len(loops) == 1 and "while(" not in loops[0]
-
-
 def test_blocks_are_not_made_dense():
     """No array of the program holds T D D numbers."""
     f, d, steps = lambda x, u: jnp.tanh(jnp.roll(x, 1) * x + u), 40, 30

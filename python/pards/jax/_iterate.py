@@ -11,17 +11,20 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from .._method import Method
 from . import _elk, _globalise, _measure, _mesh
 from ._judge import CONVERGED, FLOOR, GOING, Bounds, Course, Rules, begun, packing, proceed, refused, test
-from ._linearise import Kept, Step, Trajectory, axes_of, linearise, restrain
+from ._linearise import Kept, Step, Trajectory, linearise, restrain
 from ._measure import Distance
 from ._pack import Packing, pick
 from ._primitive import vary_over
 from ._scan import scan
 from ._structure import Array
+
+WRITTEN = 64  # dimensions up to which their axes stand in a program: then nothing makes them
 
 
 class Options(NamedTuple):
@@ -108,8 +111,8 @@ def window(
         rows, begin = (t >= part.start) & (t < part.start + part.steps), t == part.start
         read = rows & ~begin
     bounds = Bounds(None if o.merit_tol is None else o.merit_tol * share, o.cap(length), length)
-    guess, numbers = _only(rows, guess), packing(x0.dtype)
-    task = _Task(step, x0, u, axes_of(x0), guess, first, o, part, bounds, rows, begin, read, numbers)
+    axes = (np if x0.size <= WRITTEN else jnp).eye(x0.size, dtype=x0.dtype)
+    task = _Task(step, x0, u, axes, _only(rows, guess), first, o, part, bounds, rows, begin, read, packing(x0.dtype))
     start = _alike(task.update, task.start(kept))
     own = Packing(start)
 

@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Concatenate, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from .. import lds
@@ -23,7 +21,6 @@ from ._structure import Array
 
 CONTRACTING = 0.25  # how much smaller than the one before an update is that a basis did well by
 AT_ONCE = 16  # directions in which a trajectory is differentiated together: memory against passes
-WRITTEN = 64  # dimensions up to which their axes stand in a program: then nothing makes them
 FULL = 64  # where all of the derivatives stay: XLA writes them where they stay, and a pass over less makes a copy
 Step = Callable[[Array, Any], Array]  # f(x, u)
 Linear = Callable[[Array], Array]  # J[t] v, of one step
@@ -54,14 +51,8 @@ class Kept(NamedTuple):
     trust: Array | None = None  # the size of a trust region
 
 
-def axes_of(x0: Array) -> Any:
-    """Those of a state, (D, D)."""
-    return (np if x0.size <= WRITTEN else jnp).eye(x0.size, dtype=x0.dtype)
-
-
-def along(at: Trajectory, get: Callable[Concatenate[Linear, ...], Any], *own: Any, made: Any = 0) -> tuple[Array, Any]:
+def along(at: Trajectory, get: Callable[Concatenate[Linear, ...], Any], *own: Any) -> tuple[Array, Any]:
     """f along a trajectory, and what get makes of its derivative at each step, and of that step's own of other arrays.
-    made: None for what of that all steps share, else 0; get may ask for a mean over the steps, see mean.
 
     A step by itself: a direction that all steps share is multiplied by what they share once."""
 
@@ -73,19 +64,22 @@ def along(at: Trajectory, get: Callable[Concatenate[Linear, ...], Any], *own: An
 
         return _where(there, f), get(held, *own)
 
-    return jax.vmap(one, out_axes=(0, made))(at.before, at.inputs, at.rows, own)
+    return jax.vmap(one)(at.before, at.inputs, at.rows, own)
 
 
-@jax.custom_batching.custom_vmap
-def mean(of_step: Array) -> Array:
-    """That of what get of along has at each step, over all of them; by jax.vmap of the steps, as shard_map takes no
-    named axis of that."""
-    return of_step
+def whole(at: Trajectory) -> tuple[Array, Callable[[Array], Array]]:
+    """f along a trajectory, and its derivative there, of all steps at a time, as a linear function."""
+
+    def steps(before: Array) -> Array:
+        f = jax.vmap(at.step)(before, at.inputs)
+        return f if at.rows is None else jnp.where(at.rows[:, None], f, 0)
+
+    return jax.linearize(steps, at.before)
 
 
-@mean.def_vmap
-def _mean_over(_: int, batched: list[bool], of_steps: Array) -> tuple[Array, bool]:
-    return of_steps.mean(0), False
+def everywhere(row: Array, at: Trajectory) -> Array:
+    """The row at every step, varying over a mesh as those do."""
+    return varying(jnp.zeros_like(at.before) + row, at.before)[0]
 
 
 def _where(there: Array | None, a: Array) -> Array:
@@ -94,19 +88,7 @@ def _where(there: Array | None, a: Array) -> Array:
 
 def each(directions: Array, f: Callable[[Array], Any], most: int = AT_ONCE) -> Any:
     """f of each row, some at a time."""
-    return in_parts(directions, jax.vmap(f), most)
-
-
-def in_parts(directions: Array, f: Callable[[Array], Any], most: int = AT_ONCE) -> Any:
-    """f of rows, some at a time: parts of one size, rows of zeros making up the last, as f is much of a program."""
-    count = len(directions)
-    parts = -(-count // most)
-    if parts == 1:
-        return f(directions)
-    size = -(-count // parts)
-    padded = jnp.pad(directions, ((0, parts * size - count), *[(0, 0)] * (directions.ndim - 1)))
-    found = lax.map(f, padded.reshape(parts, size, *directions.shape[1:]))
-    return jax.tree.map(lambda a: a.reshape(parts * size, *a.shape[2:])[:count], found)
+    return jax.vmap(f)(directions) if directions.shape[0] <= most else lax.map(f, directions, batch_size=most)
 
 
 def full(linear: Linear, axes: Array) -> Array:
@@ -189,28 +171,30 @@ def linearise(
             return each_step(lds.BlockDiagonal, lambda linear: blocks(linear, axes, getattr(method, "block")))  # noqa: B009
         case _:
             slow = (count > 1) & ~(sizes[0] <= CONTRACTING * sizes[1])
-            turned = partial(_turned, method, at, kept.basis, k, slow)
-            f, (a, basis) = along(at, turned, at.before, made=(0, None))
-            return f, lds.Diagonal(a), kept._replace(basis=basis)
+            f, linear = whole(at)
+            a, kept = _turned(method, linear, at, kept, k, slow)
+            return f, lds.Diagonal(a), kept
 
 
 def _turned(
-    method: Any, at: Trajectory, held: Any, k: Array, slow: Array, linear: Linear, x: Array
-) -> tuple[Array, Array]:
-    """The diagonal of Q'JQ of a step from x, (D,), and Q, the eigenvectors of the symmetrised mean of J, found anew
-    when they are due. held: those there are; slow: the last updates did not contract."""
+    method: Any, linear: Callable[[Array], Array], at: Trajectory, kept: Kept, k: Array, slow: Array
+) -> tuple[Array, Kept]:
+    """The diagonal of Q'JQ, (T, D), Q the eigenvectors of the symmetrised mean of J, found anew when they are due.
+    slow: the last updates did not contract."""
+    held: Any = kept.basis
 
     def derivatives(axes: Array) -> tuple[Array, Array]:
         """The mean of J along each of the axes, and what of J along each lies in its direction."""
 
-        def some(rows: Array) -> tuple[Array, Array]:
-            moved = jax.vmap(linear)(rows)
-            return _mesh.mean(mean(moved), at.axis), jnp.sum(moved * rows, 1)
+        def along(q: Array) -> tuple[Array, Array]:
+            moved = linear(everywhere(q, at))
+            return moved.mean(0), moved @ q
 
-        return in_parts(axes, some)
+        columns, diagonal = each(axes, along)
+        return columns, diagonal.T
 
     if method.basis is not None:
-        return diagonal(linear, held.T), held
+        return derivatives(held.T)[1], kept
     first = jnp.asarray(at.first == 0)
     due = {
         "window": k == 0,
@@ -221,23 +205,23 @@ def _turned(
     def again(c: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         left, basis, _ = c
         columns, diagonal = derivatives(pick(left > 1, at.axes, basis.T))
-        return left - 1, _eigenbasis(columns.T, left - 1, basis), diagonal
+        return left - 1, _eigenbasis(_mesh.mean(columns.T, at.axis), left - 1, basis), diagonal
 
-    # Of derivatives, which are much of a program, there is one place: for a new basis it is gone through twice. What
-    # the diagonal begins as is not read, and x is there.
-    _, basis, found = lax.while_loop(lambda c: c[0] > 0, again, (1 + due.astype(jnp.int32), held, x))
-    return found, basis
+    # of derivatives, which are much of a program, there is one place: for a new basis it is gone through twice
+    nothing = varying(jnp.zeros_like(at.before), at.before)[0]
+    _, basis, diagonal = lax.while_loop(lambda c: c[0] > 0, again, (1 + due.astype(jnp.int32), held, nothing))
+    return diagonal, kept._replace(basis=basis)
 
 
 def _eigenbasis(matrix: Array, due: Array, held: Array) -> Array:
     """The eigenvectors of a symmetrised matrix if due is 1, for 0 what is held: a loop, for of a condition vmap makes
-    both branches. They take the matrix's place there, as XLA takes out of a loop what is the same in each round."""
+    both branches."""
 
     def find(c: tuple[Array, Array]) -> tuple[Array, Array]:
-        return c[0] - 1, jnp.linalg.eigh(c[1], symmetrize_input=False)[1]
+        found = jnp.linalg.eigh((matrix + matrix.T) / 2)[1]
+        return c[0] - 1, jnp.where(jnp.isfinite(found.sum()), found, c[1])  # else the coordinates stay
 
-    found = lax.while_loop(lambda c: c[0] > 0, find, (due, (matrix + matrix.T) / 2))[1]
-    return pick((due > 0) & jnp.isfinite(found.sum()), found, held)  # else the coordinates stay
+    return lax.while_loop(lambda c: c[0] > 0, find, (due, held))[1]
 
 
 def restrain(A: Any, steps: int, dtype: Any, damping: float, clip: bool) -> Any:

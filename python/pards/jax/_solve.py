@@ -411,7 +411,7 @@ def _kept(o: Options, start: Array, T: int, key: Any) -> Kept:
         given = getattr(o.method, "basis", None)
         if given is not None and np.shape(given) != (d, d):
             raise ValueError(f"solve: basis has shape {np.shape(given)}, want (dim={d}, dim={d})")
-        kept = kept._replace(basis=jnp.asarray(_linearise.axes_of(start) if given is None else given, start.dtype))
+        kept = kept._replace(basis=jnp.eye(d, dtype=start.dtype) if given is None else jnp.asarray(given, start.dtype))
     if getattr(o.method, "diagonal", "exact") != "exact":
         given = getattr(o.method, "signs", None)
         if given is None and key is None:
@@ -530,7 +530,7 @@ def _linear(model: _Model, o: _Operands, x: Array, b: Array) -> Array:
     """dx[t] = J[t] dx[t-1] + b[t], J[t] = df/dx at (x[t-1], u[t]); the first J is not read."""
     axis, before = model.options.axis, _mesh.before(x, o.x0, model.options.axis)
     step, W = _stepper(model, o), None if model.options.adapts else model.options.window
-    axes = _linearise.axes_of(x[0])
+    axes = jnp.eye(x.shape[-1], dtype=x.dtype)
     if x.shape[-1] > DENSE_MOST:
         return _iterated(Trajectory(step, before, o.inputs, axes, axis), b)
 
@@ -566,7 +566,7 @@ def _iterated(at: Trajectory, b: Array) -> Array:
         raise ValueError(
             f"solve: derivatives over axis_name want at most {DENSE_MOST} dimensions, the state has {at.dim}"
         )
-    linear = jax.linearize(lambda before: jax.vmap(at.step)(before, at.inputs), at.before)[1]
+    linear = _linearise.whole(at)[1]
     a = lax.stop_gradient(_linearise.along(at, lambda linear: _linearise.diagonal(linear, at.axes))[1])
     tolerance = 1e-6 if b.dtype == np.float32 else 1e-12
 
