@@ -9,7 +9,7 @@ import (
 	"pards/core/num"
 )
 
-// far is the simd.Far of a mixture, made once components were evaluated without need so often that it pays.
+// far is the simd.Far of a mixture, made once components had no weight so often that it pays.
 type far[T num.Float] struct {
 	idle atomic.Int64 // steps at which that was so
 	once sync.Once

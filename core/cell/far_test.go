@@ -264,6 +264,29 @@ func farEdge[T num.Float](t *testing.T) {
 	}
 }
 
+// A block that begins in any well evaluates that one alone.
+func TestFarNear(t *testing.T) {
+	const k, d = 8, 32
+	rng := rand.New(rand.NewPCG(1, 1))
+	values, means := mixed[float32](rng, 0, k, d, 1)
+	made, err := New("langevin", values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := made.(*langevin[float32])
+	c.far.idle.Store(1 << 40)
+	for well := range k {
+		x := slices.Clone(means[well*d : (well+1)*d])
+		for i := range x {
+			x[i] += float32(0.03 * rng.NormFloat64())
+		}
+		s := c.along(Block[float32]{N: 1, X: x, Scratch: &Arena[float32]{}}, true)
+		if s.next(c); s.from != well || s.to != well+1 {
+			t.Errorf("of a block in well %d components from %d to %d are evaluated", well, s.from, s.to)
+		}
+	}
+}
+
 // The derivatives of one component alone are those of its matrix, and not finite where f is not.
 func TestOneComponent(t *testing.T) {
 	c, err := New("langevin", param.Values[float64]{"means": {Shape: []int{1, 2}, Data: []float64{1, 2}},
@@ -279,10 +302,12 @@ func TestOneComponent(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		got, want := slices.Concat(diagonal, product, J), []float64{0.75, 0.5, 0.5, 0.875, 0.75, -0.125, -0.125, 0.5}
+		y := make([]float64, 2)
+		c.(Runner[float64]).Run(Block[float64]{N: 1, X: b.X, U: make([]float64, 2), Y: y, Scratch: b.Scratch})
+		got, want := slices.Concat(y, diagonal, product, J), []float64{0.75, 1.5625, 0.75, 0.5, 0.5, 0.875, 0.75, -0.125, -0.125, 0.5}
 		for i, v := range got {
 			if x == 0.5 && v != want[i] || x != 0.5 && v == v {
-				t.Errorf("at %v: diagonal, J v and J are %v, want %v or NaN", x, got, want)
+				t.Errorf("at %v: f, diagonal, J v and J are %v, want %v or NaN", x, got, want)
 				break
 			}
 		}

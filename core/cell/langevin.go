@@ -106,23 +106,27 @@ type pulls[T num.Float] struct {
 	w, h, g  []T
 }
 
-// course is what goes from some columns to the next ones, which are like them: the weights, with which the component that had most is
-// evaluated first and those that had any are not asked whether they are far. It changes no result.
+// course is what goes from some columns to the next ones, which are like them: a component that had weight is evaluated first, and others
+// that had some are not asked whether they are far. It changes no result.
 type course[T num.Float] struct {
 	far     *simd.Far[T] // nil: all components are evaluated
 	weights []T
-	idle    int // columns at which some had no weight, where there is no far
+	first   int
+	idle    int // columns at which some had no weight
 }
 
-func (c *langevin[T]) newCourse(scratch *Arena[T]) course[T] {
+// newCourse begins at a state.
+func (c *langevin[T]) newCourse(scratch *Arena[T], x []T) course[T] {
 	at := course[T]{far: c.far.of(c), weights: scratch.Take(c.k * simd.Lanes[T]())[:c.k]} // so that what is taken next begins with a vector
 	clear(at.weights)
+	defer scratch.Release(scratch.Mark())
+	at.first = at.far.Near(&c.wells, x, scratch.Take(c.d))
 	return at
 }
 
 // local returns the pulls at columns, and writes f to y unless it is nil.
 func (c *langevin[T]) local(scratch *Arena[T], in columns[T], at *course[T], y []T, mean bool) (p pulls[T]) {
-	first, d, pitch := simd.Most(at.weights), c.d, in.pitch
+	first, d, pitch := at.first, c.d, in.pitch
 	w, h, room := in.rows(scratch, c.k), in.parts(scratch, c.k), in.parts(scratch, 1)
 	p.from, p.to = first, first+1
 	for i := range c.k {
@@ -190,8 +194,11 @@ func (a *course[T]) note(p *pulls[T], in columns[T]) {
 			}
 		}
 	}
-	if a.far == nil && slices.Contains(a.weights, 0) {
+	if slices.Contains(a.weights, 0) {
 		a.idle += in.n
+		if a.weights[a.first] == 0 {
+			a.first = simd.Most(a.weights)
+		}
 	}
 }
 
@@ -217,7 +224,7 @@ type stretch[T num.Float] struct {
 
 // along returns what goes through a block, with next, and writes f where it is wanted.
 func (c *langevin[T]) along(b Block[T], mean bool) stretch[T] {
-	s := stretch[T]{block: b, mean: mean, course: c.newCourse(b.Scratch)}
+	s := stretch[T]{block: b, mean: mean, course: c.newCourse(b.Scratch, b.X)}
 	s.mark = b.Scratch.Mark()
 	return s
 }
@@ -307,7 +314,7 @@ func (c *langevin[T]) Step(b Block[T]) error {
 // Together is Step for a team.
 func (c *langevin[T]) Together(t Team[T]) {
 	defer t.Scratch.Release(t.Scratch.Mark())
-	at := c.newCourse(t.Scratch)
+	at := c.newCourse(t.Scratch, t.X)
 	together(t, 1, c.d, c.d, func(in columns[T], y []T) { c.local(t.Scratch, in, &at, y, false) })
 	c.far.idle.Add(int64(at.idle))
 }

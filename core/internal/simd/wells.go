@@ -42,6 +42,23 @@ func (f *Far[T]) None(well int, log, top, along, square T) bool {
 	return along*along-slack > 2*(log-top+f.Below) && slack <= FarLimit[T]() && top <= FarLimit[T]()
 }
 
+// Near returns the well that has most weight at x as far as directions tell: the one to evaluate first. off is room for D numbers.
+func (f *Far[T]) Near(c *Wells[T], x, off []T) (near int) {
+	if f == nil {
+		return 0
+	}
+	top := T(math.Inf(-1))
+	for i, log := range c.Logs {
+		at := i * Padded[T](c.D)
+		Sub(off[:c.D], c.Means[at:at+c.D], x[:c.D])
+		along := Dot(f.Along[at:at+c.D], off[:c.D])
+		if v := log - along*along/2; v > top {
+			near, top = i, v
+		}
+	}
+	return near
+}
+
 // Wells are those of a mixture as MixtureSteps takes them: of each well a logarithm, a mean, and the transpose of a matrix, or else its diagonal.
 // Means, diagonals and rows of matrices are D numbers, filled up with zeros to Padded(D).
 type Wells[T num.Float] struct {
@@ -57,8 +74,8 @@ func MixtureRoom[T num.Float](c *Wells[T]) int {
 
 // MixtureSteps runs one chain through n steps from x: y (n, D), u (n, D). A step is SubRows, Mix by the precisions, DotRows, which gives
 // logarithms log_k - (m_k - x)'P_k (m_k - x) / 2, and Mixture, to the bit, with components in lanes. With far, not nil, products of wells that
-// have no weight are left out: the well that had most at the step before is the first, and others that had none are asked for. Without, it
-// returns at how many steps some well had none.
+// have no weight are left out: one that had some at the step before is the first, and others that had none are asked for. It returns at how many
+// steps some well had none.
 func MixtureSteps[T num.Float](y, u, x []T, c *Wells[T], far *Far[T], eps, noise T, n int, room []T) (idle int) {
 	d, wells, part := c.D, len(c.Logs), Padded[T](c.D)
 	if d == 0 || wells == 0 {
@@ -73,9 +90,9 @@ func MixtureSteps[T num.Float](y, u, x []T, c *Wells[T], far *Far[T], eps, noise
 	clear(given)
 	clear(weights)
 	copy(state, x[:d])
+	first := far.Near(c, x, off)
 	for t := range n {
 		copy(given, u[t*d:(t+1)*d])
-		first := Most(weights)
 		from, to := first, first+1
 		for o := range wells {
 			i := Nth(o, first)
@@ -96,20 +113,30 @@ func MixtureSteps[T num.Float](y, u, x []T, c *Wells[T], far *Far[T], eps, noise
 			logs[i] = c.Logs[i] - all.dot(&h[at], &off[0], d)/2
 			from, to = min(from, i), max(to, i+1)
 		}
-		for i := from; i < to; i++ {
-			if weights[i] == LeftOut {
-				logs[i] = T(math.Inf(-1))
-				clear(h[i*part : (i+1)*part])
+		if to-from == 1 && num.IsFinite(logs[from]) { // its weight is 1
+			copy(next, state)
+			all.addScaled(&next[0], &h[from*part], part, eps)
+			all.addScaled(&next[0], &given[0], part, noise)
+			w[0] = 1
+		} else {
+			for i := from; i < to; i++ {
+				if weights[i] == LeftOut {
+					logs[i] = T(math.Inf(-1))
+					clear(h[i*part : (i+1)*part])
+				}
 			}
+			k.mix(&w[0], nil, nil, &logs[from], to-from, 0, lanes, lanes) // each to all lanes of a row
+			k.mixture(&next[0], nil, &w[0], &state[0], &given[0], &h[from*part], to-from, part/lanes, lanes, lanes, eps, noise)
 		}
-		k.mix(&w[0], nil, nil, &logs[from], to-from, 0, lanes, lanes) // each to all lanes of a row
-		k.mixture(&next[0], nil, &w[0], &state[0], &given[0], &h[from*part], to-from, part/lanes, lanes, lanes, eps, noise)
 		clear(weights)
 		for i := from; i < to; i++ {
 			weights[i] = w[(i-from)*lanes]
 		}
-		if far == nil && slices.Contains(weights, 0) {
+		if slices.Contains(weights, 0) {
 			idle++
+			if weights[first] == 0 {
+				first = Most(weights)
+			}
 		}
 		copy(y[t*d:(t+1)*d], next)
 		state, next = next, state
