@@ -265,6 +265,7 @@ def test_programs_are_few():
     assert sum(text.count(f"kind={kind}") for kind in ("kLoop", "kInput", "kOutput")) <= 14
 
 
+@jax_devices.of_a_cpu("a GPU's kernels compute again what would take longer to fetch")
 @pytest.mark.parametrize("options", [{}, {"method": "quasi_newton", "window": 50}, {"window": "auto"}], ids=str)
 def test_what_hangs_on_inputs_alone_is_computed_once(options):
     """XLA takes it out of the loop of an iteration, so that nothing here need do it."""
