@@ -100,7 +100,7 @@ type solveArgs[T num.Float] struct {
 	batch, steps, tiles        int32
 	stepSize, noiseScale, keep T
 	merit, floor               float64
-	clip, limit                int32
+	clip, limit, turn          int32
 }
 
 type pieceArgs struct {
@@ -180,7 +180,7 @@ func newChains[T num.Float](w *work[T]) (*chains[T], error) {
 	c.plan = planLangevin(num.Size[T](), d, m.k, dense, langevinA[w.Name], w.Options.Window, w.device.SharedMax)
 	c.args.stepSize, c.args.noiseScale = stepIn(w)
 	c.args.keep = T(1 - w.Options.Damping)
-	c.args.clip = int32(b2i(w.Options.Clip))
+	c.args.clip, c.args.turn = int32(b2i(w.Options.Clip)), int32(b2i(c.how != basisNone))
 	c.ahead = !math.IsNaN(w.Options.MeritTol) && !w.Options.Trace
 	var err error
 	if c.args.logWeights, err = upload(w, w.Given.Params["log_weights"].Data); err != nil {
@@ -285,7 +285,7 @@ func (c *chains[T]) Open(group []*method.Sequence[T], first, steps int) error {
 		start.step = 0
 	}
 	n := int(a.batch)
-	in := piecesArgs{tables: a.tables, basis: a.basis, turn: int32(b2i(c.how != basisNone))}
+	in := piecesArgs{tables: a.tables, basis: a.basis, turn: a.turn}
 	in.of[0] = pieceArgs{start, c.room.start, int64(n), 1}
 	a.start = rowsArgs{c.room.start, int64(pad), 0}
 	a.guess = a.start
@@ -388,6 +388,9 @@ func (c *chains[T]) ensure(k int, active []*method.Sequence[T]) error {
 		if err := c.launch("langevin_step", blocks, c.plan.threads, c.plan.shared, driver.Struct(a), int32(k+i), c.flag, int32(i)); err != nil {
 			return err
 		}
+		if c.how == basisNone && i < count-1 { // it has measured the iterate, and states are wanted of the last alone
+			continue
+		}
 		if err := c.leave(k+i, i); err != nil {
 			return err
 		}
@@ -408,10 +411,14 @@ func (c *chains[T]) ensure(k int, active []*method.Sequence[T]) error {
 	return nil
 }
 
-// leave queues the measuring of iterates k: of them, their updates and their residuals.
+// leave queues that iterates k go to the states, and there the measuring of them, their updates and their residuals. Where the coordinates are the
+// caller's the step has measured them, and each sequence's last iterate is copied.
 func (c *chains[T]) leave(k, slot int) error {
-	return c.launch("langevin_leave", 3*int(c.args.batch*c.args.tiles), c.plan.threads, c.plan.turning, driver.Struct(&c.args), int32(k), int32(slot),
-		int32(b2i(c.how != basisNone)), int32(b2i(!c.ahead)))
+	blocks := int(c.args.batch * c.args.tiles)
+	if c.how == basisNone {
+		return c.launch("langevin_copy", blocks, c.plan.threads, 0, driver.Struct(&c.args))
+	}
+	return c.launch("langevin_leave", 3*blocks, c.plan.threads, c.plan.turning, driver.Struct(&c.args), int32(k), int32(slot), int32(b2i(!c.ahead)))
 }
 
 // cap is that of method's loop.

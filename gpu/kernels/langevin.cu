@@ -48,7 +48,7 @@ struct solve {
     int* basis;                      // the table in use
     rows noise, guess, start;        // u, iterate 0, and the states before the window's first step, in coordinates
     real* z;                         // (3, batch, steps, pad)
-    real* residual;                  // (batch, steps, pad): f - x of the last iterate evaluated
+    real* residual;                  // (batch, steps, pad): f - x of the last iterate evaluated, where coordinates are not the caller's
     word *told, *carry;              // (tiles, batch, pad, 2) maps of tiles; (groups, batch, pad) states at the ends of groups
     double* squares;                 // (tiles, batch)
     float* weights;                  // (tiles, batch, components)
@@ -63,7 +63,7 @@ struct solve {
     int batch, steps, tiles;
     real step_size, noise_scale, keep; // keep: 1 - damping
     double merit, floor;             // half the squares at or under which a sequence is done; under which the host is to look; negative: none
-    int clip, cap;
+    int clip, cap, turn; // turn: coordinates are not the caller's
     PARDS_FN double* reported(int slot) const { return report + (long)slot * batch * (2 + components + 3 * dim); }
     PARDS_FN unsigned long long* extents(int slot, int b) const {
         return (unsigned long long*)(reported(slot) + (long)batch * (2 + components)) + (long)b * 3 * dim;
@@ -408,6 +408,52 @@ PARDS_FN void bring(real* dst, const rows& from, int b, int first, int count) {
     gather<pad, shape::threads>(dst, shape::pitch, shape::rows, [&](int r) { return r < count ? from.at(b, first + r) : nullptr; });
 }
 
+enum { leave_iterate, leave_update, leave_residual, leave_all };
+
+PARDS_FN unsigned long long bits_of(float v) { return __float_as_uint(v); }
+PARDS_FN unsigned long long bits_of(double v) { return (unsigned long long)__double_as_longlong(v); }
+
+// Widens an extent by the largest of a tile's numbers in each column; bits of numbers that are not negative order as they do, NaN on top.
+// tops is shared memory for a number of each column from each warp down.
+PARDS_FN void widen(const shape::sum& y, int count, unsigned long long* extent, real* tops, const place<shape>& at) {
+    __syncthreads(); // tops may be in use
+    PARDS_UNROLL for (int n = 0; n < shape::nt; n++) {
+        PARDS_UNROLL for (int j = 0; j < 2; j++) {
+            real v = 0;
+            PARDS_UNROLL for (int m = 0; m < shape::mt; m++) {
+                PARDS_UNROLL for (int e = j; e < fr::c; e += 2)
+                    if (at.row_of(m, e) < count) v = largest(v, absolute(y[m][n][e]));
+            }
+            PARDS_UNROLL for (int d = 4; d < 32; d *= 2) v = largest(v, __shfl_xor_sync(~0u, v, d));
+            if (at.g == 0) tops[at.warp / shape::across * pad + at.column_of(n, j)] = v;
+        }
+    }
+    __syncthreads();
+    for (int c = threadIdx.x; c < dim; c += shape::threads) {
+        real v = tops[c];
+        PARDS_UNROLL for (int w = 1; w < PARDS_DOWN; w++) v = largest(v, tops[w * pad + c]);
+        atomicMax(extent + c, bits_of(v));
+    }
+}
+
+// Measures iterate k along a tile, in the caller's coordinates: the iterate, its last update and, if it is given, its residual. The iterate is in
+// shared memory.
+PARDS_FN void measure(const solve& s, const rows& before, const shape::sum* residual, int k, int slot, int b, int first, int count, const memory& mem, const place<shape>& at) {
+    unsigned long long* extent = s.extents(slot, b);
+    shape::sum y;
+    if (residual) widen(*residual, count, extent + leave_residual * dim, mem.parts, at);
+    PARDS_EACH y[m][n][e] = mem.z[(1 + at.row_of(m, e)) * shape::pitch + at.column_of(n, e)];
+    widen(y, count, extent + leave_iterate * dim, mem.parts, at);
+    if (k == 0 || !residual) return; // a tile that has settled has neither
+    PARDS_EACH {
+        int r = at.row_of(m, e), c = at.column_of(n, e);
+        if (e % 2 || r >= count) continue;
+        pack<real, 2> v = *(const pack<real, 2>*)(before.at(b, first + r) + c);
+        y[m][n][e] -= v.v[0], y[m][n][e + 1] -= v.v[1];
+    }
+    widen(y, count, extent + leave_update * dim, mem.parts, at);
+}
+
 // Tells whether a tile of iterate k is that of k - 1 and k - 2 and stays so: k updates make the first k rows exact, bit by bit where A is constant,
 // and three iterates have the same memory. What it told of itself before holds, and no increment comes out of it.
 PARDS_FN bool settled(const solve& s, int k, int b, int tile) {
@@ -464,12 +510,23 @@ extern "C" __global__ void __launch_bounds__(shape::threads, at_once) langevin_s
             real a = PARDS_A == a_zero ? real(0) : PARDS_A == a_identity ? real(1) : PARDS_A == a_scaled ? mean[i] / dim : l.s[m][n][e];
             if (s.clip && PARDS_A >= a_scaled) a = a > 1 ? real(1) : a < -1 ? real(-1) : a;
             mem.a[r * shape::pitch + c] = first + r == 0 ? real(0) : a * s.keep; // the first step of a window reads no A
-            if (e % 2 == 0 && r < count) *(pack<real, 2>*)(residual + (long)r * pad + c) = {{l.g[m][n][e], l.g[m][n][e + 1]}};
+            if (s.turn && e % 2 == 0 && r < count) *(pack<real, 2>*)(residual + (long)r * pad + c) = {{l.g[m][n][e], l.g[m][n][e + 1]}};
         }
         leave(s, l, squares, b, tile, count, mem, at);
+        if (!s.turn) {
+            measure(s, iterate(s, k - (k > 0)), &l.g, k, slot, b, first, count, mem, at);
+            __syncthreads(); // what measures is read, where scans put their parts
+        }
         scan(s, k, flag, b, tile, count, mem);
-    } else if (PARDS_A == a_identity && s.active[b] && threadIdx.x < pad) {
-        pass_zero(s, b, tile, threadIdx.x, flag);
+    } else if (s.active[b]) {
+        if (PARDS_A == a_identity && threadIdx.x < pad) pass_zero(s, b, tile, threadIdx.x, flag);
+        if (!s.turn) {
+            bring(mem.z + shape::pitch, iterate(s, k), b, first, count);
+            copy_commit();
+            copy_wait<0>();
+            __syncthreads();
+            measure(s, iterate(s, k), nullptr, k, slot, b, first, count, mem, at);
+        }
     }
     __threadfence();
     __syncthreads();
@@ -539,40 +596,21 @@ extern "C" __global__ void __launch_bounds__(shape::threads, turning_at_once) la
     }
 }
 
-PARDS_FN unsigned long long bits_of(float v) { return __float_as_uint(v); }
-PARDS_FN unsigned long long bits_of(double v) { return (unsigned long long)__double_as_longlong(v); }
-
-// Widens an extent by the largest of a tile's numbers in each column; bits of numbers that are not negative order as they do, NaN on top.
-// tops is shared memory for a number of each column from each warp down.
-PARDS_FN void widen(const shape::sum& y, int count, unsigned long long* extent, real* tops, const place<shape>& at) {
-    PARDS_UNROLL for (int n = 0; n < shape::nt; n++) {
-        PARDS_UNROLL for (int j = 0; j < 2; j++) {
-            real v = 0;
-            PARDS_UNROLL for (int m = 0; m < shape::mt; m++) {
-                PARDS_UNROLL for (int e = j; e < fr::c; e += 2)
-                    if (at.row_of(m, e) < count) v = largest(v, absolute(y[m][n][e]));
-            }
-            PARDS_UNROLL for (int d = 4; d < 32; d *= 2) v = largest(v, __shfl_xor_sync(~0u, v, d));
-            if (at.g == 0) tops[at.warp / shape::across * pad + at.column_of(n, j)] = v;
-        }
-    }
-    __syncthreads();
-    for (int c = threadIdx.x; c < dim; c += shape::threads) {
-        real v = tops[c];
-        PARDS_UNROLL for (int w = 1; w < PARDS_DOWN; w++) v = largest(v, tops[w * pad + c]);
-        atomicMax(extent + c, bits_of(v));
-    }
+// Copies each sequence's last iterate into the states, where the coordinates are the caller's.
+extern "C" __global__ void __launch_bounds__(shape::threads, turning_at_once) langevin_copy(solve s) {
+    int b = blockIdx.x / s.tiles, tile = blockIdx.x % s.tiles, last = s.last[b], first = tile * shape::rows, count = min(shape::rows, s.steps - first);
+    if (last < 0) return;
+    rows from = iterate(s, last);
+    real* to = s.states + b * s.states_sequence + (long)first * dim;
+    for (int i = threadIdx.x; i < count * dim; i += shape::threads) to[i] = from.at(b, first + i / dim)[i % dim];
 }
-
-enum { leave_iterate, leave_update, leave_residual, leave_all };
 
 // Brings iterates k out of the coordinates, into the states, and measures them, their last update and their residual there; those of
 // sequences that were evaluated at k. A block does one of the three for a tile. all: the guess too where a sequence goes on from it.
-extern "C" __global__ void __launch_bounds__(shape::threads, turning_at_once) langevin_leave(solve s, int k, int slot, int turn, int all) {
+extern "C" __global__ void __launch_bounds__(shape::threads, turning_at_once) langevin_leave(solve s, int k, int slot, int all) {
     int what = blockIdx.x % leave_all, b = blockIdx.x / leave_all % s.batch, tile = blockIdx.x / leave_all / s.batch;
     int last = s.last[b], active = s.active[b], basis = *s.basis; // all on their way at once
     if (last != k || (k == 0 && (what == leave_update || (active && !all)))) return;
-    if (what != leave_iterate && settled(s, k, b, tile)) return; // both are zero
     int first = tile * shape::rows, count = min(shape::rows, s.steps - first);
     place<shape> at;
     memory mem(dynamic_shared());
@@ -580,20 +618,14 @@ extern "C" __global__ void __launch_bounds__(shape::threads, turning_at_once) la
     bring(mem.z, what == leave_residual ? rows{s.residual, (long)s.steps * pad, pad} : iterate(s, k), b, first, count);
     if (what == leave_update) bring(mem.f, iterate(s, k - 1), b, first, count);
     copy_commit();
-    if (!turn || what == leave_update) { // a product waits for them with the matrix
+    if (what == leave_update) { // a product waits for them with the matrix
         copy_wait<0>();
         __syncthreads();
-    }
-    if (what == leave_update) {
         for (int i = threadIdx.x; i < memory::tile; i += shape::threads) mem.z[i] -= mem.f[i];
         __syncthreads();
     }
     shape::sum y;
-    if (turn) {
-        product<shape>(y, mem.z, (const real*)nullptr, out_of, mem.f);
-    } else {
-        PARDS_EACH y[m][n][e] = mem.z[at.row_of(m, e) * shape::pitch + at.column_of(n, e)];
-    }
+    product<shape>(y, mem.z, (const real*)nullptr, out_of, mem.f);
     if (what == leave_iterate) {
         real* states = s.states + b * s.states_sequence + (long)first * dim;
         PARDS_EACH {

@@ -33,11 +33,12 @@ extern "C" void pards_chains(const real* tables, const real* log_weights, int ba
     solve s{tables, log_weights, &basis, {at_noise.data(), (long)steps * pad, pad}, {at_guess.data(), 0, pad}, {at_start.data(), pad, 0},
             z.data(), residual.data(), told.data(), carry.data(), tile_squares.data(), weights.data(), active.data(), last.data(), bad.data(), &ticket, &ended,
             &halt, report.data(), states, (long)steps * dim, batch, steps, tiles, (real)step_size, (real)std::sqrt(2 * step_size),
-            (real)(1 - damping), -1, -1, 0, 1 << 30};
+            (real)(1 - damping), -1, -1, 0, 1 << 30, turn};
     for (int k = 0; k <= updates; k++) {
         std::fill(report.begin(), report.end(), 0.0);
         emulate::launch(batch * tiles, shape::threads, false, memory::bytes, [&] { langevin_step(s, k, k + 1, 0); });
-        emulate::launch(leave_all * batch * tiles, shape::threads, false, memory::turning, [&] { langevin_leave(s, k, 0, turn, 1); });
+        if (turn) emulate::launch(leave_all * batch * tiles, shape::threads, false, memory::turning, [&] { langevin_leave(s, k, 0, 1); });
+        else emulate::launch(batch * tiles, shape::threads, false, 0, [&] { langevin_copy(s); });
     }
     for (int b = 0; b < batch; b++) {
         squares[b] = report[b * (2 + components)];
