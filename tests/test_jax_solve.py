@@ -162,6 +162,17 @@ def test_blocks_the_last_of_which_is_smaller(block, clip):
     np.testing.assert_allclose(found.states, want.states, rtol=1e-9, atol=1e-9 * np.abs(want.states).max())
 
 
+@jax_devices.of_a_cpu("the names of what finds eigenvectors are those on a CPU")
+def test_a_basis_is_found_only_when_it_is_due():
+    """In a loop of its own: of one that is large XLA takes what is the same in each round, into the loop of updates."""
+    w = np.ones((64, 64)) / 64
+    f = lambda x, u: jnp.tanh(w @ x + u)  # noqa: E731
+    run = jax.vmap(lambda u: pards.jax.solve(f, np.zeros(64), u, method="rotated_quasi_newton"))
+    program = jax.jit(run).lower(np.zeros((1, 100, 64))).compile().as_text()
+    loops = [part for part in program.split("\n\n") if "syevd" in part]
+    assert len(loops) == 1 and "while(" not in loops[0]
+
+
 def test_blocks_are_not_made_dense():
     """No array of the program holds T D D numbers."""
     f, d, steps = lambda x, u: jnp.tanh(jnp.roll(x, 1) * x + u), 40, 30

@@ -215,13 +215,13 @@ def _turned(
 
 def _eigenbasis(matrix: Array, due: Array, held: Array) -> Array:
     """The eigenvectors of a symmetrised matrix if due is 1, for 0 what is held: a loop, for of a condition vmap makes
-    both branches."""
+    both branches. They take the matrix's place there, as XLA takes out of a loop what is the same in each round."""
 
     def find(c: tuple[Array, Array]) -> tuple[Array, Array]:
-        found = jnp.linalg.eigh((matrix + matrix.T) / 2)[1]
-        return c[0] - 1, jnp.where(jnp.isfinite(found.sum()), found, c[1])  # else the coordinates stay
+        return c[0] - 1, jnp.linalg.eigh(c[1], symmetrize_input=False)[1]
 
-    return lax.while_loop(lambda c: c[0] > 0, find, (due, held))[1]
+    found = lax.while_loop(lambda c: c[0] > 0, find, (due, (matrix + matrix.T) / 2))[1]
+    return pick((due > 0) & jnp.isfinite(found.sum()), found, held)  # else the coordinates stay
 
 
 def restrain(A: Any, steps: int, dtype: Any, damping: float, clip: bool) -> Any:
