@@ -289,8 +289,10 @@ func TestFarNear(t *testing.T) {
 
 // The derivatives of one component alone are those of its matrix, and not finite where f is not.
 func TestOneComponent(t *testing.T) {
-	c, err := New("langevin", param.Values[float64]{"means": {Shape: []int{1, 2}, Data: []float64{1, 2}},
-		"precisions": {Shape: []int{1, 2, 2}, Data: []float64{2, 1, 1, 4}}, "log_weights": {Shape: []int{1}, Data: []float64{3}}, "step_size": {Number: 0.125}})
+	c, err := New("langevin", param.Values[float64]{
+		"means": {Shape: []int{1, 2}, Data: []float64{1, 2}}, "precisions": {Shape: []int{1, 2, 2}, Data: []float64{2, 1, 1, 4}},
+		"log_weights": {Shape: []int{1}, Data: []float64{3}}, "step_size": {Number: 0.125},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -103,13 +103,7 @@ func MixtureSteps[T num.Float](y, u, x []T, c *Wells[T], far *Far[T], eps, noise
 				weights[i] = LeftOut
 				continue
 			}
-			if c.Diagonals == nil {
-				k.mix(&h[at], &off[0], &c.Precisions[d*at : d*(at+part)][0], &zero, 1, d, part, part)
-			} else {
-				for j, p := range c.Diagonals[at : at+part] {
-					h[at+j] = p * off[j]
-				}
-			}
+			c.times(k, h[at:at+part], off, &zero, i)
 			logs[i] = c.Logs[i] - all.dot(&h[at], &off[0], d)/2
 			from, to = min(from, i), max(to, i+1)
 		}
@@ -142,6 +136,19 @@ func MixtureSteps[T num.Float](y, u, x []T, c *Wells[T], far *Far[T], eps, noise
 		state, next = next, state
 	}
 	return idle
+}
+
+// times writes the product of a well's matrix and x; zero, which is 0, is the caller's so that it is allocated once.
+func (c *Wells[T]) times(k *kernels[T], h, x []T, zero *T, well int) {
+	part := len(h)
+	at := well * part
+	if c.Diagonals == nil {
+		k.mix(&h[0], &x[0], &c.Precisions[c.D*at : c.D*(at+part)][0], zero, 1, c.D, part, part)
+		return
+	}
+	for i, p := range c.Diagonals[at : at+part] {
+		h[i] = p * x[i]
+	}
 }
 
 // LeftOut stands for the weight of a well that is not evaluated.
