@@ -1,7 +1,8 @@
 // Langevin dynamics on a mixture of Gaussians, methods with a diagonal A: one kernel an iteration, all in the coordinates z = Q'x.
 //
 // A block takes a tile of steps of one sequence. It evaluates the gradients h_k = -P_k (z - m_k), products over the tile but for the one
-// component whose precision is diagonal in the basis and those that weigh nothing, weighs them, has f and A in shared memory, and scans the increments down its columns.
+// component whose precision is diagonal in the basis and for those that weigh nothing, weighs them, has f and A in shared memory, and scans
+// the increments down its columns.
 // The last block to end adds up what the tiles left, in their order, and decides which sequences go on: kernels that were queued behind
 // see that and end at once.
 //
@@ -438,7 +439,8 @@ PARDS_FN void widen(const shape::sum& y, int count, unsigned long long* extent, 
 
 // Measures iterate k along a tile, in the caller's coordinates: the iterate, its last update and, if it is given, its residual. The iterate is in
 // shared memory.
-PARDS_FN void measure(const solve& s, const rows& before, const shape::sum* residual, int k, int slot, int b, int first, int count, const memory& mem, const place<shape>& at) {
+PARDS_FN void measure(const solve& s, const rows& before, const shape::sum* residual, int k, int slot, int b, int first, int count, const memory& mem,
+                      const place<shape>& at) {
     unsigned long long* extent = s.extents(slot, b);
     shape::sum y;
     if (residual) widen(*residual, count, extent + leave_residual * dim, mem.parts, at);
