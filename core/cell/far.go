@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"gonum.org/v1/gonum/mat"
+
 	"pards/core/internal/simd"
 	"pards/core/num"
 )
@@ -51,7 +53,7 @@ func newFar[T num.Float](c *langevin[T]) *simd.Far[T] {
 			v[i] = middle[i] - float64(c.means[k*d+i])
 		}
 		f.Slack[k] = T(math.Inf(1))
-		if square := along(f.Along[k*part:][:d], p, v); square > 0 && positive(p, d) {
+		if square := along(f.Along[k*part:][:d], p, v); square > 0 && new(mat.Cholesky).Factorize(mat.NewSymDense(d, p)) {
 			r := trace * simd.Dot(v, v) / square
 			f.Slack[k] = T(8 * float64(d+4) * trace * (eps + r*num.Eps[float64]()))
 		}
@@ -82,20 +84,4 @@ func along[T num.Float](w []T, p, v []float64) float64 {
 		w[i] = T(x / math.Sqrt(square))
 	}
 	return square
-}
-
-// positive tells whether Cholesky's factor of p exists, and writes it below p's diagonal.
-func positive(p []float64, d int) bool {
-	for i := range d {
-		row := p[i*d : (i+1)*d]
-		for j := range i {
-			row[j] = (row[j] - simd.Dot(row[:j], p[j*d:j*d+j])) / p[j*d+j]
-		}
-		square := row[i] - simd.Dot(row[:i], row[:i])
-		if !(square > 0) {
-			return false
-		}
-		row[i] = math.Sqrt(square)
-	}
-	return true
 }
