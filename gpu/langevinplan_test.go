@@ -156,8 +156,8 @@ func chainsOnTheHost[T num.Float](t *testing.T) {
 		{48, 2, 1, 150, 3, "rotated_quasi_newton", 1e-5, 0, 1000, false},
 	} {
 		p := mixtureProblem[T](t, c.dim, c.wells, c.batch, c.steps, c.step, true)
-		for i := range c.dim * c.dim {
-			if c.wide {
+		if c.wide {
+			for i := range c.dim * c.dim {
 				p.Params["precisions"].Data[i] /= 100
 			}
 		}
