@@ -264,6 +264,23 @@ func farEdge[T num.Float](t *testing.T) {
 	}
 }
 
+// A component whose precision has an eigenvalue below 0 has all the weight far along that axis, where its direction tells that it has none.
+func TestFarIndefinite(t *testing.T) {
+	const d, n = 8, 2 * courseColumns
+	values := param.Values[float64]{"means": {Shape: []int{2, d}, Data: make([]float64, 2*d)}, "precisions": {Shape: []int{2, d, d}, Data: make([]float64, 2*d*d)},
+		"log_weights": {Shape: []int{2}, Data: make([]float64, 2)}, "step_size": {Number: 1e-4}}
+	for i := range d {
+		values["means"].Data[d+i] = 2
+		values["precisions"].Data[i*d+i], values["precisions"].Data[(d+i)*d+i] = 1, 10
+	}
+	values["precisions"].Data[0], values["precisions"].Data[d*d] = 1e-9, -1
+	x := make([]float64, n*d)
+	for row := range n {
+		x[row*d] = -1000
+	}
+	compare(t, values, x, 2, d)
+}
+
 // A block that begins in any well evaluates that one alone.
 func TestFarNear(t *testing.T) {
 	const k, d = 8, 32
