@@ -28,10 +28,12 @@ def lorenz(x, u):
 
 
 def dear(f, call: float = CALL, row: float = 0.0):
-    """f, made to cost so much a call and a row."""
+    """f, made to cost so much a call and a row. Each row sleeps by itself, so that late timers do not make many rows cheap."""
 
     def g(x, u):
-        time.sleep(call + row * x.size / x.shape[-1])
+        time.sleep(call)
+        for _ in range(x.size // x.shape[-1] if row else 0):
+            time.sleep(row)
         return f(x, u)
 
     return g
