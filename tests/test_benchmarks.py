@@ -93,6 +93,33 @@ def test_measure(module) -> None:
     assert seen["a"][-6:] == seen["b"][-6:] == [0, 1, 2, 0, 1, 2]
 
 
+def test_what_takes_long_is_called_once_or_gives_up(module) -> None:
+    harness, calls = module("_harness"), {"pards loop": 0, "pards late": 0, "peer": 0}
+
+    def flavour(name: str):
+        def work():
+            calls[name] += 1
+            if name == "pards late":
+                raise TimeoutError("longer than 20 s")
+            return 1.0
+
+        return harness.by(work)
+
+    def clock(work) -> float:
+        work()
+        return 20.0
+
+    case = harness.Case("c", {}, [()], {name: flavour(name) for name in calls})
+    rows = harness.measure(case, harness.Settings(), clock)
+    assert [row["flavour"] for row in rows] == ["pards loop", "peer"]
+    assert [row["runs"] for row in rows] == [1, 1]
+    assert rows[0]["missing"] == {"pards late": "TimeoutError: longer than 20 s"}
+    assert calls == {"pards loop": 1, "pards late": 1, "peer": 1}
+
+    with pytest.raises(TimeoutError):  # what all are compared with
+        harness.measure(harness.Case("c", {}, [()], {"pards late": flavour("pards late")}), harness.Settings())
+
+
 def test_flavours_that_disagree_are_refused(module) -> None:
     harness = module("_harness")
     case = harness.Case("c", {}, [()], {"a": harness.by(lambda: 1.0), "b": harness.by(lambda: 1.1)}, tolerance=0.01)

@@ -10,7 +10,7 @@ runs (turns) and calls (in each); compile_seconds, which seconds do not hold; by
 copy_share, the seconds of a memory copy of as many over those of the row; ratio, how many times as long as the first
 flavour it took (median over the turns) and ratio_spread; error, the largest difference to the first flavour's result
 over that one's largest number; load, how many processes wanted to run in the last minute; missing, the peers that
-failed and why, if any; versions and commit.
+failed and why, if any, and what of pards gave up by TimeoutError; versions and commit.
 """
 
 from __future__ import annotations
@@ -79,12 +79,14 @@ class Settings:
     least: int = 9  # turns
     budget: float = 4.0  # seconds a case may take beyond them
     longest: float = 1.0  # seconds of a call from which on one is enough
+    single: float = 10.0  # seconds of a call from which on the warm-up is the one
     shortest: float = 1e-3  # seconds of a turn, calls being repeated to fill them
 
 
 @dataclass
 class _Timed:
     work: Work
+    warm_up: float = 0.0  # its seconds
     calls: int = 1
     slow: bool = False
     count: int = 0  # of calls so far: the next takes the inputs after those of the last
@@ -113,22 +115,30 @@ def measure(case: Case, settings: Settings, clock: Callable[[Callable[[], Any]],
     for name, make in makers.items():
         try:
             work = make(case.inputs)
-            results[name] = wait(work.run(0))  # the warm-up
+            results[name], warm_up = _first(work, clock)
         except Exception as error:
-            if not results or name.startswith("pards"):
+            late = isinstance(error, TimeoutError)
+            if not results or (name.startswith("pards") and not late):
                 raise
             missing[name] = f"{type(error).__name__}: {error}"[:200]
             continue
-        timed[name] = _Timed(work)
+        timed[name] = _Timed(work, warm_up)
     errors = _errors(case, timed, results)
     for t in timed.values():
-        once = clock(lambda t=t: t.work.run(0))
+        once = t.warm_up if t.warm_up > settings.single else clock(lambda t=t: t.work.run(0))
         t.slow = settings.quick or once > settings.longest
         t.calls = 1 if t.slow else max(1, round(settings.shortest / once))
         t.seconds = [once] if t.slow else []
     _turns(timed, settings, len(case.inputs), clock)
     rows = _rows(case, settings, timed, results, errors)
     return [row | {"missing": missing} for row in rows] if missing else rows
+
+
+def _first(work: Work, clock: Callable[[Callable[[], Any]], float]) -> tuple[Any, float]:
+    """The result of the warm-up, and its seconds."""
+    kept = list[Any]()
+    seconds = clock(lambda: kept.append(wait(work.run(0))))
+    return kept[0], seconds
 
 
 def _errors(case: Case, timed: dict[str, _Timed], results: dict[str, Any]) -> dict[str, float]:
