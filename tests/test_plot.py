@@ -136,6 +136,35 @@ def test_many_steps_are_drawn_in_pieces(ax) -> None:
     assert at[-1] < 5000
 
 
+@pytest.mark.filterwarnings("error")
+def test_pieces_without_a_difference_are_drawn(ax) -> None:
+    """A Jacobian that is diagonal leaves nothing to a method that keeps the diagonal, in any piece of time."""
+    u = np.random.default_rng(0).standard_normal((500, 2))
+    sol = pards.solve(lambda x, u: np.tanh(0.5 * x + u), np.zeros(2), u, method="newton")
+    pards.plot.jacobians(sol, ax=ax)
+    assert np.isnan(curve(ax, "quasi_newton")).all()
+    assert np.isfinite(curve(ax, "jacobi")).all()
+
+
+@pytest.mark.parametrize("kind", ["newton", "sequential"])
+def test_jacobians_of_a_solve_that_overflowed(ax, kind: str) -> None:
+    """Only the finite ones are drawn."""
+    sol = pards.solve(
+        lambda x, u: 2 * x**2 + u,
+        np.ones(2),
+        np.ones((300, 2)),
+        method=kind,
+        raise_on_failure=False,
+        nonfinite="continue",
+    )
+    assert sol.status == "nonfinite"
+    finite = np.isfinite(sol.states).all(-1).sum()
+    pards.plot.jacobians(sol, ax=ax)
+    drawn = curve(ax, "jacobi")
+    assert 0 < len(drawn) <= finite + 1  # of a step that starts from a finite state
+    assert np.isfinite(drawn).all()
+
+
 def test_examples() -> None:
     found = doctest.testmod(pards.plot)
     assert found.attempted >= 9

@@ -123,7 +123,8 @@ def jacobians(solution: Solution, *, ax: Any = None) -> Any:
     updates it takes (Proposition 3). Jacobi has A = 0, so its curve is |J[t]|; Newton's is zero and not drawn. At most
     1000 steps are drawn, fewer where D is above 64, evenly spread over time, and many as their median and range
     in each hundredth of it. The model is evaluated again there, on the arrays that were solved: they are not copied,
-    and where they were changed since, it is another problem that is drawn.
+    and where they were changed since, it is another problem that is drawn. Of a solve that overflowed, steps without a
+    finite Jacobian are left out.
 
     Args:
         solution: of a solve in this process, of arrays on the host.
@@ -160,6 +161,8 @@ def jacobians(solution: Solution, *, ax: Any = None) -> Any:
     ax = _plot.given("plot.jacobians", ax)
     ax.set(xlabel="step t", ylabel="|J[t] − A[t]|")
     at, J = _along(solution)
+    finite = np.isfinite(J).all((1, 2))
+    at, J = at[finite], J[finite]
     if len(at):
         for method, A in _approximations(J).items():
             off = np.linalg.norm(J - A, 2, (1, 2))
@@ -176,8 +179,9 @@ def _curve(ax: Any, at: Array, values: Array, method: str) -> None:
     if len(at) <= 2 * _PIECES:
         ax.plot(at, values, marker=look.marker, markersize=5, markevery=max(1, len(at) // 10), **line)
         return
-    pieces = np.array_split(np.ma.masked_invalid(values), _PIECES)
-    low, middle, high = np.array([[p.min(), np.ma.median(p), p.max()] for p in pieces], float).T
+    pieces = [p[~np.isnan(p)] for p in np.array_split(values, _PIECES)]
+    found = [np.quantile(p, (0, 0.5, 1)) if p.size else np.full(3, np.nan) for p in pieces]
+    low, middle, high = np.array(found).T
     middles = [float(np.mean(p)) for p in np.array_split(at, _PIECES)]
     ax.fill_between(middles, low, high, color=look.color, alpha=0.25, linewidth=0)
     ax.plot(middles, middle, marker=look.marker, markersize=5, markevery=_PIECES // 10, **line)
@@ -249,7 +253,8 @@ def _along(solution: Solution) -> tuple[Array, Array]:
     else:
         u = u if u is None or u.dtype.kind != "f" else u.astype(origin.dtype)
         model = Model(origin.f, origin.jac, None, u, False, np.dtype(origin.dtype))
-        found = model._jacobian(before, u, model._asked("f", origin.f, before, u, before.shape))
+        with np.errstate(all="ignore"):
+            found = model._jacobian(before, u, model._asked("f", origin.f, before, u, before.shape))
     return at, np.asarray(found, np.float64)
 
 
