@@ -102,7 +102,7 @@ func Solve[T num.Float](backend Backend[T], p *Problem[T], o *Options[T], states
 	if err != nil {
 		return nil, err
 	}
-	if w := r.plan.Options.Window; w < problem.Steps {
+	if w := r.longest(); w < problem.Steps {
 		solution.Window = w
 	}
 	solution.Method, solution.Reason = strings.Join(r.ran, "+"), strings.Join(r.reasons, "; ")
@@ -127,6 +127,20 @@ type run[T num.Float] struct {
 // say adds to the reasons.
 func (r *run[T]) say(text string, args ...any) {
 	r.reasons = append(r.reasons, fmt.Sprintf(text, args...))
+}
+
+// longest is the length of the windows, of the longest that was done where they adapt; 0 where no window was.
+func (r *run[T]) longest() int {
+	if !r.plan.Options.AutoWindow {
+		return r.plan.Options.Window
+	}
+	longest := 0
+	for _, result := range r.solution.Results {
+		for _, steps := range result.Advances {
+			longest = max(longest, steps)
+		}
+	}
+	return longest
 }
 
 // planOf is the plan of a method by its name.

@@ -244,3 +244,17 @@ def test_every_field_is_there() -> None:
     for batch in (1, 3):
         assert sorted(vars(traced(batch))) == sorted(names)
         assert replace(traced(batch), seconds=0.0).seconds == 0
+
+
+def test_windows_that_adapt_are_told() -> None:
+    """The longest of them, and none where the whole was one, or the plain loop made it."""
+    u = np.random.default_rng(0).standard_normal((3000, 2))
+    sol = pards.solve(lambda x, u: x + 0.1 * (x - x**3) + 0.3 * u, np.zeros(2), u, method="newton", window="auto")
+    assert sol.window == sol.window_advances.max() < 3000
+    assert f"Solved in {len(sol.window_advances):,} windows of up to {sol.window:,} steps." in sol.explain()
+    assert f"of up to {sol.window:,} steps" in sol._rows()["windows"]
+    assert "summed over the windows" in sol.explain()
+    whole = pards.solve(lambda x, u: 0.5 * x + u, np.zeros(2), u, method="newton", window="auto")
+    assert (whole.window, whole.window_advances.tolist()) == (None, [3000])
+    looped = pards.solve(pards.cells.Linear(0.5 * np.eye(2), np.eye(2)), np.zeros(2), u, method="auto", window=100)
+    assert (looped.method, looped.window) == ("sequential", None)

@@ -102,9 +102,7 @@ class Solution:
         if self.reason:
             lines.append(f"Chosen by auto: {self.reason}.")
         if self.window is not None:
-            lines.append(
-                f"Solved in {_count(self.window_iterations.shape[-1], 'window')} of {_count(self.window, 'step')}."
-            )
+            lines.append(f"Solved in {_count(self.window_iterations.shape[-1], 'window')} of {self._windowed()}.")
         if all(method.structure == "none" for method in ran) and np.all(self.success):
             return "\n".join(lines)  # a loop has no iterates to tell of
         lines += self._outcomes()
@@ -228,6 +226,11 @@ class Solution:
             f"{batch}{_count(self.states.shape[-2], 'step')} of dimension {self.states.shape[-1]}, {self.states.dtype}"
         )
 
+    def _windowed(self) -> str:
+        """How long the windows are."""
+        most = "" if self.window_advances is None else "up to "
+        return most + _count(self.window or 0, "step")
+
     def _rows(self) -> dict[str, str]:
         """The table of a notebook."""
         statuses, success = np.atleast_1d(self.status), np.atleast_1d(self.success)
@@ -247,9 +250,7 @@ class Solution:
         }
         if self.window is not None:
             each = _range(self.window_iterations, "d")
-            rows["windows"] = (
-                f"{self.window_iterations.shape[-1]:,} of {_count(self.window, 'step')}, {each} iterations each"
-            )
+            rows["windows"] = f"{self.window_iterations.shape[-1]:,} of {self._windowed()}, {each} iterations each"
         if self.reason:
             rows["chosen by auto"] = self.reason
         failed = np.flatnonzero(~success)
