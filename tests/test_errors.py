@@ -435,6 +435,20 @@ def test_a_function_that_mixes_steps(f, batch: int | None, dtype, method: str) -
         pards.solve(g, np.ones(2, dtype), u, method=method)
 
 
+@pytest.mark.parametrize("method", ["newton", "jacobi"])
+def test_a_function_that_is_another_when_it_is_called_again(method: str) -> None:
+    """Noise that is drawn inside is told from steps that mix, and so is noise drawn from one seed for all steps."""
+    r, u = np.random.default_rng(0), np.random.default_rng(1).standard_normal((3000, 2))
+    with pytest.raises(ValueError, match=r"when it is called again with the same x and u, want the same: draw what is"):
+        pards.solve(lambda x, u: np.tanh(0.5 * x + u) + r.standard_normal(x.shape), np.zeros(2), u, method=method)
+
+    def seeded(x, u):
+        return np.tanh(0.5 * x + u) + np.random.default_rng(0).standard_normal(x.shape)
+
+    with pytest.raises(ValueError, match=r"in a call with two steps and .* does it draw numbers for all steps\?"):
+        pards.solve(seeded, np.zeros(2), u, method=method)
+
+
 def test_rounding_that_differs_between_calls_is_no_mixing() -> None:
     """Sums of 300 products of numbers near 1000 that cancel, in BLAS of one row and of many."""
     r = np.random.default_rng(1)

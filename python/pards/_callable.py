@@ -125,6 +125,7 @@ class Model:
 
     def check_steps(self, x0: Array, states: Array, success: bool) -> None:
         """Look whether f is, of two steps at once, what it is of one: else the trajectory that was found is no loop's.
+        If it is not, look whether it is the same when it is called again.
 
         The steps are the first, and the last, or the second where states overflowed. The last one tells; after a
         failure its state may be so large that only the first one does.
@@ -145,22 +146,30 @@ class Model:
         with np.errstate(all="ignore"):
             both = self._asked("f", self.f, x.copy(), u, x.shape)
             for row, step in ((1, last), (0, 0))[: 2 - success]:
-                own = x[..., row : row + 1, :]
-                alone = self._asked("f", self.f, own.copy(), None if u is None else u[..., row : row + 1, :], own.shape)
-                self._same(both[..., row : row + 1, :], alone, np.abs(own), step)
+                own, drive = x[..., row : row + 1, :], None if u is None else u[..., row : row + 1, :]
+                pair, size = both[..., row : row + 1, :], np.abs(own)
+                alone = self._asked("f", self.f, own.copy(), drive, own.shape)
+                if (at := self._apart(pair, alone, size)) is None:
+                    continue
+                again = self._asked("f", self.f, own.copy(), drive, own.shape)
+                if (other := self._apart(again, alone, size)) is not None:
+                    raise ValueError(
+                        f"solve: f at step {step} is {alone[other]:.6g}, and {again[other]:.6g} when it is called "
+                        "again with the same x and u, want the same: draw what is random before, and give it as inputs"
+                    )
+                raise ValueError(
+                    f"solve: f at step {step} is {pair[at]:.6g} in a call with two steps and {alone[at]:.6g} in one "
+                    "with that step alone, want the same: f of a step has to follow from that step (is an axis=-1 "
+                    "missing in f, or does it draw numbers for all steps?)"
+                )
 
-    def _same(self, pair: Array, alone: Array, size: Array, step: int) -> None:
-        """Want f of a step to be the same, to rounding, in a call with two steps and in one with that alone."""
-        if (pair == alone).all():
-            return
-        size = np.maximum(np.maximum(np.abs(pair), np.abs(alone)), size).max(-1, keepdims=True)
-        where = np.argwhere(np.abs(pair - alone) > _ROUNDED * self.eps * size)
-        if len(where):
-            at = tuple(where[0].tolist())
-            raise ValueError(
-                f"solve: f at step {step} is {pair[at]:.6g} in a call with two steps and {alone[at]:.6g} in one with "
-                "that step alone, want the same: f of a step has to follow from that step (is an axis=-1 missing in f?)"
-            )
+    def _apart(self, one: Array, other: Array, size: Array) -> tuple[int, ...] | None:
+        """Where what f gave in two calls differs by more than rounding; size is that of x."""
+        if (one == other).all():
+            return None
+        size = np.maximum(np.maximum(np.abs(one), np.abs(other)), size).max(-1, keepdims=True)
+        where = np.argwhere(np.abs(one - other) > _ROUNDED * self.eps * size)
+        return tuple(where[0].tolist()) if len(where) else None
 
     def _inputs(self, index: memoryview, first: int, steps: int) -> Array | None:
         """The inputs of a block, read-only."""

@@ -132,7 +132,7 @@ def solve(
 
     Raises:
         ValueError: an argument has a wrong value or shape, or is not finite; or f of two steps at once is not
-            what it is of one, as where an axis= is missing.
+            what it is of one, as where an axis= is missing or it draws random numbers.
         TypeError: an argument has a wrong type, or f returns another dtype.
         SolveError: a sequence failed and raise_on_failure is set; it carries the solution.
         MemoryError: the problem does not fit.
