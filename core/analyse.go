@@ -153,19 +153,7 @@ func (a *analyst[T]) jacobian(prev []T, lo, hi int) ([]float64, error) {
 		b.Known = true
 	}
 	err := a.Cell.Jacobian(b, j)
-	return wide(j), err
-}
-
-// wide is x in double precision, itself if it is that.
-func wide[T num.Float](x []T) []float64 {
-	if same, ok := any(x).([]float64); ok {
-		return same
-	}
-	y := make([]float64, len(x))
-	for i, v := range x {
-		y[i] = float64(v)
-	}
-	return y
+	return num.Wide(j), err
 }
 
 func (a *analyst[T]) analyse(o method.Options, m method.Method[T], updates int) (all Analysis, err error) {
@@ -178,7 +166,7 @@ func (a *analyst[T]) analyse(o method.Options, m method.Method[T], updates int) 
 		return all, err
 	}
 	d, length := a.Dim, s.Len(a.Dim)
-	matrices, basis := wide(l.A), wide(l.Basis)
+	matrices, basis := num.Wide(l.A), num.Wide(l.Basis)
 	var growth theory.Lyapunov
 	var apart theory.Largest
 	full := make([]float64, d*d)

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"fmt"
 
 	"pards/core/cell"
@@ -70,17 +71,7 @@ func Evaluate[T num.Float](c cell.Cell[T], kind Kind, x, u, v, out []T, n int) e
 			errs[i] = diff.InputVJP(b, to, along)
 		}
 	})
-	return first(errs)
-}
-
-// first returns the first error that is one.
-func first(errs []error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return cmp.Or(errs...)
 }
 
 // rows is the block of the states [lo, hi).
@@ -110,7 +101,7 @@ func ParamJVP[T num.Float](c cell.Cell[T], x, u []T, w [][]T, out []T, n int) er
 		lo, hi := i*evaluateRows, min((i+1)*evaluateRows, n)
 		errs[i] = diff.ParamJVP(rows(c, x, u, lo, hi, &cell.Arena[T]{}), out[lo*d:hi*d], w)
 	})
-	return first(errs)
+	return cmp.Or(errs...)
 }
 
 // ParamVJP adds to sums, one for each parameter of cell.Continuous and nil where none is wanted, the sum over n states of
@@ -139,7 +130,7 @@ func ParamVJP[T num.Float](c cell.Cell[T], x, u, v []T, sums [][]float64, n int)
 			addTo(parts[i], own)
 		}
 	})
-	if err := first(errs); err != nil {
+	if err := cmp.Or(errs...); err != nil {
 		return err
 	}
 	for _, p := range parts {

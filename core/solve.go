@@ -13,7 +13,6 @@ import (
 	"pards/core/lds"
 	"pards/core/method"
 	"pards/core/num"
-	"pards/core/param"
 )
 
 // Backend runs a checked and planned solve.
@@ -35,7 +34,6 @@ type Plan[T num.Float] struct {
 	States     Array[T]    // (B, T, D), to write to
 	Method     method.Method[T]
 	Name       string
-	Settings   param.Values[T]
 	Options    method.Options
 	NumThreads int
 	Poll       func() bool
@@ -89,7 +87,7 @@ func Solve[T num.Float](backend Backend[T], p *Problem[T], o *Options[T], states
 		return nil, err
 	}
 	solution := &Solution{Results: make([]method.Result, problem.Batch), Device: backend.Name()}
-	r := &run[T]{backend: backend, o: o, plan: Plan[T]{Problem: problem, Given: p, States: states, Settings: o.Settings, Options: options,
+	r := &run[T]{backend: backend, o: o, plan: Plan[T]{Problem: problem, Given: p, States: states, Options: options,
 		NumThreads: o.NumThreads, Poll: o.Poll}, solution: solution}
 	for i := range problem.Batch {
 		r.left = append(r.left, i)

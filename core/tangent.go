@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"fmt"
 
 	"pards/core/cell"
@@ -36,7 +37,7 @@ func Tangent[T num.Float](c cell.Cell[T], states, u, b, out Array[T], transposed
 	if c.Inputs() > 0 {
 		errs = append(errs, fits("inputs", "B T M", u, true))
 	}
-	if err := first(errs); err != nil {
+	if err := cmp.Or(errs...); err != nil {
 		return err
 	}
 	if checker, ok := c.(cell.Checker[T]); ok {
@@ -59,7 +60,7 @@ func Tangent[T num.Float](c cell.Cell[T], states, u, b, out Array[T], transposed
 		t := tangent[T]{c, d, m, of(states, i, d), of(u, i, m), of(b, i, d), of(out, i, d), &cell.Arena[T]{}}
 		errs[i] = t.run(w, steps, transposed)
 	})
-	return first(errs)
+	return cmp.Or(errs...)
 }
 
 // tangent is the recurrence of one sequence.

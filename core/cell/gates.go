@@ -203,7 +203,7 @@ func (c *product[T]) gradient(g [][]T, y, x []T, in columns[T], rows int) {
 	if dw := at(g, c.slot); dw != nil {
 		for r := range rows {
 			for m := range c.width {
-				dw[r*c.width+m] += vec.Dot(in.row(y, r), in.row(x, m))
+				dw[r*c.width+m] += simd.Dot(in.row(y, r), in.row(x, m))
 			}
 		}
 	}
@@ -409,7 +409,7 @@ func (c *gates[T]) ParamVJP(b Block[T], g [][]T, v []T) error {
 func (c *gates[T]) Rotate(q []T) func(b Block[T], dst []T) error {
 	d, gd := c.d, c.g*c.d
 	wq, ofCoef, ofSelf := make([]T, gd*d), make([]T, d*gd), make([]T, d*d)
-	vec.MatMulT(wq, c.state.weight, vec.Transpose(q, d, d), nil, gd, d, d)
+	vec.MatMulT(wq, c.state.weight, vec.Transpose(q, d, d), gd, d, d)
 	for k := range d {
 		for g := range gd {
 			ofCoef[k*gd+g] = q[g%d*d+k] * wq[g*d+k]

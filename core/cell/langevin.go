@@ -43,7 +43,7 @@ func newLangevin[T num.Float](r *param.Reader[T]) Cell[T] {
 	if c.diagonal {
 		pattern = "K D"
 	}
-	c.precision, _ = r.ArrayOf("precisions", pattern)
+	c.precision = r.ArrayOf("precisions", pattern)
 	c.k, c.d = r.Len("K"), r.Len("D")
 	eps := r.Number("step_size", 0)
 	c.eps, c.noise = T(eps), T(math.Sqrt(2*eps))
@@ -407,7 +407,7 @@ func (c *langevin[T]) Rotate(q []T) func(b Block[T], dst []T) error {
 	for k := range c.k {
 		c.multiply(pq, qT, k, d) // row i: P_k q_i
 		for i := range d {
-			diagonals[k*d+i] = vec.Dot(pq[i*d:(i+1)*d], qT[i*d:(i+1)*d])
+			diagonals[k*d+i] = simd.Dot(pq[i*d:(i+1)*d], qT[i*d:(i+1)*d])
 		}
 	}
 	return func(b Block[T], dst []T) error {
@@ -496,7 +496,7 @@ func (c *langevin[T]) hessian(s *stretch[T], p, v []T) {
 				continue
 			}
 			simd.Sub(off, h[(k*n+t)*d:(k*n+t+1)*d], g[t*d:(t+1)*d])
-			out, s := p[t*d:(t+1)*d], vec.Dot(off, v[t*d:(t+1)*d])
+			out, s := p[t*d:(t+1)*d], simd.Dot(off, v[t*d:(t+1)*d])
 			for i, x := range Pv[t*d : (t+1)*d] {
 				out[i] += wk * (s*off[i] - x)
 			}
@@ -553,7 +553,7 @@ func (c *langevin[T]) ParamJVP(b Block[T], p []T, tangent [][]T) error {
 		c.multiply(Pdm, dm, k, 1)
 		for t := range n {
 			hk, change, out := h[(k*n+t)*d:(k*n+t+1)*d], dPd[t*d:(t+1)*d], p[t*d:(t+1)*d]
-			dlog := -vec.Dot(hk, dm) - vec.Dot(change, diff[t*d:(t+1)*d])/2
+			dlog := -simd.Dot(hk, dm) - simd.Dot(change, diff[t*d:(t+1)*d])/2
 			if weights != nil {
 				dlog += weights[k]
 			}
@@ -596,7 +596,7 @@ func (c *langevin[T]) precisionTangent(b Block[T], dst, y, dP []T, k int) {
 		s := b.Scratch.Take(d * d)
 		clear(s)
 		addSymmetric(s, dP[k*d*d:(k+1)*d*d], d)
-		vec.MatMulT(dst, y, s, nil, b.N, d, d)
+		vec.MatMulT(dst, y, s, b.N, d, d)
 	}
 }
 
@@ -631,7 +631,7 @@ func (c *langevin[T]) ParamVJP(b Block[T], g [][]T, v []T) error {
 		for t := range n {
 			hk, vt, from, yt := h[(k*n+t)*d:(k*n+t+1)*d], v[t*d:(t+1)*d], diff[t*d:(t+1)*d], y[t*d:(t+1)*d]
 			scale := c.eps * w[t*c.k+k]
-			pull := scale * (vec.Dot(hk, vt) - vec.Dot(mean[t*d:(t+1)*d], vt))
+			pull := scale * (simd.Dot(hk, vt) - simd.Dot(mean[t*d:(t+1)*d], vt))
 			sum += pull
 			for i, x := range vt {
 				av[i] += scale * x

@@ -28,7 +28,7 @@ func newWord[T num.Float](r *param.Reader[T]) Cell[T] {
 	if matrices {
 		pattern = "G D D"
 	}
-	p, _ := r.ArrayOf("permutations", pattern)
+	p := r.ArrayOf("permutations", pattern)
 	c := &word[T]{g: r.Len("G"), d: r.Len("D")}
 	if r.Err() != nil {
 		return c

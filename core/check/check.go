@@ -64,10 +64,8 @@ func Of(kind Kind, fn, text string) error { return &Error{Kind: kind, Func: fn, 
 
 // Choice refuses a name that is not in a list.
 func Choice(fn, arg, came string, known []string) error {
-	for _, k := range known {
-		if k == came {
-			return nil
-		}
+	if slices.Contains(known, came) {
+		return nil
 	}
 	return Valuef(fn, arg, fmt.Sprintf("is %q", came), "one of "+strings.Join(known, ", "), "")
 }

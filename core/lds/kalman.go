@@ -177,12 +177,11 @@ func (Dense[T]) covariance(p, a, r, gain, back, b []T, weight T, d int, scratch 
 	ap, before, m, x := scratch[:n], scratch[n:2*n], scratch[2*n:3*n], scratch[3*n:4*n]
 	multiply(ap, a, p, d)
 	multiplyT(before, ap, a, d)
-	for i := range d {
-		before[i*(d+1)]++
-	}
+	shift(before, 1, d)
 	copy(m, before)
 	copy(x, ap)
-	solveSymmetric(m, d, x, d) // (P^-)^-1 A p, the transposed gain of the smoother
+	factor(m, d)
+	substitute(m, d, x, d) // (P^-)^-1 A p, the transposed gain of the smoother
 	Dense[T]{}.Transpose(back, x, d)
 	identityPlus(m, before, weight, d)
 	copy(gain, a)
@@ -214,12 +213,10 @@ func (Dense[T]) extend(m, a []T, weight T, d int, scratch []T) {
 	multiply(own, t, a, d)
 	Dense[T]{}.Scale(own, own, weight*keep)
 	multiply(lhs, c, own, d)
-	for i := range d {
-		lhs[i*(d+1)]++
-	}
+	shift(lhs, 1, d)
 	copy(left, f)
 	copy(right, c)
-	solveBoth(lhs, d, left, right) // (I + C own)^-1 F and ... C
+	eliminate(lhs, d, left, right) // (I + C own)^-1 F and ... C
 	multiply(t, own, left, d)
 	next := scratch[5*n : 6*n]
 	transposeMultiply(next, f, t, d)
@@ -232,9 +229,7 @@ func (Dense[T]) extend(m, a []T, weight T, d int, scratch []T) {
 	multiply(t, a, right, d)
 	multiplyT(c, t, a, d)
 	Dense[T]{}.Scale(c, c, keep*keep)
-	for i := range d {
-		c[i*(d+1)] += keep
-	}
+	shift(c, keep, d)
 	symmetrise(c, d)
 }
 
@@ -243,12 +238,9 @@ func (Dense[T]) pass(p, m []T, d int, scratch []T) {
 	f, c, j := m[:n], m[n:2*n], m[2*n:]
 	lhs, x, t := scratch[:n], scratch[n:2*n], scratch[2*n:3*n]
 	multiply(lhs, p, j, d)
-	for i := range d {
-		lhs[i*(d+1)]++
-	}
+	shift(lhs, 1, d)
 	copy(x, p)
-	copy(t, p)
-	solveBoth(lhs, d, x, t) // P (I + J P)^-1 = (I + P J)^-1 P
+	eliminate(lhs, d, x) // P (I + J P)^-1 = (I + P J)^-1 P
 	multiply(t, f, x, d)
 	multiplyT(p, t, f, d)
 	for i, v := range c {
@@ -262,8 +254,13 @@ func identityPlus[T num.Float](dst, a []T, k T, d int) {
 	for i, v := range a {
 		dst[i] = k * v
 	}
+	shift(dst, 1, d)
+}
+
+// shift adds k to the diagonal.
+func shift[T num.Float](a []T, k T, d int) {
 	for i := range d {
-		dst[i*(d+1)]++
+		a[i*(d+1)] += k
 	}
 }
 
@@ -294,12 +291,6 @@ func symmetrise[T num.Float](a []T, d int) {
 			a[i*d+j], a[j*d+i] = v, v
 		}
 	}
-}
-
-// solveSymmetric solves m y = x for the columns of x, m positive definite; both are overwritten.
-func solveSymmetric[T num.Float](m []T, d int, x []T, columns int) {
-	factor(m, d)
-	substitute(m, d, x, columns)
 }
 
 // factor writes the Cholesky factor of a positive definite matrix to its lower half. Eigenvalues here are at least 1: there is no pivot
@@ -351,8 +342,8 @@ func divide[T num.Float](y []T, k T) {
 	}
 }
 
-// solveBoth solves m y = x and m y = z in place by elimination with row exchanges; m is overwritten.
-func solveBoth[T num.Float](m []T, d int, x, z []T) {
+// eliminate solves m y = x in place for each x, row exchanges included; m is overwritten.
+func eliminate[T num.Float](m []T, d int, xs ...[]T) {
 	swap := func(a []T, i, j int) {
 		for k := range d {
 			a[i*d+k], a[j*d+k] = a[j*d+k], a[i*d+k]
@@ -367,22 +358,24 @@ func solveBoth[T num.Float](m []T, d int, x, z []T) {
 		}
 		if best != i {
 			swap(m, i, best)
-			swap(x, i, best)
-			swap(z, i, best)
+			for _, x := range xs {
+				swap(x, i, best)
+			}
 		}
 		for k := i + 1; k < d; k++ {
 			q := m[k*d+i] / m[i*d+i]
 			subtract(m[k*d:(k+1)*d], q, m[i*d:(i+1)*d])
-			subtract(x[k*d:(k+1)*d], q, x[i*d:(i+1)*d])
-			subtract(z[k*d:(k+1)*d], q, z[i*d:(i+1)*d])
+			for _, x := range xs {
+				subtract(x[k*d:(k+1)*d], q, x[i*d:(i+1)*d])
+			}
 		}
 	}
 	for i := d - 1; i >= 0; i-- {
-		for _, a := range [][]T{x, z} {
+		for _, x := range xs {
 			for k := i + 1; k < d; k++ {
-				subtract(a[i*d:(i+1)*d], m[i*d+k], a[k*d:(k+1)*d])
+				subtract(x[i*d:(i+1)*d], m[i*d+k], x[k*d:(k+1)*d])
 			}
-			divide(a[i*d:(i+1)*d], m[i*(d+1)])
+			divide(x[i*d:(i+1)*d], m[i*(d+1)])
 		}
 	}
 }

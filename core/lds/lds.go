@@ -46,15 +46,22 @@ func (s Span[T]) part(from, to, length int) Span[T] {
 
 // carryOut writes x - ref of the last step to carry.
 func (s Span[T]) carryOut(carry []T) {
-	last := s.Steps() - 1
+	at := (s.Steps() - 1) * s.D
 	if s.Reverse {
-		last = 0
+		at = 0
 	}
-	copy(carry, s.X[last*s.D:(last+1)*s.D])
-	if s.Ref != nil {
-		for i, v := range s.Ref[last*s.D : (last+1)*s.D] {
-			carry[i] -= v
-		}
+	next(carry, s.X[at:at+s.D], s.Ref, at)
+}
+
+// next writes x - ref of one step to carry.
+func next[T num.Float](carry, x, ref []T, at int) {
+	if ref == nil {
+		copy(carry, x)
+		return
+	}
+	ref = ref[at : at+len(x)]
+	for i := range carry {
+		carry[i] = x[i] - ref[i]
 	}
 }
 

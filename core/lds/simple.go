@@ -81,18 +81,6 @@ func (Identity[T]) Apply(s Span[T], carry []T) {
 	simd.Diagonal(s.X, nil, s.B, s.Ref, carry, s.Steps(), s.Reverse)
 }
 
-// next writes x - ref of one step to carry.
-func next[T num.Float](carry, x, ref []T, at int) {
-	if ref == nil {
-		copy(carry, x)
-		return
-	}
-	ref = ref[at : at+len(x)]
-	for i := range carry {
-		carry[i] = x[i] - ref[i]
-	}
-}
-
 // Reduce has nothing to write.
 func (Identity[T]) Reduce([]T, Span[T]) {}
 

@@ -20,11 +20,7 @@ type Declaration[T num.Float] struct {
 // Declare returns the declaration of a method that was made by New under a name.
 func Declare[T num.Float](name string, m Method[T]) Declaration[T] {
 	var d Declaration[T]
-	for _, e := range Entries() {
-		if e.Name == name {
-			d.Entry = e
-		}
-	}
+	d.Entry, _ = family.About(name)
 	switch m := m.(type) {
 	case *hutchinson[T]:
 		d.Hutchinson, d.Probes, d.Signs, d.Fresh = true, m.probes, m.signs, m.fresh
@@ -40,9 +36,3 @@ func Declare[T num.Float](name string, m Method[T]) Declaration[T] {
 	}
 	return d
 }
-
-// Eigenvectors returns the eigenvectors of the symmetric part of a matrix, as columns; false where it is not finite.
-func Eigenvectors[T num.Float](a []float64, d int) ([]T, bool) { return eigenvectors[T](a, d) }
-
-// Identity returns a unit matrix.
-func Identity[T num.Float](d int) []T { return identity[T](d) }

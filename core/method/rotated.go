@@ -1,7 +1,7 @@
 package method
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"math"
 	"sync"
@@ -140,14 +140,14 @@ func (m *rotated[T]) Prepare(p *Pass[T]) error {
 	found := make(map[*Sequence[T]][]*basis[T], len(p.g.active))
 	p.Each(func(s *Sequence[T]) { found[s] = make([]*basis[T], (p.g.steps+steps-1)/steps) })
 	err := p.MeanJacobians(steps, func(s *Sequence[T], piece int, mean []float64) {
-		q, ok := eigenvectors[T](mean, p.Dim())
+		q, ok := Eigenvectors[T](mean, p.Dim())
 		switch {
 		case ok:
 			found[s][piece] = m.turn(p, q)
 		case s.bases.of != nil: // a Jacobian that is not finite has no eigenvectors: the coordinates stay as they are
 			found[s][piece] = s.bases.at(piece * steps)
 		default:
-			found[s][piece] = m.turn(p, identity[T](p.Dim()))
+			found[s][piece] = m.turn(p, Identity[T](p.Dim()))
 		}
 	})
 	if err == nil && !p.g.w.Stopped() {
@@ -180,8 +180,8 @@ func (m *rotated[T]) turn(p *Pass[T], q []T) *basis[T] {
 	return b
 }
 
-// eigenvectors returns those of the symmetric part of a matrix, as columns; false where it is not finite.
-func eigenvectors[T num.Float](a []float64, d int) ([]T, bool) {
+// Eigenvectors returns those of the symmetric part of a matrix, as columns; false where it is not finite.
+func Eigenvectors[T num.Float](a []float64, d int) ([]T, bool) {
 	if simd.FirstNonFinite(a) >= 0 {
 		return nil, false
 	}
@@ -204,7 +204,8 @@ func eigenvectors[T num.Float](a []float64, d int) ([]T, bool) {
 	return q, true
 }
 
-func identity[T num.Float](d int) []T {
+// Identity returns a unit matrix.
+func Identity[T num.Float](d int) []T {
 	q := make([]T, d*d)
 	lds.Identity[T]{}.Dense(q, nil, d)
 	return q
@@ -228,9 +229,9 @@ func (m *rotated[T]) Linearise(b *Block[T]) error {
 	b.Each(func(s *Sequence[T], from, to int) {
 		for t := from; t < to; t++ {
 			qT := s.bases.at(b.From + t - from).turned
-			vec.MatMulT(jq, qT, j[t*d*d:(t+1)*d*d], nil, d, d, d) // row i: J q_i
+			vec.MatMulT(jq, qT, j[t*d*d:(t+1)*d*d], d, d, d) // row i: J q_i
 			for i := range d {
-				b.A[t*d+i] = vec.Dot(jq[i*d:(i+1)*d], qT[i*d:(i+1)*d])
+				b.A[t*d+i] = simd.Dot(jq[i*d:(i+1)*d], qT[i*d:(i+1)*d])
 			}
 		}
 	})
@@ -252,9 +253,6 @@ type Pass[T num.Float] struct{ g *group[T] }
 
 // Dim returns D.
 func (p *Pass[T]) Dim() int { return p.g.Dim }
-
-// Update returns the number of updates made in the window.
-func (p *Pass[T]) Update() int { return p.g.active[0].K }
 
 // Each calls f for each sequence that is still being solved.
 func (p *Pass[T]) Each(f func(*Sequence[T])) {
@@ -294,7 +292,7 @@ func (p *Pass[T]) MeanJacobians(steps int, f func(s *Sequence[T], piece int, mea
 			f(s, piece, mean)
 		}
 	})
-	return errors.Join(errs...)
+	return cmp.Or(errs...)
 }
 
 // meanOfBlocks adds up the Jacobians of blocks of rows [first, end) in their order, whoever evaluates them.
@@ -339,12 +337,7 @@ func (g *group[T]) meanOfBlocks(w *par.Worker, s *Sequence[T], first, end int) (
 			spare, parts[added] = append(spare, parts[added]), nil
 		}
 	})
-	for _, err := range errs {
-		if err != nil {
-			return nil, err
-		}
-	}
-	return mean, nil
+	return mean, cmp.Or(errs...)
 }
 
 // addMatrices adds weight times each d*d matrix of rows to sum.

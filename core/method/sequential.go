@@ -1,6 +1,7 @@
 package method
 
 import (
+	"cmp"
 	"math"
 
 	"pards/core/cell"
@@ -54,12 +55,7 @@ func (sequential[T]) Run(j *Job[T], members []int) error {
 	errs := make([]error, len(parts))
 	run := func(w *par.Worker, i int) { errs[i] = j.loop(w, parts[i]) }
 	j.Worker.For(len(parts), 1+int(little/(1+float64(j.Steps)*float64(j.Dim*size))), run)
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return cmp.Or(errs...)
 }
 
 // progress reports the step that some sequences have come to.

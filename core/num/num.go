@@ -68,8 +68,11 @@ func Max(a, b float64) float64 {
 	return b
 }
 
-// Wide returns the same numbers in double precision.
+// Wide returns x in double precision, itself if it is that.
 func Wide[T Float](x []T) []float64 {
+	if same, ok := any(x).([]float64); ok {
+		return same
+	}
 	y := make([]float64, len(x))
 	for i, v := range x {
 		y[i] = float64(v)

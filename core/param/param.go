@@ -89,28 +89,27 @@ func (r *Reader[T]) fail(err error) {
 
 // Array returns an array, nil if it was not given. Its shape is checked against the description and its numbers must be finite.
 func (r *Reader[T]) Array(name string) []T {
-	data, _ := r.ArrayOf(name, r.field(name, Array).Shape)
-	return data
+	return r.ArrayOf(name, r.field(name, Array).Shape)
 }
 
 // ArrayOf is Array for a parameter of several possible shapes: the caller chose the pattern by the number of axes.
-func (r *Reader[T]) ArrayOf(name, pattern string) ([]T, []int) {
+func (r *Reader[T]) ArrayOf(name, pattern string) []T {
 	v, ok := r.values[name]
 	if !ok || r.err != nil {
-		return nil, nil
+		return nil
 	}
 	if v.IsText {
 		r.fail(check.Typef(r.fn, name, fmt.Sprintf("is the text %q", v.Text), "an array "+pattern, ""))
-		return nil, nil
+		return nil
 	}
 	if err := r.dims.Shape(name, v.Shape, pattern); err != nil {
 		r.fail(err)
-		return nil, nil
+		return nil
 	}
 	if i := simd.FirstNonFinite(v.Data); i >= 0 {
 		r.Fail(name, fmt.Sprintf("holds %v at %s", v.Data[i], check.ShapeText(Unravel(i, v.Shape))), "finite numbers", "")
 	}
-	return v.Data, v.Shape
+	return v.Data
 }
 
 // Axes returns the number of axes of an array that was given, -1 if it was not.

@@ -13,9 +13,6 @@ func Fill[T num.Float](x []T, v T) {
 	}
 }
 
-// Dot returns the sum of x[i] y[i].
-func Dot[T num.Float](x, y []T) T { return simd.Dot(x, y) }
-
 // Transpose returns the transpose of a rows by cols matrix.
 func Transpose[T num.Float](a []T, rows, cols int) []T {
 	t := make([]T, len(a))
@@ -27,11 +24,11 @@ func Transpose[T num.Float](a []T, rows, cols int) []T {
 	return t
 }
 
-// MatMulT writes c = x w' + bias: x is n by m, w p by m, c n by p, bias p numbers or nil.
+// MatMulT writes c = x w': x is n by m, w p by m, c n by p.
 //
 // Two rows of x and four of w are held at a time: eight sums that do not wait for each other. Each sum runs in the order of its index,
 // so that a row gives the same bits alone and among others.
-func MatMulT[T num.Float](c, x, w, bias []T, n, m, p int) {
+func MatMulT[T num.Float](c, x, w []T, n, m, p int) {
 	i := 0
 	for ; i+1 < n; i += 2 {
 		x0, x1 := x[i*m:(i+1)*m], x[(i+1)*m:(i+2)*m]
@@ -42,7 +39,7 @@ func MatMulT[T num.Float](c, x, w, bias []T, n, m, p int) {
 		}
 		for ; j < p; j++ {
 			row := w[j*m : (j+1)*m]
-			c0[j], c1[j] = Dot(row, x0), Dot(row, x1)
+			c0[j], c1[j] = simd.Dot(row, x0), simd.Dot(row, x1)
 		}
 	}
 	for ; i < n; i++ {
@@ -51,14 +48,7 @@ func MatMulT[T num.Float](c, x, w, bias []T, n, m, p int) {
 			dot1x4(c0[j:j+4], x0, w[j*m:(j+4)*m])
 		}
 		for ; j < p; j++ {
-			c0[j] = Dot(w[j*m:(j+1)*m], x0)
-		}
-	}
-	if bias != nil {
-		for i := 0; i < n*p; i += p {
-			for j, v := range bias {
-				c[i+j] += v
-			}
+			c0[j] = simd.Dot(w[j*m:(j+1)*m], x0)
 		}
 	}
 }
@@ -67,7 +57,7 @@ func MatMulT[T num.Float](c, x, w, bias []T, n, m, p int) {
 // of its index.
 func MatMul[T num.Float](c, x, b, bT []T, n, m, p int) {
 	if lanes := simd.Least[T](); lanes == 1 || p%lanes != 0 || n*m == 0 {
-		MatMulT(c, x, bT, nil, n, m, p)
+		MatMulT(c, x, bT, n, m, p)
 		return
 	}
 	clear(c[:n*p])

@@ -39,7 +39,7 @@ func Loop[T num.Float](s lds.Structure[T], a, b, x0 []T, steps, d int, reverse b
 	full, x := make([]T, d*d), make([]float64, steps*d)
 	var prev []float64
 	if x0 != nil {
-		prev = widen(x0)
+		prev = num.Wide(x0)
 	}
 	for k := range steps {
 		t := k
@@ -47,7 +47,7 @@ func Loop[T num.Float](s lds.Structure[T], a, b, x0 []T, steps, d int, reverse b
 			t = steps - 1 - k
 		}
 		now := x[t*d : (t+1)*d]
-		copy(now, widen(b[t*d:(t+1)*d]))
+		copy(now, num.Wide(b[t*d:(t+1)*d]))
 		if prev != nil {
 			s.Dense(full, a[t*s.Len(d):(t+1)*s.Len(d)], d)
 			for i := range d {
@@ -59,14 +59,6 @@ func Loop[T num.Float](s lds.Structure[T], a, b, x0 []T, steps, d int, reverse b
 		prev = now
 	}
 	return x
-}
-
-func widen[T num.Float](x []T) []float64 {
-	y := make([]float64, len(x))
-	for i, v := range x {
-		y[i] = float64(v)
-	}
-	return y
 }
 
 // Run holds a scanner to every registered structure over the table.
