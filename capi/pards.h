@@ -89,8 +89,8 @@ int32_t pards_abi(void);
 /* PARDS_VALUE if one of the variables PARDS_NUM_THREADS and PARDS_SIMD has a value that does not do, which then does not count. */
 int32_t pards_environment(char *msg, int64_t cap);
 
-/* Writes a JSON text (version, cells, methods, structures, statuses, workers, vectors, goroutines) and to *needed its length with the final 0;
- * call with cap 0 to learn the length. */
+/* Writes a JSON text (version, abi, cells, methods, structures, statuses, workers, vectors, gpu, goroutines) and to *needed its length with
+ * the final 0; call with cap 0 to learn the length. */
 int32_t pards_describe(char *json, int64_t json_cap, int64_t *needed, char *msg, int64_t cap);
 
 /* A cell by its registered name; the parameters are copied. */
@@ -153,7 +153,7 @@ typedef struct pards_scan_args {
     void *context;
 } pards_scan_args;
 
-/* The columns of pards_solve_args.report, one row a sequence; PARDS_LOOPED: how many of the last steps the plain loop made. */
+/* The columns of pards_solve_args.report, one row a sequence; PARDS_LOOPED: how many steps the plain loop made. */
 enum pards_report { PARDS_ITERATIONS = 0, PARDS_STATUS = 1, PARDS_ERROR = 2, PARDS_MERIT = 3, PARDS_RESIDUAL = 4, PARDS_UPDATE = 5,
                     PARDS_RESETS = 6, PARDS_BAD_STEP = 7, PARDS_LOOPED = 8, PARDS_COLUMNS = 9 };
 

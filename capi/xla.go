@@ -24,7 +24,7 @@ import (
 var xlaCalls = map[string]func(*xlaCall) error{}
 
 func init() {
-	xlaCalls["scan"] = xlaScan
+	xlaCalls["scan"] = either(xlaScan[float32], xlaScan[float64])
 	xlaCalls["update"] = either(xlaUpdate[float32], xlaUpdate[float64])
 	xlaCalls["measure"] = either(xlaMeasure[float32], xlaMeasure[float64])
 	xlaCalls["proceed"] = xlaProceed
@@ -82,14 +82,7 @@ func (x *xlaCall) onGPU() (ordinal int, stream uintptr, ok bool) {
 }
 
 // xlaScan is pards_scan: arguments A if numbers is set, b, and x0 if start is.
-func xlaScan(x *xlaCall) error {
-	if x.result(0).dtype == float32Type {
-		return xlaScanOf[float32](x)
-	}
-	return xlaScanOf[float64](x)
-}
-
-func xlaScanOf[T num.Float](x *xlaCall) error {
+func xlaScan[T num.Float](x *xlaCall) error {
 	const fn = "scan"
 	var arrays [3]core.Array[T] // A, b, x0
 	next := 0

@@ -6,7 +6,6 @@ import (
 	"math"
 
 	"pards/core"
-	"pards/core/lds"
 	"pards/core/method"
 	"pards/core/num"
 )
@@ -86,7 +85,7 @@ func (f *fusedPlan[T]) structure(p *core.Plan[T]) (structure string, derivative 
 	case "scaled_identity":
 		return diagonal(1, 0, 1)
 	case "picard":
-		if _, restrained := any(lds.Identity[T]{}).(lds.Restrainable[T]); restrained && o.Damping != 0 {
+		if o.Damping != 0 {
 			return diagonal(1, 0, 0)
 		}
 		return diagonal(0, 1, 0)
@@ -247,8 +246,8 @@ func (f *fusedPlan[T]) appendWeights(to []byte) []byte {
 
 // solveReport is report of kernels/solve.cuh.
 type solveReport struct {
-	error, merit, residual, update                             float64
-	status, iterations, resets, badStep, traceRows, unusedWord int32
+	error, merit, residual, update                    float64
+	status, iterations, resets, badStep, traceRows, _ int32
 }
 
 // result turns a report into the result of a sequence.

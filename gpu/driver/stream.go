@@ -120,9 +120,6 @@ func (s Stream) Wait(poll func() bool) (stopped bool, err error) {
 	}
 }
 
-// After makes the stream wait for an event.
-func (s Stream) After(e Event) error { return wrap("waiting for an event", s.stream.Wait(e.event, 0)) }
-
 // Event is a point in a stream.
 type Event struct{ event cu.Event }
 
@@ -131,9 +128,6 @@ func (d *Device) NewEvent() (Event, error) {
 	e, err := cu.MakeEvent(cu.DefaultEvent)
 	return Event{e}, wrap("making an event", err)
 }
-
-// Destroy gives the event back.
-func (e Event) Destroy() { _ = cu.DestroyEvent(&e.event) }
 
 // Record puts the event into a stream.
 func (e Event) Record(s Stream) error { return wrap("recording an event", e.event.Record(s.stream)) }
