@@ -161,8 +161,6 @@ def jacobians(solution: Solution, *, ax: Any = None) -> Any:
     ax = _plot.given("plot.jacobians", ax)
     ax.set(xlabel="step t", ylabel="|J[t] − A[t]|")
     at, J = _along(solution)
-    finite = np.isfinite(J).all((1, 2))
-    at, J = at[finite], J[finite]
     if len(at):
         for method, A in _approximations(J).items():
             off = np.linalg.norm(J - A, 2, (1, 2))
@@ -235,7 +233,7 @@ def _told(solution: Solution, good: bool) -> str:
 
 
 def _along(solution: Solution) -> tuple[Array, Array]:
-    """Some steps, at most what is shown, and the Jacobians there, in float64: the first sequence."""
+    """Some steps, at most what is shown, and the Jacobians there, in float64, where finite: the first sequence."""
     origin, states = solution._origin, np.asarray(solution.states)
     dim = states.shape[-1]
     if states.ndim == 3 and not len(states):
@@ -255,7 +253,9 @@ def _along(solution: Solution) -> tuple[Array, Array]:
         model = Model(origin.f, origin.jac, None, u, False, np.dtype(origin.dtype))
         with np.errstate(all="ignore"):
             found = model._jacobian(before, u, model._asked("f", origin.f, before, u, before.shape))
-    return at, np.asarray(found, np.float64)
+    found = np.asarray(found, np.float64)
+    finite = np.isfinite(found).all((1, 2))
+    return at[finite], found[finite]
 
 
 def _approximations(J: Array) -> dict[str, Array]:
