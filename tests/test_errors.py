@@ -411,6 +411,90 @@ def test_a_derivative_is_not_blamed_for_another_sequence() -> None:
         pards.solve(f, np.ones(2), u, method="quasi_newton", diag=diag)
 
 
+W = np.random.default_rng(0).standard_normal((4, 4)) / 2
+
+
+def network(x, u):
+    return np.tanh(x @ W.T.astype(x.dtype) + u)
+
+
+def slope(x, u):
+    return (1 - network(x, u) ** 2)[..., None] * W.astype(x.dtype)
+
+
+WRONG = {
+    "sign": lambda x, u: -10 * slope(x, u),
+    "transposed": lambda x, u: 10 * slope(x, u).swapaxes(-1, -2),
+    "twice": lambda x, u: 20 * slope(x, u),
+}
+
+
+@pytest.mark.parametrize("batch", [None, 3])
+@pytest.mark.parametrize("method", ["newton", "quasi_newton", "chord"])
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_derivative_that_is_another_is_told(kind: str, method: str, batch: int | None) -> None:
+    u = np.random.default_rng(1).standard_normal((500, 4))
+    x0 = np.zeros(4) if batch is None else np.zeros((batch, 4))
+    wrong = WRONG[kind]
+    given = {"jac": wrong} if method != "quasi_newton" else {"diag": lambda x, u: np.einsum("...ii->...i", wrong(x, u))}
+    given["max_iterations"] = 2
+    said = f"{next(iter(given))} is not the derivative of f: "
+    with pytest.raises(
+        pards.SolveError, match=said + r"\[\d(, \d)?\] at step \d+ is .*, by differences of f "
+    ) as caught:
+        pards.solve(network, x0, u, method=method, **given)
+    assert said in caught.value.solution.explain()
+    with pytest.raises(pards.SolveError) as caught:
+        pards.solve(network, x0, u, method="picard", **given)
+    assert said not in str(caught.value)  # which does not ask for it
+    assert said in caught.value.solution.explain()
+
+
+KINKS = {
+    "smooth": (network, slope),
+    "none at x0": (lambda x, u: np.abs(x) / 2 + u, lambda x, u: np.eye(4, dtype=x.dtype) * (np.sign(x) / 2)[..., None]),
+    "steep": (
+        lambda x, u: np.sqrt(np.abs(x)) + u,
+        lambda x, u: np.eye(4, dtype=x.dtype) * (np.sign(x) / 2 / np.sqrt(np.abs(x) + (x == 0)))[..., None],
+    ),
+    "jumps": (
+        lambda x, u: np.where(x > 0, x - 1, x + 1) + u,
+        lambda x, u: np.ones_like(x)[..., None] * np.eye(4, dtype=x.dtype),
+    ),
+    "nearly": (network, lambda x, u: 1.001 * slope(x, u)),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1e-15, 1, 1e15])
+@pytest.mark.parametrize("kind", KINKS)
+def test_a_derivative_is_not_blamed_for_kinks_or_units(kind: str, scale: float, dtype) -> None:
+    """Also where f has no derivative at x0, and whatever the units of the states."""
+    f, jac = KINKS[kind]
+    u, scale = np.random.default_rng(1).standard_normal((500, 4)).astype(dtype), dtype(scale)
+
+    def scaled(x, u):
+        return scale * f(x / scale, u)
+
+    with pytest.raises(pards.SolveError) as caught:
+        pards.solve(
+            scaled, np.zeros(4, dtype), u, jac=lambda x, u: jac(x / scale, u), method="newton", max_iterations=0
+        )
+    assert "is not the derivative" not in str(caught.value) + caught.value.solution.explain()
+
+
+def test_a_derivative_is_not_compared_where_f_raises() -> None:
+    def f(x, u):
+        if (x < 0).any():
+            raise ValueError("below 0")
+        return 0.5 * x + 1
+
+    with pytest.raises(pards.SolveError, match="raise max_iterations"):
+        pards.solve(
+            f, np.zeros(2), length=9, jac=lambda x, u: 0 * x[..., None] + np.eye(2), method="newton", max_iterations=1
+        )
+
+
 @pytest.mark.parametrize("method", ["newton", "quasi_newton", "jacobi"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("batch", [None, 3])

@@ -4,7 +4,7 @@ own."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,10 @@ _MOST = 1 << 17
 
 # How many square roots of eps of the state's size f of a step may differ by between calls, which sum in other orders.
 _ROUNDED = 10
+
+# At how many steps at most a derivative that was given is compared with differences, up to how many components, and how
+# much of its size it may be off: what is nearer serves as well.
+_COMPARED, _WIDEST, _NEAR = 16, 2048, 0.01
 
 
 def take_inputs(inputs: Array | None, dtype: np.dtype[Any]) -> Array | None:
@@ -50,6 +54,11 @@ def _called(name: str, x: Array, u: Array | None, error: Exception) -> str:
         elif u is None:
             hint = "u is None, for there are no inputs"
     return f"solve called {name} with {shapes}; {hint}"
+
+
+def compared(dim: int) -> int:
+    """At how many steps a derivative that was given is compared with differences."""
+    return min(_COMPARED, max(1, _MOST // dim**2)) if dim <= _WIDEST else 0
 
 
 class Model:
@@ -115,13 +124,59 @@ class Model:
         if not np.isfinite(x).all():
             return None
         at = x[None, None] if self.batched else x[None]
-        u = None if self.inputs is None else self.inputs[..., step : step + 1, :]
-        if u is not None and self.batched:
-            u = u[sequence : sequence + 1] if u.ndim == 3 else u[None]
+        u = self._own(sequence, slice(step, step + 1))
         for name, function in (("f", None if step else self.f), ("jac", self.jac), ("diag", self.diag)):
             if function is not None and not np.isfinite(function(at.copy(), u)).all():
                 return name
         return None
+
+    def wrong_at(self, x0: Array, sequence: int, steps: int, names: Collection[str]) -> str:
+        """`not_derivative` at x0, before some of the first steps."""
+        at = np.arange(min(steps, compared(x0.size)))
+        x = np.repeat(x0[None], len(at), 0)
+        return self.not_derivative(x[None] if self.batched else x, self._own(sequence, slice(len(at))), at, names)
+
+    def not_derivative(self, x: Array, u: Array | None, steps: Array, names: Collection[str] = ("jac", "diag")) -> str:
+        """Which derivative that the user gave is not that of f at most of the states x before some steps, and where it
+        is farthest off; "" for none.
+
+        It is compared with differences to both sides, D copies of the states each, in units of the states' own size.
+        Where these differ, f has no derivative, or rounding hides it.
+        """
+        both = (("jac", Model._jacobian), ("diag", Model._diagonal))
+        asked = [(name, own) for name, own in both if name in names and vars(self)[name] is not None]
+        if not asked or not len(steps):
+            return ""
+        try:
+            with np.errstate(all="ignore"):
+                return self._not_derivative(x, u, steps, asked)
+        except Exception:  # of a function that raises a little off its states
+            return ""
+
+    def _not_derivative(self, x: Array, u: Array | None, steps: Array, asked: list[tuple[str, Any]]) -> str:
+        """It, of some derivatives and the methods that have them."""
+        y = self._asked("f", self.f, x.copy(), u, x.shape)
+        unit = np.maximum(np.abs(x), np.abs(y)).max(tuple(range(x.ndim - 1)))
+        unit[unit == 0] = 1
+        for name, derivative in asked:
+            given, inner = derivative(self, x.copy(), u, y), (-2, -1) if name == "jac" else (-1,)
+            units = unit / unit[:, None] if name == "jac" else 1
+            ahead, behind = (derivative(self._in_units(s), x / s, u, y / s) for s in (unit, -unit))
+            size = np.maximum(np.abs(given * units), np.abs(ahead)).max(inner, keepdims=True)
+            doubt = np.abs(ahead - behind).max(inner, keepdims=True) + self.eps
+            off = np.abs(given * units - ahead) - _NEAR * size - _ROUNDED * doubt
+            if 2 * np.count_nonzero((off > 0).any(inner)) > x.size // x.shape[-1]:
+                at = np.unravel_index(np.nanargmax(off), off.shape)
+                entry = ", ".join(str(i) for i in at[x.ndim - 1 :])
+                return (
+                    f"{name} is not the derivative of f: [{entry}] at step {steps[at[x.ndim - 2]]} is {given[at]:.3g}, "
+                    f"by differences of f {(ahead / units)[at]:.3g}"
+                )
+        return ""
+
+    def _in_units(self, unit: Array) -> Model:
+        """f of states in other units, without derivatives; with negative ones its difference ahead is f's behind."""
+        return Model(lambda x, u: self.f(unit * x, u) / unit, None, None, None, self.batched, self.dtype)
 
     def check_steps(self, x0: Array, states: Array, success: bool) -> None:
         """Look whether f is, of two steps at once, what it is of one: else the trajectory that was found is no loop's.
@@ -170,6 +225,13 @@ class Model:
         size = np.maximum(np.maximum(np.abs(one), np.abs(other)), size).max(-1, keepdims=True)
         where = np.argwhere(np.abs(one - other) > _ROUNDED * self.eps * size)
         return tuple(where[0].tolist()) if len(where) else None
+
+    def _own(self, sequence: int, steps: slice) -> Array | None:
+        """The inputs of some steps of a sequence, as a batch of one where there is a batch."""
+        u = None if self.inputs is None else self.inputs[..., steps, :]
+        if u is not None and self.batched:
+            u = u[sequence : sequence + 1] if u.ndim == 3 else u[None]
+        return u
 
     def _inputs(self, index: memoryview, first: int, steps: int) -> Array | None:
         """The inputs of a block, read-only."""

@@ -298,8 +298,9 @@ class SolveError(RuntimeError):
         return type(self), (str(self), self.solution)
 
 
-def failure(solution: Solution, cause: str = "") -> str:
-    """The message of a SolveError: which sequences failed, where, and what to do; cause: of what is not finite."""
+def failure(solution: Solution, overflow: str = "", wrong: str = "") -> str:
+    """The message of a SolveError: which sequences failed, where, and what to do; overflow: of what is not finite;
+    wrong: of a derivative that is another."""
     statuses, bad = np.atleast_1d(solution.status), np.atleast_1d(solution.bad_step)
     failed = np.flatnonzero(~np.atleast_1d(solution.success))
     advice = {status.name: status.advise(solution.method) for status in _catalog.STATUSES}
@@ -311,7 +312,8 @@ def failure(solution: Solution, cause: str = "") -> str:
         who = f" on {own.size} of {statuses.size} sequences (the first: {own[0]})" if many else ""
         steps = bad[own][bad[own] >= 0]
         where = f", the first bad step {steps.min()}" if steps.size else ""
-        told.append(f"{name}{after}{who}{where}: {cause if cause and steps.size else advice[name]}")
+        told.append(f"{name}{after}{who}{where}: {overflow if overflow and steps.size else advice[name]}")
+    told += [wrong] if wrong else []
     return f"solve: {solution.method}: {'; '.join(told)}. What was reached is in the exception's .solution"
 
 

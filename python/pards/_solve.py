@@ -115,7 +115,8 @@ def solve(
         diag: diag(x, u), (..., D), its diagonal. What is not given is taken from jac, or found by forward differences
             with steps sqrt(eps) * max(1, |x_i|), eps that of the dtype, in one call of f on D shifted copies of x (one
             for each piece of time where these are many); a product J v by one difference along v, with the step
-            sqrt(eps) * max(1, max_i |x_i|).
+            sqrt(eps) * max(1, max_i |x_i|). What is given is compared with differences after a failure, and by
+            `Solution.explain`, for D of up to 2048.
         out: (T, D) or (B, T, D), a writeable array or memmap of the dtype computed in, or an array on a GPU, to write
             the states to.
         trace: keep the history of the iteration in `Solution.trace`.
@@ -190,7 +191,7 @@ def solve(
     if problem.model is not None and solution.method != "sequential":
         problem.model.check_steps(problem.x0, states, bool(np.all(solution.success)))
     if raise_on_failure and not (solution.success if problem.batch is None else solution.success.all()):
-        raise SolveError(failure(solution, _cause(problem, solution)), solution)
+        raise SolveError(failure(solution, *_cause(problem, solution)), solution)
     return solution
 
 
@@ -483,19 +484,35 @@ def _wrap(problem: _Problem, states: Any, report: Array, args: Any, traced: bool
     return solution
 
 
-def _cause(problem: _Problem, solution: Solution) -> str:
-    """What made the sequences that failed overflow first, where it was the derivative that the user gave, or x0."""
-    bad = np.where(np.atleast_1d(solution.success), -1, np.atleast_1d(solution.bad_step))
-    if problem.model is None or solution.method.endswith("sequential") or not (bad >= 0).any():
-        return ""
-    sequence = int(np.argmin(np.where(bad >= 0, bad, problem.steps)))
-    step, states = int(bad[sequence]), solution.states if problem.batch is None else solution.states[sequence]
-    start = problem.x0 if problem.x0.ndim == 1 else problem.x0[sequence]
-    with np.errstate(all="ignore"):
-        name = problem.model.not_finite(start if step == 0 else states[step - 1], sequence, step)
+def _cause(problem: _Problem, solution: Solution) -> tuple[str, str]:
+    """What made the sequences that failed overflow first, where it was the derivative that the user gave, or x0; and
+    whether that derivative is another than f's where they start, which may be why any of them failed."""
+    if problem.model is None or solution.method.endswith("sequential"):
+        return "", ""
+    failed = ~np.atleast_1d(solution.success)
+    bad = np.where(failed, np.atleast_1d(solution.bad_step), -1)
+    sequence = int(np.argmin(np.where(bad >= 0, bad, problem.steps))) if (bad >= 0).any() else int(np.argmax(failed))
+    start, step = problem.x0 if problem.x0.ndim == 1 else problem.x0[sequence], int(bad[sequence])
+    wrong, name = (
+        problem.model.wrong_at(start, sequence, problem.steps, _asked_for(problem.model, solution.method)),
+        None,
+    )
+    if step >= 0:
+        states = solution.states if problem.batch is None else solution.states[sequence]
+        with np.errstate(all="ignore"):
+            name = problem.model.not_finite(start if step == 0 else states[step - 1], sequence, step)
     if name == "f":
-        return "f itself is not finite at x0, and no method gets past it; look at f, x0 and the inputs"
-    return "" if name is None else f"{name} is not finite at the state before it; use sequential, which needs none"
+        return "f itself is not finite at x0, and no method gets past it; look at f, x0 and the inputs", wrong
+    overflow = "" if name is None else f"{name} is not finite at the state before it; use sequential, which needs none"
+    return overflow, wrong
+
+
+def _asked_for(model: _callable.Model, method: str) -> tuple[str, ...]:
+    """The derivatives that the user gave which a method asks for."""
+    kind = _catalog.METHODS[method.partition("+")[0]].derivative
+    if kind == "none":
+        return ()
+    return ("diag",) if kind in ("diagonal", "mean_diagonal") and model.diag is not None else ("jac",)
 
 
 def _history(history: int, part: int, axes: int, dtype: type) -> Array:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from . import _array, _catalog, _lib, _solve
+from . import _array, _callable, _catalog, _lib, _solve
 from ._array import Array
 from ._cell import Cell
 from ._method import Method
@@ -505,6 +505,16 @@ class _Part:
             **options,
         )
 
+    def wrong(self, states: Array) -> str:
+        """What is wrong with a derivative that was given, at some of these states."""
+        if isinstance(self.f, Cell):
+            return ""
+        before = np.concatenate([np.asarray(self.x0, states.dtype)[None], states[:-1]])
+        at = np.unique(np.linspace(0, len(before) - 1, _callable.compared(before.shape[-1])).astype(np.int64))
+        inputs = _callable.take_inputs(self.inputs, states.dtype)
+        model = _callable.Model(self.f, **self.derivatives, inputs=None, batched=False, dtype=states.dtype)
+        return model.not_derivative(before[at], None if inputs is None else inputs[at], at)
+
     def analyse(self, n: int, states: Array, method: str | Method, **options: Any) -> Analysis:
         return analyse(self.f, self.x0, states=states[:n], method=method, **self.cut(n), **options)
 
@@ -591,6 +601,8 @@ def _reasons(solution: Solution, origin: _solve.Origin) -> list[str]:
     found = part.analyse(steps, states, _cut(method, steps), **how)
     of = f" of sequence {member}" if np.ndim(solution.success) else ""
     lines = [f"Along {'all' if steps == whole else 'the first'} {steps:,} steps{of}:", *found.told()]
+    if wrong := part.wrong(states):
+        lines.insert(0, f"{wrong}. The numbers that follow are of what was given.")
     stop = _Stop(origin.rtol, None if origin.merit_tol is None else origin.merit_tol / whole)
     if failed.size:
         along = part.analyse(steps, part.start(steps), _cut(method, steps), updates=0, **how)
