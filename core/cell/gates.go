@@ -276,12 +276,12 @@ func (c *gates[T]) Together(t Team[T]) {
 func (c *gates[T]) Jacobian(b Block[T], j []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
 	in, k, _ := c.evaluate(b, true, false)
-	simd.Scaled(j, k.coef, c.state.weight, c.g, c.d, in.n, in.pitch)
+	out := in.rows(b.Scratch, c.d*c.d)
+	simd.Scaled(out, k.coef, c.state.weight, c.g, c.d, c.d, in.n, in.pitch)
 	for i := 0; i < c.d && k.self != nil; i++ {
-		for t, v := range in.row(k.self, i) {
-			j[(t*c.d+i)*c.d+i] += v
-		}
+		simd.AddScaled(in.row(out, i*c.d+i), 1, in.row(k.self, i))
 	}
+	in.back(j, out, c.d*c.d)
 	return nil
 }
 

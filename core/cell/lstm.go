@@ -120,23 +120,15 @@ func (c *lstm[T]) Jacobian(b Block[T], j []T) error {
 	defer b.Scratch.Release(b.Scratch.Mark())
 	in, k := c.evaluate(b, true)
 	h := c.h
-	d, half := 2*h, b.Scratch.Take(b.N*h*h)
-	clear(j[:b.N*d*d])
-	for at, coef := range [][]T{k.top, k.low} {
-		simd.Scaled(half, coef, c.state.weight, 4, h, in.n, in.pitch)
-		for t := range b.N {
-			for i := range h {
-				copy(j[(t*d+at*h+i)*d:], half[(t*h+i)*h:(t*h+i+1)*h])
-			}
-		}
-	}
+	d, out := 2*h, in.rows(b.Scratch, 4*h*h)
+	clear(out)
+	simd.Scaled(out, k.top, c.state.weight, 4, h, d, in.n, in.pitch)
+	simd.Scaled(out[h*d*in.pitch:], k.low, c.state.weight, 4, h, d, in.n, in.pitch)
 	for i := range h {
-		hc, f := in.row(k.hc, i), in.row(k.f, i)
-		for t := range b.N {
-			J := j[t*d*d : (t+1)*d*d]
-			J[i*d+h+i], J[(h+i)*d+h+i] = hc[t], f[t]
-		}
+		copy(in.row(out, i*d+h+i), in.row(k.hc, i))
+		copy(in.row(out, (h+i)*d+h+i), in.row(k.f, i))
 	}
+	in.back(j, out, d*d)
 	return nil
 }
 

@@ -148,15 +148,15 @@ func gruSteps[T num.Float](y, a, w, own, hidden *T, d, part, n, swap int) {
 	}
 }
 
-func scaled[T num.Float](j, coef, w *T, parts, d, n, pitch int) {
-	for t := range n {
-		for i := range d {
-			row := part(j, t*d+i, d, d)
+func scaled[T num.Float](j, coef, w *T, parts, d, wide, n, pitch int) {
+	for i := range d {
+		for k := range d {
+			row := part(j, i*wide+k, n, pitch)
 			clear(row)
 			for g := range parts {
-				c := part(coef, g*d+i, n, pitch)[t]
-				for k, v := range part(w, g*d+i, d, d) {
-					row[k] += c * v
+				v := part(w, g*d+i, d, d)[k]
+				for t, c := range part(coef, g*d+i, n, pitch) {
+					row[t] += c * v
 				}
 			}
 		}

@@ -7,10 +7,10 @@ import "golang.org/x/sys/cpu"
 var avx2 = leveled{"avx2",
 	kernels[float32]{8, exp32AVX2, sigmoid32AVX2, tanh32AVX2, mix32AVX2, gru32AVX2, gruSteps32AVX2, scaled32AVX2, diagonal32AVX2, sum32AVX2,
 		dense32AVX2, denseTwo32AVX2, productTwo32AVX2, denseFour32AVX2, extents32AVX2, finite32AVX2, words32AVX2, prefix32AVX2, sub32AVX2, addScaled32AVX2,
-		addChange32AVX2, dot32AVX2, subRows32AVX2, dotRows32AVX2, reach32AVX2, mixture32AVX2, permute32AVX2, 8, block32AVX2, nil},
+		addChange32AVX2, dot32AVX2, subRows32AVX2, dotRows32AVX2, reach32AVX2, mixture32AVX2, permute32AVX2, 8, block32AVX2, strip32AVX2, nil},
 	kernels[float64]{4, exp64AVX2, sigmoid64AVX2, tanh64AVX2, mix64AVX2, gru64AVX2, gruSteps64AVX2, scaled64AVX2, diagonal64AVX2, sum64AVX2,
 		dense64AVX2, denseTwo64AVX2, productTwo64AVX2, denseFour64AVX2, extents64AVX2, finite64AVX2, words64AVX2, prefix64AVX2, sub64AVX2, addScaled64AVX2,
-		addChange64AVX2, dot64AVX2, subRows64AVX2, dotRows64AVX2, reach64AVX2, mixture64AVX2, nil, 4, block64AVX2, nil}}
+		addChange64AVX2, dot64AVX2, subRows64AVX2, dotRows64AVX2, reach64AVX2, mixture64AVX2, nil, 4, block64AVX2, strip64AVX2, nil}}
 
 // avx512 is AVX2 where longer vectors do not pay.
 var avx512 = func() leveled {

@@ -25,7 +25,7 @@ type kernels[T num.Float] struct {
 	mix                func(c, w, x, bias *T, rows, width, n, pitch int)
 	gru                func(y, a, h, x, coef *T, n int)
 	gruSteps           func(y, a, w, own, hidden *T, d, part, n, swap int)
-	scaled             func(j, coef, w *T, parts, d, n, pitch int)
+	scaled             func(j, coef, w *T, parts, d, wide, n, pitch int)
 	diagonal           func(x, a, b, ref, carry *T, d, n, step int)
 	sum                func(x, b, ref, carry *T, d, n, step int)
 	dense              func(x, a, b, ref, carry *T, d, n, step int)    // nil: there is none
@@ -47,6 +47,7 @@ type kernels[T num.Float] struct {
 	permute            func(y, x, u *T, index *int32, d, n int) // nil: there is none
 	square             int                                      // the side of a block below; 0: there is none
 	block              func(dst, src *T, count, to, from, there, here int)
+	strip              func(dst, src *T, count, to, from, there, here, high, wide int)
 	half               *kernels[T] // those for vectors of half the length, with the same bits; nil: there are none
 }
 
@@ -187,13 +188,17 @@ func GRUSteps[T num.Float](y, a, w, own, hidden []T, d, n int, swap bool) {
 	of[T]().gruSteps(&y[0], &a[0], &w[0], &own[0], &hidden[0], d, part, n, flag)
 }
 
-// Scaled writes j[t, i, k] = sum_g coef[g d + i][t] w[g d + i, k]: j (n, d, d), coef parts*d rows as in Mix, w (parts*d, d).
-func Scaled[T num.Float](j, coef, w []T, parts, d, n, pitch int) {
+// ScaledParts is the most that Scaled takes.
+const ScaledParts = 4
+
+// Scaled writes j[i wide + k] = sum_g coef[g d + i] w[g d + i, k] for i, k < d: rows as in Mix, w (parts d, d), parts from 1 to ScaledParts.
+func Scaled[T num.Float](j, coef, w []T, parts, d, wide, n, pitch int) {
 	if d == 0 || n == 0 {
 		return
 	}
-	_, _, _ = j[:n*d*d], coef[:parts*d*pitch], w[:parts*d*d]
-	of[T]().scaled(&j[0], &coef[0], &w[0], parts, d, n, pitch)
+	last := min(Padded[T](n), pitch)
+	_, _, _ = j[:((d-1)*(wide+1))*pitch+last], coef[:(parts*d-1)*pitch+last], w[:parts*d*d]
+	fit[T](last).scaled(&j[0], &coef[0], &w[0], parts, d, wide, last, pitch)
 }
 
 // Transpose writes dst[c, r] = src[r, c]: rows by cols, from and to the distances between rows of src and of dst.
@@ -201,28 +206,58 @@ func Transpose[T num.Float](dst, src []T, rows, cols, to, from int) {
 	if rows == 0 || cols == 0 {
 		return
 	}
-	_, _ = dst[:(cols-1)*to+rows], src[:(rows-1)*from+cols]
-	k, s, high, wide := of[T](), 1, 0, 0
-	if s = k.square; s > 0 {
+	end, last := (cols-1)*to+rows, (rows-1)*from+cols
+	_, _ = dst[:end], src[:last]
+	if rows == 1 && to == 1 || cols == 1 && from == 1 {
+		copy(dst[:end], src[:last])
+		return
+	}
+	k, high, wide := of[T](), 0, 0
+	below, beside := 0, 0 // columns whose rows from high on, and rows whose columns from wide on, strips do
+	if s := k.square; s > 0 {
 		high, wide = rows/s*s, cols/s*s
-	}
-	if high < wide { // along the fewer rows, so that a line of the cache is done with soon, however far apart they are
-		for r := 0; r < high; r += s {
-			k.block(&dst[r], &src[r*from], wide/s, to, from, s*to, s)
+		if to == rows { // vectors reach into the next row of dst, which is written after
+			below = strips(rows-high, wide, to, end-high, s)
 		}
-	} else {
-		for c := 0; c < wide; c += s {
-			k.block(&dst[c*to], &src[c], high/s, to, from, s, s*from)
+		beside = strips(cols-wide, high, from, last-wide, s)
+		if below > 0 {
+			k.strip(&dst[high], &src[high*from], below/s, to, from, s*to, s, rows-high, s)
+		}
+		k.blocks(dst, src, high, wide, to, from)
+		if beside > 0 {
+			k.strip(&dst[wide*to], &src[wide], beside/s, to, from, s, s*from, s, cols-wide)
 		}
 	}
-	for c := range cols {
+	for c := below; c < cols; c++ {
 		first := high
 		if c >= wide {
-			first = 0
+			first = beside
 		}
 		for r := first; r < rows; r++ {
 			dst[c*to+r] = src[r*from+c]
 		}
+	}
+}
+
+// strips returns how many of the rows along a narrow side, pitch apart, are taken in blocks with vectors of some side that stay in the room.
+func strips(narrow, along, pitch, room, side int) int {
+	if narrow == 0 || along == 0 || room < side {
+		return 0
+	}
+	return min(along, (room-side)/pitch+1) / side * side
+}
+
+// blocks transposes what whole blocks take.
+func (k *kernels[T]) blocks(dst, src []T, high, wide, to, from int) {
+	s := k.square
+	if high < wide { // along the fewer rows, so that a line of the cache is done with soon, however far apart they are
+		for r := 0; r < high; r += s {
+			k.block(&dst[r], &src[r*from], wide/s, to, from, s*to, s)
+		}
+		return
+	}
+	for c := 0; c < wide; c += s {
+		k.block(&dst[c*to], &src[c], high/s, to, from, s, s*from)
 	}
 }
 

@@ -1004,94 +1004,137 @@ gru32AVX2Done:
 	VZEROUPPER
 	RET
 
-// func scaled32AVX2(j *float32, coef *float32, w *float32, parts int, d int, n int, pitch int)
+// func scaled32AVX2(j *float32, coef *float32, w *float32, parts int, d int, wide int, n int, pitch int)
 // Requires: AVX, FMA3
-TEXT ·scaled32AVX2(SB), NOSPLIT, $0-56
-	MOVQ   j+0(FP), AX
-	MOVQ   coef+8(FP), CX
+TEXT ·scaled32AVX2(SB), NOSPLIT, $0-64
+	XORQ   AX, AX
+	MOVQ   pitch+56(FP), CX
+	IMUL3Q $0x04, CX, CX
 	MOVQ   d+32(FP), DX
-	IMUL3Q $0x04, DX, DX
 	MOVQ   DX, BX
-	IMULQ  d+32(FP), BX
-	MOVQ   pitch+48(FP), SI
-	IMUL3Q $0x04, SI, SI
-	MOVQ   SI, DI
-	IMULQ  d+32(FP), DI
+	IMULQ  BX, BX
+	IMUL3Q $0x04, BX, BX
+	IMULQ  CX, DX
+	MOVQ   wide+40(FP), SI
+	SUBQ   d+32(FP), SI
+	IMULQ  CX, SI
+	LEAQ   (DX)(DX*2), DI
+	LEAQ   (BX)(BX*2), R8
 
-scaled32AVX2Steps:
-	MOVQ n+40(FP), R8
-	CMPQ R8, $0x00
+scaled32AVX2Vector:
+	CMPQ n+48(FP), $0x00
 	JLE  scaled32AVX2Done
-	DECQ R8
-	MOVQ R8, n+40(FP)
-	MOVQ d+32(FP), R9
-	MOVQ CX, R10
+	MOVQ j+0(FP), R9
+	ADDQ AX, R9
+	MOVQ coef+8(FP), R10
+	ADDQ AX, R10
 	MOVQ w+16(FP), R11
+	MOVQ d+32(FP), R12
+	CMPQ parts+24(FP), $0x01
+	JNE  scaled32AVX2NotBy1
 
-scaled32AVX2Rows:
-	XORQ R12, R12
+scaled32AVX2By1:
+	VMOVUPS (R10), Y0
+	MOVQ    d+32(FP), R13
 
-scaled32AVX2Columns:
-	MOVQ         DX, R8
-	SUBQ         R12, R8
-	JLE          scaled32AVX2Next
-	CMPQ         R8, $0x20
-	JLT          scaled32AVX2Tail
-	MOVQ         parts+24(FP), R8
-	MOVQ         R10, R13
-	LEAQ         (R11)(R12*1), R14
-	VBROADCASTSS (R13), Y2
-	VMOVUPS      (R14), Y1
-	VMULPS       Y1, Y2, Y0
+scaled32AVX2By1Columns:
+	VBROADCASTSS (R11), Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, (R9)
+	ADDQ         CX, R9
+	ADDQ         $0x04, R11
+	DECQ         R13
+	JNZ          scaled32AVX2By1Columns
+	ADDQ         SI, R9
+	ADDQ         CX, R10
+	DECQ         R12
+	JNZ          scaled32AVX2By1
+	JMP          scaled32AVX2Next
 
-scaled32AVX2Full:
-	DECQ         R8
-	JZ           scaled32AVX2FullEnd
-	ADDQ         DI, R13
-	ADDQ         BX, R14
-	VBROADCASTSS (R13), Y2
-	VMOVUPS      (R14), Y1
-	VFMADD231PS  Y1, Y2, Y0
-	JMP          scaled32AVX2Full
+scaled32AVX2NotBy1:
+	CMPQ parts+24(FP), $0x02
+	JNE  scaled32AVX2NotBy2
 
-scaled32AVX2FullEnd:
-	VMOVUPS Y0, (AX)(R12*1)
-	ADDQ    $0x20, R12
-	JMP     scaled32AVX2Columns
+scaled32AVX2By2:
+	VMOVUPS (R10), Y0
+	VMOVUPS (R10)(DX*1), Y1
+	MOVQ    d+32(FP), R13
 
-scaled32AVX2Tail:
-	SHRQ         $0x02, R8
-	LEAQ         masks<>+0(SB), R13
-	NEGQ         R8
-	VMOVUPS      32(R13)(R8*4), Y0
-	MOVQ         parts+24(FP), R8
-	MOVQ         R10, R13
-	LEAQ         (R11)(R12*1), R14
-	VBROADCASTSS (R13), Y3
-	VMASKMOVPS   (R14), Y0, Y2
-	VMULPS       Y2, Y3, Y1
+scaled32AVX2By2Columns:
+	VBROADCASTSS (R11), Y2
+	VMULPS       Y0, Y2, Y2
+	VBROADCASTSS (R11)(BX*1), Y3
+	VFMADD231PS  Y3, Y1, Y2
+	VMOVUPS      Y2, (R9)
+	ADDQ         CX, R9
+	ADDQ         $0x04, R11
+	DECQ         R13
+	JNZ          scaled32AVX2By2Columns
+	ADDQ         SI, R9
+	ADDQ         CX, R10
+	DECQ         R12
+	JNZ          scaled32AVX2By2
+	JMP          scaled32AVX2Next
 
-scaled32AVX2Part:
-	DECQ         R8
-	JZ           scaled32AVX2PartEnd
-	ADDQ         DI, R13
-	ADDQ         BX, R14
-	VBROADCASTSS (R13), Y3
-	VMASKMOVPS   (R14), Y0, Y2
-	VFMADD231PS  Y2, Y3, Y1
-	JMP          scaled32AVX2Part
+scaled32AVX2NotBy2:
+	CMPQ parts+24(FP), $0x03
+	JNE  scaled32AVX2NotBy3
 
-scaled32AVX2PartEnd:
-	VMASKMOVPS Y1, Y0, (AX)(R12*1)
+scaled32AVX2By3:
+	VMOVUPS (R10), Y0
+	VMOVUPS (R10)(DX*1), Y1
+	VMOVUPS (R10)(DX*2), Y2
+	MOVQ    d+32(FP), R13
+
+scaled32AVX2By3Columns:
+	VBROADCASTSS (R11), Y3
+	VMULPS       Y0, Y3, Y3
+	VBROADCASTSS (R11)(BX*1), Y4
+	VFMADD231PS  Y4, Y1, Y3
+	VBROADCASTSS (R11)(BX*2), Y4
+	VFMADD231PS  Y4, Y2, Y3
+	VMOVUPS      Y3, (R9)
+	ADDQ         CX, R9
+	ADDQ         $0x04, R11
+	DECQ         R13
+	JNZ          scaled32AVX2By3Columns
+	ADDQ         SI, R9
+	ADDQ         CX, R10
+	DECQ         R12
+	JNZ          scaled32AVX2By3
+	JMP          scaled32AVX2Next
+
+scaled32AVX2NotBy3:
+scaled32AVX2By4:
+	VMOVUPS (R10), Y0
+	VMOVUPS (R10)(DX*1), Y1
+	VMOVUPS (R10)(DX*2), Y2
+	VMOVUPS (R10)(DI*1), Y3
+	MOVQ    d+32(FP), R13
+
+scaled32AVX2By4Columns:
+	VBROADCASTSS (R11), Y4
+	VMULPS       Y0, Y4, Y4
+	VBROADCASTSS (R11)(BX*1), Y5
+	VFMADD231PS  Y5, Y1, Y4
+	VBROADCASTSS (R11)(BX*2), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VBROADCASTSS (R11)(R8*1), Y5
+	VFMADD231PS  Y5, Y3, Y4
+	VMOVUPS      Y4, (R9)
+	ADDQ         CX, R9
+	ADDQ         $0x04, R11
+	DECQ         R13
+	JNZ          scaled32AVX2By4Columns
+	ADDQ         SI, R9
+	ADDQ         CX, R10
+	DECQ         R12
+	JNZ          scaled32AVX2By4
 
 scaled32AVX2Next:
-	ADDQ DX, AX
-	ADDQ DX, R11
-	ADDQ SI, R10
-	DECQ R9
-	JNZ  scaled32AVX2Rows
-	ADDQ $0x04, CX
-	JMP  scaled32AVX2Steps
+	ADDQ $0x20, AX
+	SUBQ $0x08, n+48(FP)
+	JMP  scaled32AVX2Vector
 
 scaled32AVX2Done:
 	VZEROUPPER
@@ -2203,6 +2246,119 @@ block32AVX2Loop:
 	JMP        block32AVX2Loop
 
 block32AVX2Done:
+	VZEROUPPER
+	RET
+
+// func strip32AVX2(dst *float32, src *float32, count int, to int, from int, there int, here int, high int, wide int)
+// Requires: AVX
+TEXT ·strip32AVX2(SB), NOSPLIT, $0-72
+	MOVQ   dst+0(FP), AX
+	MOVQ   src+8(FP), CX
+	MOVQ   count+16(FP), DX
+	MOVQ   to+24(FP), BX
+	MOVQ   from+32(FP), SI
+	MOVQ   there+40(FP), DI
+	MOVQ   here+48(FP), R8
+	IMUL3Q $0x04, BX, BX
+	IMUL3Q $0x04, SI, SI
+	IMUL3Q $0x04, DI, DI
+	IMUL3Q $0x04, R8, R8
+	LEAQ   (BX)(BX*2), R9
+	LEAQ   (SI)(SI*2), R10
+	MOVQ   high+56(FP), R11
+	MOVQ   wide+64(FP), R12
+
+strip32AVX2Loop:
+	CMPQ    DX, $0x00
+	JLE     strip32AVX2Done
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	LEAQ    (CX)(SI*4), R13
+	VMOVUPS (CX), Y0
+	CMPQ    R11, $0x01
+	JLE     strip32AVX2Read
+	VMOVUPS (CX)(SI*1), Y1
+	CMPQ    R11, $0x02
+	JLE     strip32AVX2Read
+	VMOVUPS (CX)(SI*2), Y2
+	CMPQ    R11, $0x03
+	JLE     strip32AVX2Read
+	VMOVUPS (CX)(R10*1), Y3
+	CMPQ    R11, $0x04
+	JLE     strip32AVX2Read
+	VMOVUPS (R13), Y4
+	CMPQ    R11, $0x05
+	JLE     strip32AVX2Read
+	VMOVUPS (R13)(SI*1), Y5
+	CMPQ    R11, $0x06
+	JLE     strip32AVX2Read
+	VMOVUPS (R13)(SI*2), Y6
+	CMPQ    R11, $0x07
+	JLE     strip32AVX2Read
+	VMOVUPS (R13)(R10*1), Y7
+
+strip32AVX2Read:
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKHPS  Y1, Y0, Y0
+	VUNPCKLPS  Y3, Y2, Y1
+	VUNPCKHPS  Y3, Y2, Y2
+	VUNPCKLPS  Y5, Y4, Y3
+	VUNPCKHPS  Y5, Y4, Y4
+	VUNPCKLPS  Y7, Y6, Y5
+	VUNPCKHPS  Y7, Y6, Y6
+	VSHUFPS    $0x44, Y1, Y8, Y7
+	VSHUFPS    $0xee, Y1, Y8, Y1
+	VSHUFPS    $0x44, Y2, Y0, Y8
+	VSHUFPS    $0xee, Y2, Y0, Y0
+	VSHUFPS    $0x44, Y5, Y3, Y2
+	VSHUFPS    $0xee, Y5, Y3, Y3
+	VSHUFPS    $0x44, Y6, Y4, Y5
+	VSHUFPS    $0xee, Y6, Y4, Y4
+	VPERM2F128 $0x20, Y2, Y7, Y6
+	VPERM2F128 $0x20, Y3, Y1, Y9
+	VPERM2F128 $0x20, Y5, Y8, Y10
+	VPERM2F128 $0x20, Y4, Y0, Y11
+	VPERM2F128 $0x31, Y2, Y7, Y2
+	VPERM2F128 $0x31, Y3, Y1, Y1
+	VPERM2F128 $0x31, Y5, Y8, Y3
+	VPERM2F128 $0x31, Y4, Y0, Y0
+	LEAQ       (AX)(BX*4), R13
+	VMOVUPS    Y6, (AX)
+	CMPQ       R12, $0x01
+	JLE        strip32AVX2Written
+	VMOVUPS    Y9, (AX)(BX*1)
+	CMPQ       R12, $0x02
+	JLE        strip32AVX2Written
+	VMOVUPS    Y10, (AX)(BX*2)
+	CMPQ       R12, $0x03
+	JLE        strip32AVX2Written
+	VMOVUPS    Y11, (AX)(R9*1)
+	CMPQ       R12, $0x04
+	JLE        strip32AVX2Written
+	VMOVUPS    Y2, (R13)
+	CMPQ       R12, $0x05
+	JLE        strip32AVX2Written
+	VMOVUPS    Y1, (R13)(BX*1)
+	CMPQ       R12, $0x06
+	JLE        strip32AVX2Written
+	VMOVUPS    Y3, (R13)(BX*2)
+	CMPQ       R12, $0x07
+	JLE        strip32AVX2Written
+	VMOVUPS    Y0, (R13)(R9*1)
+
+strip32AVX2Written:
+	ADDQ R8, CX
+	ADDQ DI, AX
+	DECQ DX
+	JMP  strip32AVX2Loop
+
+strip32AVX2Done:
 	VZEROUPPER
 	RET
 
@@ -4767,94 +4923,137 @@ gru64AVX2Done:
 	VZEROUPPER
 	RET
 
-// func scaled64AVX2(j *float64, coef *float64, w *float64, parts int, d int, n int, pitch int)
+// func scaled64AVX2(j *float64, coef *float64, w *float64, parts int, d int, wide int, n int, pitch int)
 // Requires: AVX, FMA3
-TEXT ·scaled64AVX2(SB), NOSPLIT, $0-56
-	MOVQ   j+0(FP), AX
-	MOVQ   coef+8(FP), CX
+TEXT ·scaled64AVX2(SB), NOSPLIT, $0-64
+	XORQ   AX, AX
+	MOVQ   pitch+56(FP), CX
+	IMUL3Q $0x08, CX, CX
 	MOVQ   d+32(FP), DX
-	IMUL3Q $0x08, DX, DX
 	MOVQ   DX, BX
-	IMULQ  d+32(FP), BX
-	MOVQ   pitch+48(FP), SI
-	IMUL3Q $0x08, SI, SI
-	MOVQ   SI, DI
-	IMULQ  d+32(FP), DI
+	IMULQ  BX, BX
+	IMUL3Q $0x08, BX, BX
+	IMULQ  CX, DX
+	MOVQ   wide+40(FP), SI
+	SUBQ   d+32(FP), SI
+	IMULQ  CX, SI
+	LEAQ   (DX)(DX*2), DI
+	LEAQ   (BX)(BX*2), R8
 
-scaled64AVX2Steps:
-	MOVQ n+40(FP), R8
-	CMPQ R8, $0x00
+scaled64AVX2Vector:
+	CMPQ n+48(FP), $0x00
 	JLE  scaled64AVX2Done
-	DECQ R8
-	MOVQ R8, n+40(FP)
-	MOVQ d+32(FP), R9
-	MOVQ CX, R10
+	MOVQ j+0(FP), R9
+	ADDQ AX, R9
+	MOVQ coef+8(FP), R10
+	ADDQ AX, R10
 	MOVQ w+16(FP), R11
+	MOVQ d+32(FP), R12
+	CMPQ parts+24(FP), $0x01
+	JNE  scaled64AVX2NotBy1
 
-scaled64AVX2Rows:
-	XORQ R12, R12
+scaled64AVX2By1:
+	VMOVUPD (R10), Y0
+	MOVQ    d+32(FP), R13
 
-scaled64AVX2Columns:
-	MOVQ         DX, R8
-	SUBQ         R12, R8
-	JLE          scaled64AVX2Next
-	CMPQ         R8, $0x20
-	JLT          scaled64AVX2Tail
-	MOVQ         parts+24(FP), R8
-	MOVQ         R10, R13
-	LEAQ         (R11)(R12*1), R14
-	VBROADCASTSD (R13), Y2
-	VMOVUPD      (R14), Y1
-	VMULPD       Y1, Y2, Y0
+scaled64AVX2By1Columns:
+	VBROADCASTSD (R11), Y1
+	VMULPD       Y0, Y1, Y1
+	VMOVUPD      Y1, (R9)
+	ADDQ         CX, R9
+	ADDQ         $0x08, R11
+	DECQ         R13
+	JNZ          scaled64AVX2By1Columns
+	ADDQ         SI, R9
+	ADDQ         CX, R10
+	DECQ         R12
+	JNZ          scaled64AVX2By1
+	JMP          scaled64AVX2Next
 
-scaled64AVX2Full:
-	DECQ         R8
-	JZ           scaled64AVX2FullEnd
-	ADDQ         DI, R13
-	ADDQ         BX, R14
-	VBROADCASTSD (R13), Y2
-	VMOVUPD      (R14), Y1
-	VFMADD231PD  Y1, Y2, Y0
-	JMP          scaled64AVX2Full
+scaled64AVX2NotBy1:
+	CMPQ parts+24(FP), $0x02
+	JNE  scaled64AVX2NotBy2
 
-scaled64AVX2FullEnd:
-	VMOVUPD Y0, (AX)(R12*1)
-	ADDQ    $0x20, R12
-	JMP     scaled64AVX2Columns
+scaled64AVX2By2:
+	VMOVUPD (R10), Y0
+	VMOVUPD (R10)(DX*1), Y1
+	MOVQ    d+32(FP), R13
 
-scaled64AVX2Tail:
-	SHRQ         $0x03, R8
-	LEAQ         masks<>+0(SB), R13
-	NEGQ         R8
-	VMOVUPD      32(R13)(R8*8), Y0
-	MOVQ         parts+24(FP), R8
-	MOVQ         R10, R13
-	LEAQ         (R11)(R12*1), R14
-	VBROADCASTSD (R13), Y3
-	VMASKMOVPD   (R14), Y0, Y2
-	VMULPD       Y2, Y3, Y1
+scaled64AVX2By2Columns:
+	VBROADCASTSD (R11), Y2
+	VMULPD       Y0, Y2, Y2
+	VBROADCASTSD (R11)(BX*1), Y3
+	VFMADD231PD  Y3, Y1, Y2
+	VMOVUPD      Y2, (R9)
+	ADDQ         CX, R9
+	ADDQ         $0x08, R11
+	DECQ         R13
+	JNZ          scaled64AVX2By2Columns
+	ADDQ         SI, R9
+	ADDQ         CX, R10
+	DECQ         R12
+	JNZ          scaled64AVX2By2
+	JMP          scaled64AVX2Next
 
-scaled64AVX2Part:
-	DECQ         R8
-	JZ           scaled64AVX2PartEnd
-	ADDQ         DI, R13
-	ADDQ         BX, R14
-	VBROADCASTSD (R13), Y3
-	VMASKMOVPD   (R14), Y0, Y2
-	VFMADD231PD  Y2, Y3, Y1
-	JMP          scaled64AVX2Part
+scaled64AVX2NotBy2:
+	CMPQ parts+24(FP), $0x03
+	JNE  scaled64AVX2NotBy3
 
-scaled64AVX2PartEnd:
-	VMASKMOVPD Y1, Y0, (AX)(R12*1)
+scaled64AVX2By3:
+	VMOVUPD (R10), Y0
+	VMOVUPD (R10)(DX*1), Y1
+	VMOVUPD (R10)(DX*2), Y2
+	MOVQ    d+32(FP), R13
+
+scaled64AVX2By3Columns:
+	VBROADCASTSD (R11), Y3
+	VMULPD       Y0, Y3, Y3
+	VBROADCASTSD (R11)(BX*1), Y4
+	VFMADD231PD  Y4, Y1, Y3
+	VBROADCASTSD (R11)(BX*2), Y4
+	VFMADD231PD  Y4, Y2, Y3
+	VMOVUPD      Y3, (R9)
+	ADDQ         CX, R9
+	ADDQ         $0x08, R11
+	DECQ         R13
+	JNZ          scaled64AVX2By3Columns
+	ADDQ         SI, R9
+	ADDQ         CX, R10
+	DECQ         R12
+	JNZ          scaled64AVX2By3
+	JMP          scaled64AVX2Next
+
+scaled64AVX2NotBy3:
+scaled64AVX2By4:
+	VMOVUPD (R10), Y0
+	VMOVUPD (R10)(DX*1), Y1
+	VMOVUPD (R10)(DX*2), Y2
+	VMOVUPD (R10)(DI*1), Y3
+	MOVQ    d+32(FP), R13
+
+scaled64AVX2By4Columns:
+	VBROADCASTSD (R11), Y4
+	VMULPD       Y0, Y4, Y4
+	VBROADCASTSD (R11)(BX*1), Y5
+	VFMADD231PD  Y5, Y1, Y4
+	VBROADCASTSD (R11)(BX*2), Y5
+	VFMADD231PD  Y5, Y2, Y4
+	VBROADCASTSD (R11)(R8*1), Y5
+	VFMADD231PD  Y5, Y3, Y4
+	VMOVUPD      Y4, (R9)
+	ADDQ         CX, R9
+	ADDQ         $0x08, R11
+	DECQ         R13
+	JNZ          scaled64AVX2By4Columns
+	ADDQ         SI, R9
+	ADDQ         CX, R10
+	DECQ         R12
+	JNZ          scaled64AVX2By4
 
 scaled64AVX2Next:
-	ADDQ DX, AX
-	ADDQ DX, R11
-	ADDQ SI, R10
-	DECQ R9
-	JNZ  scaled64AVX2Rows
-	ADDQ $0x08, CX
-	JMP  scaled64AVX2Steps
+	ADDQ $0x20, AX
+	SUBQ $0x04, n+48(FP)
+	JMP  scaled64AVX2Vector
 
 scaled64AVX2Done:
 	VZEROUPPER
@@ -5768,6 +5967,75 @@ block64AVX2Loop:
 	JMP        block64AVX2Loop
 
 block64AVX2Done:
+	VZEROUPPER
+	RET
+
+// func strip64AVX2(dst *float64, src *float64, count int, to int, from int, there int, here int, high int, wide int)
+// Requires: AVX
+TEXT ·strip64AVX2(SB), NOSPLIT, $0-72
+	MOVQ   dst+0(FP), AX
+	MOVQ   src+8(FP), CX
+	MOVQ   count+16(FP), DX
+	MOVQ   to+24(FP), BX
+	MOVQ   from+32(FP), SI
+	MOVQ   there+40(FP), DI
+	MOVQ   here+48(FP), R8
+	IMUL3Q $0x08, BX, BX
+	IMUL3Q $0x08, SI, SI
+	IMUL3Q $0x08, DI, DI
+	IMUL3Q $0x08, R8, R8
+	LEAQ   (BX)(BX*2), R9
+	LEAQ   (SI)(SI*2), R10
+	MOVQ   high+56(FP), R11
+	MOVQ   wide+64(FP), R12
+
+strip64AVX2Loop:
+	CMPQ    DX, $0x00
+	JLE     strip64AVX2Done
+	VXORPD  Y0, Y0, Y0
+	VXORPD  Y1, Y1, Y1
+	VXORPD  Y2, Y2, Y2
+	VXORPD  Y3, Y3, Y3
+	LEAQ    (CX)(SI*4), R13
+	VMOVUPD (CX), Y0
+	CMPQ    R11, $0x01
+	JLE     strip64AVX2Read
+	VMOVUPD (CX)(SI*1), Y1
+	CMPQ    R11, $0x02
+	JLE     strip64AVX2Read
+	VMOVUPD (CX)(SI*2), Y2
+	CMPQ    R11, $0x03
+	JLE     strip64AVX2Read
+	VMOVUPD (CX)(R10*1), Y3
+
+strip64AVX2Read:
+	VUNPCKLPD  Y1, Y0, Y4
+	VUNPCKHPD  Y1, Y0, Y0
+	VUNPCKLPD  Y3, Y2, Y1
+	VUNPCKHPD  Y3, Y2, Y2
+	VPERM2F128 $0x20, Y1, Y4, Y3
+	VPERM2F128 $0x20, Y2, Y0, Y5
+	VPERM2F128 $0x31, Y1, Y4, Y1
+	VPERM2F128 $0x31, Y2, Y0, Y0
+	LEAQ       (AX)(BX*4), R13
+	VMOVUPD    Y3, (AX)
+	CMPQ       R12, $0x01
+	JLE        strip64AVX2Written
+	VMOVUPD    Y5, (AX)(BX*1)
+	CMPQ       R12, $0x02
+	JLE        strip64AVX2Written
+	VMOVUPD    Y1, (AX)(BX*2)
+	CMPQ       R12, $0x03
+	JLE        strip64AVX2Written
+	VMOVUPD    Y0, (AX)(R9*1)
+
+strip64AVX2Written:
+	ADDQ R8, CX
+	ADDQ DI, AX
+	DECQ DX
+	JMP  strip64AVX2Loop
+
+strip64AVX2Done:
 	VZEROUPPER
 	RET
 
@@ -7712,95 +7980,127 @@ gru32AVX512Done:
 	VZEROUPPER
 	RET
 
-// func scaled32AVX512(j *float32, coef *float32, w *float32, parts int, d int, n int, pitch int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·scaled32AVX512(SB), NOSPLIT, $0-56
-	MOVQ   j+0(FP), AX
-	MOVQ   coef+8(FP), CX
+// func scaled32AVX512(j *float32, coef *float32, w *float32, parts int, d int, wide int, n int, pitch int)
+// Requires: AVX, AVX512F
+TEXT ·scaled32AVX512(SB), NOSPLIT, $0-64
+	XORQ   AX, AX
+	MOVQ   pitch+56(FP), CX
+	IMUL3Q $0x04, CX, CX
 	MOVQ   d+32(FP), DX
-	IMUL3Q $0x04, DX, DX
 	MOVQ   DX, BX
-	IMULQ  d+32(FP), BX
-	MOVQ   pitch+48(FP), SI
-	IMUL3Q $0x04, SI, SI
-	MOVQ   SI, DI
-	IMULQ  d+32(FP), DI
+	IMULQ  BX, BX
+	IMUL3Q $0x04, BX, BX
+	IMULQ  CX, DX
+	MOVQ   wide+40(FP), SI
+	SUBQ   d+32(FP), SI
+	IMULQ  CX, SI
+	LEAQ   (DX)(DX*2), DI
+	LEAQ   (BX)(BX*2), R8
 
-scaled32AVX512Steps:
-	MOVQ n+40(FP), R8
-	CMPQ R8, $0x00
+scaled32AVX512Vector:
+	CMPQ n+48(FP), $0x00
 	JLE  scaled32AVX512Done
-	DECQ R8
-	MOVQ R8, n+40(FP)
-	MOVQ d+32(FP), R9
-	MOVQ CX, R10
+	MOVQ j+0(FP), R9
+	ADDQ AX, R9
+	MOVQ coef+8(FP), R10
+	ADDQ AX, R10
 	MOVQ w+16(FP), R11
+	MOVQ d+32(FP), R12
+	CMPQ parts+24(FP), $0x01
+	JNE  scaled32AVX512NotBy1
 
-scaled32AVX512Rows:
-	XORQ R12, R12
+scaled32AVX512By1:
+	VMOVUPS (R10), Z0
+	MOVQ    d+32(FP), R13
 
-scaled32AVX512Columns:
-	MOVQ         DX, R8
-	SUBQ         R12, R8
-	JLE          scaled32AVX512Next
-	CMPQ         R8, $0x40
-	JLT          scaled32AVX512Tail
-	MOVQ         parts+24(FP), R8
-	MOVQ         R10, R13
-	LEAQ         (R11)(R12*1), R14
-	VBROADCASTSS (R13), Z2
-	VMOVUPS      (R14), Z1
-	VMULPS       Z1, Z2, Z0
+scaled32AVX512By1Columns:
+	VMULPS.BCST (R11), Z0, Z1
+	VMOVUPS     Z1, (R9)
+	ADDQ        CX, R9
+	ADDQ        $0x04, R11
+	DECQ        R13
+	JNZ         scaled32AVX512By1Columns
+	ADDQ        SI, R9
+	ADDQ        CX, R10
+	DECQ        R12
+	JNZ         scaled32AVX512By1
+	JMP         scaled32AVX512Next
 
-scaled32AVX512Full:
-	DECQ         R8
-	JZ           scaled32AVX512FullEnd
-	ADDQ         DI, R13
-	ADDQ         BX, R14
-	VBROADCASTSS (R13), Z2
-	VMOVUPS      (R14), Z1
-	VFMADD231PS  Z1, Z2, Z0
-	JMP          scaled32AVX512Full
+scaled32AVX512NotBy1:
+	CMPQ parts+24(FP), $0x02
+	JNE  scaled32AVX512NotBy2
 
-scaled32AVX512FullEnd:
-	VMOVUPS Z0, (AX)(R12*1)
-	ADDQ    $0x40, R12
-	JMP     scaled32AVX512Columns
+scaled32AVX512By2:
+	VMOVUPS (R10), Z0
+	VMOVUPS (R10)(DX*1), Z1
+	MOVQ    d+32(FP), R13
 
-scaled32AVX512Tail:
-	SHRQ         $0x02, R8
-	MOVQ         $+1, R13
-	SHLXQ        R8, R13, R8
-	DECQ         R8
-	KMOVW        R8, K1
-	MOVQ         parts+24(FP), R8
-	MOVQ         R10, R13
-	LEAQ         (R11)(R12*1), R14
-	VBROADCASTSS (R13), Z2
-	VMOVUPS.Z    (R14), K1, Z1
-	VMULPS       Z1, Z2, Z0
+scaled32AVX512By2Columns:
+	VMULPS.BCST      (R11), Z0, Z2
+	VFMADD231PS.BCST (R11)(BX*1), Z1, Z2
+	VMOVUPS          Z2, (R9)
+	ADDQ             CX, R9
+	ADDQ             $0x04, R11
+	DECQ             R13
+	JNZ              scaled32AVX512By2Columns
+	ADDQ             SI, R9
+	ADDQ             CX, R10
+	DECQ             R12
+	JNZ              scaled32AVX512By2
+	JMP              scaled32AVX512Next
 
-scaled32AVX512Part:
-	DECQ         R8
-	JZ           scaled32AVX512PartEnd
-	ADDQ         DI, R13
-	ADDQ         BX, R14
-	VBROADCASTSS (R13), Z2
-	VMOVUPS.Z    (R14), K1, Z1
-	VFMADD231PS  Z1, Z2, Z0
-	JMP          scaled32AVX512Part
+scaled32AVX512NotBy2:
+	CMPQ parts+24(FP), $0x03
+	JNE  scaled32AVX512NotBy3
 
-scaled32AVX512PartEnd:
-	VMOVUPS Z0, K1, (AX)(R12*1)
+scaled32AVX512By3:
+	VMOVUPS (R10), Z0
+	VMOVUPS (R10)(DX*1), Z1
+	VMOVUPS (R10)(DX*2), Z2
+	MOVQ    d+32(FP), R13
+
+scaled32AVX512By3Columns:
+	VMULPS.BCST      (R11), Z0, Z3
+	VFMADD231PS.BCST (R11)(BX*1), Z1, Z3
+	VFMADD231PS.BCST (R11)(BX*2), Z2, Z3
+	VMOVUPS          Z3, (R9)
+	ADDQ             CX, R9
+	ADDQ             $0x04, R11
+	DECQ             R13
+	JNZ              scaled32AVX512By3Columns
+	ADDQ             SI, R9
+	ADDQ             CX, R10
+	DECQ             R12
+	JNZ              scaled32AVX512By3
+	JMP              scaled32AVX512Next
+
+scaled32AVX512NotBy3:
+scaled32AVX512By4:
+	VMOVUPS (R10), Z0
+	VMOVUPS (R10)(DX*1), Z1
+	VMOVUPS (R10)(DX*2), Z2
+	VMOVUPS (R10)(DI*1), Z3
+	MOVQ    d+32(FP), R13
+
+scaled32AVX512By4Columns:
+	VMULPS.BCST      (R11), Z0, Z4
+	VFMADD231PS.BCST (R11)(BX*1), Z1, Z4
+	VFMADD231PS.BCST (R11)(BX*2), Z2, Z4
+	VFMADD231PS.BCST (R11)(R8*1), Z3, Z4
+	VMOVUPS          Z4, (R9)
+	ADDQ             CX, R9
+	ADDQ             $0x04, R11
+	DECQ             R13
+	JNZ              scaled32AVX512By4Columns
+	ADDQ             SI, R9
+	ADDQ             CX, R10
+	DECQ             R12
+	JNZ              scaled32AVX512By4
 
 scaled32AVX512Next:
-	ADDQ DX, AX
-	ADDQ DX, R11
-	ADDQ SI, R10
-	DECQ R9
-	JNZ  scaled32AVX512Rows
-	ADDQ $0x04, CX
-	JMP  scaled32AVX512Steps
+	ADDQ $0x40, AX
+	SUBQ $0x10, n+48(FP)
+	JMP  scaled32AVX512Vector
 
 scaled32AVX512Done:
 	VZEROUPPER
@@ -9513,95 +9813,127 @@ gru64AVX512Done:
 	VZEROUPPER
 	RET
 
-// func scaled64AVX512(j *float64, coef *float64, w *float64, parts int, d int, n int, pitch int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·scaled64AVX512(SB), NOSPLIT, $0-56
-	MOVQ   j+0(FP), AX
-	MOVQ   coef+8(FP), CX
+// func scaled64AVX512(j *float64, coef *float64, w *float64, parts int, d int, wide int, n int, pitch int)
+// Requires: AVX, AVX512F
+TEXT ·scaled64AVX512(SB), NOSPLIT, $0-64
+	XORQ   AX, AX
+	MOVQ   pitch+56(FP), CX
+	IMUL3Q $0x08, CX, CX
 	MOVQ   d+32(FP), DX
-	IMUL3Q $0x08, DX, DX
 	MOVQ   DX, BX
-	IMULQ  d+32(FP), BX
-	MOVQ   pitch+48(FP), SI
-	IMUL3Q $0x08, SI, SI
-	MOVQ   SI, DI
-	IMULQ  d+32(FP), DI
+	IMULQ  BX, BX
+	IMUL3Q $0x08, BX, BX
+	IMULQ  CX, DX
+	MOVQ   wide+40(FP), SI
+	SUBQ   d+32(FP), SI
+	IMULQ  CX, SI
+	LEAQ   (DX)(DX*2), DI
+	LEAQ   (BX)(BX*2), R8
 
-scaled64AVX512Steps:
-	MOVQ n+40(FP), R8
-	CMPQ R8, $0x00
+scaled64AVX512Vector:
+	CMPQ n+48(FP), $0x00
 	JLE  scaled64AVX512Done
-	DECQ R8
-	MOVQ R8, n+40(FP)
-	MOVQ d+32(FP), R9
-	MOVQ CX, R10
+	MOVQ j+0(FP), R9
+	ADDQ AX, R9
+	MOVQ coef+8(FP), R10
+	ADDQ AX, R10
 	MOVQ w+16(FP), R11
+	MOVQ d+32(FP), R12
+	CMPQ parts+24(FP), $0x01
+	JNE  scaled64AVX512NotBy1
 
-scaled64AVX512Rows:
-	XORQ R12, R12
+scaled64AVX512By1:
+	VMOVUPD (R10), Z0
+	MOVQ    d+32(FP), R13
 
-scaled64AVX512Columns:
-	MOVQ         DX, R8
-	SUBQ         R12, R8
-	JLE          scaled64AVX512Next
-	CMPQ         R8, $0x40
-	JLT          scaled64AVX512Tail
-	MOVQ         parts+24(FP), R8
-	MOVQ         R10, R13
-	LEAQ         (R11)(R12*1), R14
-	VBROADCASTSD (R13), Z2
-	VMOVUPD      (R14), Z1
-	VMULPD       Z1, Z2, Z0
+scaled64AVX512By1Columns:
+	VMULPD.BCST (R11), Z0, Z1
+	VMOVUPD     Z1, (R9)
+	ADDQ        CX, R9
+	ADDQ        $0x08, R11
+	DECQ        R13
+	JNZ         scaled64AVX512By1Columns
+	ADDQ        SI, R9
+	ADDQ        CX, R10
+	DECQ        R12
+	JNZ         scaled64AVX512By1
+	JMP         scaled64AVX512Next
 
-scaled64AVX512Full:
-	DECQ         R8
-	JZ           scaled64AVX512FullEnd
-	ADDQ         DI, R13
-	ADDQ         BX, R14
-	VBROADCASTSD (R13), Z2
-	VMOVUPD      (R14), Z1
-	VFMADD231PD  Z1, Z2, Z0
-	JMP          scaled64AVX512Full
+scaled64AVX512NotBy1:
+	CMPQ parts+24(FP), $0x02
+	JNE  scaled64AVX512NotBy2
 
-scaled64AVX512FullEnd:
-	VMOVUPD Z0, (AX)(R12*1)
-	ADDQ    $0x40, R12
-	JMP     scaled64AVX512Columns
+scaled64AVX512By2:
+	VMOVUPD (R10), Z0
+	VMOVUPD (R10)(DX*1), Z1
+	MOVQ    d+32(FP), R13
 
-scaled64AVX512Tail:
-	SHRQ         $0x03, R8
-	MOVQ         $+1, R13
-	SHLXQ        R8, R13, R8
-	DECQ         R8
-	KMOVW        R8, K1
-	MOVQ         parts+24(FP), R8
-	MOVQ         R10, R13
-	LEAQ         (R11)(R12*1), R14
-	VBROADCASTSD (R13), Z2
-	VMOVUPD.Z    (R14), K1, Z1
-	VMULPD       Z1, Z2, Z0
+scaled64AVX512By2Columns:
+	VMULPD.BCST      (R11), Z0, Z2
+	VFMADD231PD.BCST (R11)(BX*1), Z1, Z2
+	VMOVUPD          Z2, (R9)
+	ADDQ             CX, R9
+	ADDQ             $0x08, R11
+	DECQ             R13
+	JNZ              scaled64AVX512By2Columns
+	ADDQ             SI, R9
+	ADDQ             CX, R10
+	DECQ             R12
+	JNZ              scaled64AVX512By2
+	JMP              scaled64AVX512Next
 
-scaled64AVX512Part:
-	DECQ         R8
-	JZ           scaled64AVX512PartEnd
-	ADDQ         DI, R13
-	ADDQ         BX, R14
-	VBROADCASTSD (R13), Z2
-	VMOVUPD.Z    (R14), K1, Z1
-	VFMADD231PD  Z1, Z2, Z0
-	JMP          scaled64AVX512Part
+scaled64AVX512NotBy2:
+	CMPQ parts+24(FP), $0x03
+	JNE  scaled64AVX512NotBy3
 
-scaled64AVX512PartEnd:
-	VMOVUPD Z0, K1, (AX)(R12*1)
+scaled64AVX512By3:
+	VMOVUPD (R10), Z0
+	VMOVUPD (R10)(DX*1), Z1
+	VMOVUPD (R10)(DX*2), Z2
+	MOVQ    d+32(FP), R13
+
+scaled64AVX512By3Columns:
+	VMULPD.BCST      (R11), Z0, Z3
+	VFMADD231PD.BCST (R11)(BX*1), Z1, Z3
+	VFMADD231PD.BCST (R11)(BX*2), Z2, Z3
+	VMOVUPD          Z3, (R9)
+	ADDQ             CX, R9
+	ADDQ             $0x08, R11
+	DECQ             R13
+	JNZ              scaled64AVX512By3Columns
+	ADDQ             SI, R9
+	ADDQ             CX, R10
+	DECQ             R12
+	JNZ              scaled64AVX512By3
+	JMP              scaled64AVX512Next
+
+scaled64AVX512NotBy3:
+scaled64AVX512By4:
+	VMOVUPD (R10), Z0
+	VMOVUPD (R10)(DX*1), Z1
+	VMOVUPD (R10)(DX*2), Z2
+	VMOVUPD (R10)(DI*1), Z3
+	MOVQ    d+32(FP), R13
+
+scaled64AVX512By4Columns:
+	VMULPD.BCST      (R11), Z0, Z4
+	VFMADD231PD.BCST (R11)(BX*1), Z1, Z4
+	VFMADD231PD.BCST (R11)(BX*2), Z2, Z4
+	VFMADD231PD.BCST (R11)(R8*1), Z3, Z4
+	VMOVUPD          Z4, (R9)
+	ADDQ             CX, R9
+	ADDQ             $0x08, R11
+	DECQ             R13
+	JNZ              scaled64AVX512By4Columns
+	ADDQ             SI, R9
+	ADDQ             CX, R10
+	DECQ             R12
+	JNZ              scaled64AVX512By4
 
 scaled64AVX512Next:
-	ADDQ DX, AX
-	ADDQ DX, R11
-	ADDQ SI, R10
-	DECQ R9
-	JNZ  scaled64AVX512Rows
-	ADDQ $0x08, CX
-	JMP  scaled64AVX512Steps
+	ADDQ $0x40, AX
+	SUBQ $0x08, n+48(FP)
+	JMP  scaled64AVX512Vector
 
 scaled64AVX512Done:
 	VZEROUPPER

@@ -185,8 +185,8 @@ func grus[T num.Float](t *testing.T) {
 					in[i][j] = float64(own[i][j])
 				}
 			}
-			y, coef, w := make([]T, d*pitch), make([]T, 4*d*pitch), make([]T, 3*d*d)
-			yWant, coefWant, wWant := make([]float64, d*pitch), make([]float64, 4*d*pitch), make([]float64, 3*d*d)
+			y, coef, w := make([]T, d*pitch), make([]T, 4*d*pitch), make([]T, 4*d*d)
+			yWant, coefWant, wWant := make([]float64, d*pitch), make([]float64, 4*d*pitch), make([]float64, 4*d*d)
 			for i := range w {
 				w[i] = T(rng.NormFloat64())
 				wWant[i] = float64(w[i])
@@ -195,9 +195,6 @@ func grus[T num.Float](t *testing.T) {
 			plain := append([]T(nil), y...)
 			GRU(y, own[0], own[1], own[2], coef, d*pitch)
 			exact.gru(&yWant[0], &in[0][0], &in[1][0], &in[2][0], &coefWant[0], d*pitch)
-			j, jWant := make([]T, n*d*d), make([]float64, n*d*d)
-			Scaled(j, coef, w, 3, d, n, pitch)
-			exact.scaled(&jWant[0], &coefWant[0], &wWant[0], 3, d, n, pitch)
 			near := func(what string, got []T, want []float64, rows int) {
 				for i := range rows * pitch {
 					if i%pitch < n && !(math.Abs(float64(got[i])-want[i]) <= 32*num.Eps[T]()) { // some operations on numbers of order 1
@@ -209,10 +206,11 @@ func grus[T num.Float](t *testing.T) {
 			near("y alone", plain, yWant, d)
 			near("z", own[0][d*pitch:], in[0][d*pitch:], d)
 			near("coef", coef, coefWant, 4*d)
-			for i, v := range j {
-				if !(math.Abs(float64(v)-jWant[i]) <= 64*num.Eps[T]()) {
-					t.Fatalf("d = %d, n = %d: j at %d is %v, want %v", d, n, i, v, jWant[i])
-				}
+			for parts := 1; parts <= ScaledParts; parts++ {
+				j, jWant := make([]T, d*(d+2)*pitch), make([]float64, d*(d+2)*pitch) // what stands between the matrices' rows stays 0
+				Scaled(j, coef, w, parts, d, d+2, n, pitch)
+				exact.scaled(&jWant[0], &coefWant[0], &wWant[0], parts, d, d+2, n, pitch)
+				near(fmt.Sprintf("j of %d", parts), j, jWant, d*(d+2))
 			}
 		}
 	}
@@ -278,23 +276,33 @@ func TestTranspose(t *testing.T) {
 }
 
 func transposes[T num.Float](t *testing.T) {
-	for rows := range 20 {
-		for cols := range 20 {
-			to, from := rows+3, cols+2
-			src, dst := make([]T, rows*from), make([]T, cols*to)
-			for i := range src {
-				src[i] = T(i + 1)
+	for rows := range 40 {
+		for cols := range 40 {
+			for _, apart := range [][2]int{{0, 0}, {3, 2}, {0, 2}, {3, 0}} {
+				transposed[T](t, rows, cols, rows+apart[0], cols+apart[1])
 			}
-			Transpose(dst, src, rows, cols, to, from)
-			for i, v := range dst {
-				want := T(0)
-				if c, r := i/to, i%to; r < rows {
-					want = src[r*from+c]
-				}
-				if v != want {
-					t.Fatalf("%d by %d: %v at %d, want %v", rows, cols, v, i, want)
-				}
-			}
+		}
+	}
+}
+
+func transposed[T num.Float](t *testing.T, rows, cols, to, from int) {
+	t.Helper()
+	src, dst := make([]T, rows*from), make([]T, cols*to+40)
+	for i := range src {
+		src[i] = T(i + 1)
+	}
+	const kept = -1 // beside the rows and behind them
+	for i := range dst {
+		dst[i] = kept
+	}
+	Transpose(dst, src, rows, cols, to, from)
+	for i, v := range dst {
+		want := T(kept)
+		if to > 0 && i/to < cols && i%to < rows {
+			want = src[i%to*from+i/to]
+		}
+		if v != want {
+			t.Fatalf("%d by %d, %d and %d apart: %v at %d, want %v", rows, cols, to, from, v, i, want)
 		}
 	}
 }

@@ -20,8 +20,9 @@ func mix32AVX2(c *float32, w *float32, x *float32, bias *float32, rows int, widt
 // dy/da[0], dy/da[1], dy/dh, dy/da[2] there, and z to a[1]. Each is n numbers, a multiple of the lanes.
 func gru32AVX2(y *float32, a *float32, h *float32, x *float32, coef *float32, n int)
 
-// writes j[t, i, k] = sum_g coef[g d + i][t] w[g d + i, k]: j (n, d, d), coef rows of numbers, pitch apart, w (parts d, d).
-func scaled32AVX2(j *float32, coef *float32, w *float32, parts int, d int, n int, pitch int)
+// writes j[i wide + k] = sum_g coef[g d + i] w[g d + i, k], rows of n numbers, pitch apart, for i, k < d; w is (parts d, d), parts from 1 to 4,
+// n a multiple of the lanes.
+func scaled32AVX2(j *float32, coef *float32, w *float32, parts int, d int, wide int, n int, pitch int)
 
 // writes x = a carry + b for n rows of d numbers that lie step bytes apart, and carry = x - ref of each, or x for nil ref.
 func diagonal32AVX2(x *float32, a *float32, b *float32, ref *float32, carry *float32, d int, n int, step int)
@@ -44,6 +45,9 @@ func mixture32AVX2(y *float32, mean *float32, w *float32, x *float32, u *float32
 
 // transposes count square blocks of rows that lie from apart in src, to apart in dst; the next block is here further in src, there in dst.
 func block32AVX2(dst *float32, src *float32, count int, to int, from int, there int, here int)
+
+// There are high rows of src, the others count as 0, and wide rows of dst, one after another; all are of whole vectors.
+func strip32AVX2(dst *float32, src *float32, count int, to int, from int, there int, here int, high int, wide int)
 
 // writes x = a carry + b for n rows of d numbers, d at least the lanes, and carry = x - ref of each, or x for nil ref; step is 1 or -1.
 func dense32AVX2(x *float32, a *float32, b *float32, ref *float32, carry *float32, d int, n int, step int)
@@ -106,8 +110,9 @@ func mix64AVX2(c *float64, w *float64, x *float64, bias *float64, rows int, widt
 // dy/da[0], dy/da[1], dy/dh, dy/da[2] there, and z to a[1]. Each is n numbers, a multiple of the lanes.
 func gru64AVX2(y *float64, a *float64, h *float64, x *float64, coef *float64, n int)
 
-// writes j[t, i, k] = sum_g coef[g d + i][t] w[g d + i, k]: j (n, d, d), coef rows of numbers, pitch apart, w (parts d, d).
-func scaled64AVX2(j *float64, coef *float64, w *float64, parts int, d int, n int, pitch int)
+// writes j[i wide + k] = sum_g coef[g d + i] w[g d + i, k], rows of n numbers, pitch apart, for i, k < d; w is (parts d, d), parts from 1 to 4,
+// n a multiple of the lanes.
+func scaled64AVX2(j *float64, coef *float64, w *float64, parts int, d int, wide int, n int, pitch int)
 
 // writes x = a carry + b for n rows of d numbers that lie step bytes apart, and carry = x - ref of each, or x for nil ref.
 func diagonal64AVX2(x *float64, a *float64, b *float64, ref *float64, carry *float64, d int, n int, step int)
@@ -130,6 +135,9 @@ func mixture64AVX2(y *float64, mean *float64, w *float64, x *float64, u *float64
 
 // transposes count square blocks of rows that lie from apart in src, to apart in dst; the next block is here further in src, there in dst.
 func block64AVX2(dst *float64, src *float64, count int, to int, from int, there int, here int)
+
+// There are high rows of src, the others count as 0, and wide rows of dst, one after another; all are of whole vectors.
+func strip64AVX2(dst *float64, src *float64, count int, to int, from int, there int, here int, high int, wide int)
 
 // writes x = a carry + b for n rows of d numbers, d at least the lanes, and carry = x - ref of each, or x for nil ref; step is 1 or -1.
 func dense64AVX2(x *float64, a *float64, b *float64, ref *float64, carry *float64, d int, n int, step int)
@@ -189,8 +197,9 @@ func mix32AVX512(c *float32, w *float32, x *float32, bias *float32, rows int, wi
 // dy/da[0], dy/da[1], dy/dh, dy/da[2] there, and z to a[1]. Each is n numbers, a multiple of the lanes.
 func gru32AVX512(y *float32, a *float32, h *float32, x *float32, coef *float32, n int)
 
-// writes j[t, i, k] = sum_g coef[g d + i][t] w[g d + i, k]: j (n, d, d), coef rows of numbers, pitch apart, w (parts d, d).
-func scaled32AVX512(j *float32, coef *float32, w *float32, parts int, d int, n int, pitch int)
+// writes j[i wide + k] = sum_g coef[g d + i] w[g d + i, k], rows of n numbers, pitch apart, for i, k < d; w is (parts d, d), parts from 1 to 4,
+// n a multiple of the lanes.
+func scaled32AVX512(j *float32, coef *float32, w *float32, parts int, d int, wide int, n int, pitch int)
 
 // writes x = a carry + b for n rows of d numbers that lie step bytes apart, and carry = x - ref of each, or x for nil ref.
 func diagonal32AVX512(x *float32, a *float32, b *float32, ref *float32, carry *float32, d int, n int, step int)
@@ -227,8 +236,9 @@ func mix64AVX512(c *float64, w *float64, x *float64, bias *float64, rows int, wi
 // dy/da[0], dy/da[1], dy/dh, dy/da[2] there, and z to a[1]. Each is n numbers, a multiple of the lanes.
 func gru64AVX512(y *float64, a *float64, h *float64, x *float64, coef *float64, n int)
 
-// writes j[t, i, k] = sum_g coef[g d + i][t] w[g d + i, k]: j (n, d, d), coef rows of numbers, pitch apart, w (parts d, d).
-func scaled64AVX512(j *float64, coef *float64, w *float64, parts int, d int, n int, pitch int)
+// writes j[i wide + k] = sum_g coef[g d + i] w[g d + i, k], rows of n numbers, pitch apart, for i, k < d; w is (parts d, d), parts from 1 to 4,
+// n a multiple of the lanes.
+func scaled64AVX512(j *float64, coef *float64, w *float64, parts int, d int, wide int, n int, pitch int)
 
 // writes x = a carry + b for n rows of d numbers that lie step bytes apart, and carry = x - ref of each, or x for nil ref.
 func diagonal64AVX512(x *float64, a *float64, b *float64, ref *float64, carry *float64, d int, n int, step int)

@@ -19,7 +19,8 @@ func main() {
 		l.reach()
 		l.mixture()
 		if !l.wide() {
-			l.transpose()
+			l.transpose(false)
+			l.transpose(true)
 			l.dense()
 			l.denseTwo()
 			l.productTwo()

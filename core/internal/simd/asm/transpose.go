@@ -6,11 +6,18 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// transpose writes the function that transposes a square block, as many rows as an AVX2 register has numbers.
-func (l *level) transpose() {
-	n := l.lanes()
-	TEXT(l.byName("block"), NOSPLIT, "func(dst, src *"+l.goType()+", count, to, from, there, here int)")
+// transpose writes the function that transposes square blocks, as many rows as an AVX2 register has numbers, or, where they are narrow, some
+// of them.
+func (l *level) transpose(narrow bool) {
+	n, name, more := l.lanes(), "block", ""
+	if narrow {
+		name, more = "strip", ", high, wide"
+	}
+	TEXT(l.byName(name), NOSPLIT, "func(dst, src *"+l.goType()+", count, to, from, there, here"+more+" int)")
 	Doc("transposes count square blocks of rows that lie from apart in src, to apart in dst; the next block is here further in src, there in dst.")
+	if narrow {
+		Doc("There are high rows of src, the others count as 0, and wide rows of dst, one after another; all are of whole vectors.")
+	}
 	dst, src, count := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("count"), GP64())
 	to, from := Load(Param("to"), GP64()), Load(Param("from"), GP64())
 	there, here := Load(Param("there"), GP64()), Load(Param("here"), GP64())
@@ -20,34 +27,27 @@ func (l *level) transpose() {
 	toThree, fromThree := GP64(), GP64()
 	LEAQ(Mem{Base: to, Index: to, Scale: 2}, toThree)
 	LEAQ(Mem{Base: from, Index: from, Scale: 2}, fromThree)
-	loop, done := l.byName("block")+"Loop", l.byName("block")+"Done"
+	loop, done := l.byName(name)+"Loop", l.byName(name)+"Done"
+	var high, wide reg.Register
+	if narrow {
+		high, wide = Load(Param("high"), GP64()), Load(Param("wide"), GP64())
+	}
 	Label(loop)
 	CMPQ(count, Imm(0))
 	JLE(LabelRef(done))
 	rows := make([]reg.VecVirtual, n)
-	lower := GP64()
-	LEAQ(Mem{Base: src, Index: from, Scale: 4}, lower)
 	for i := range rows {
-		rows[i] = l.reg()
-		base := src
-		if i >= 4 {
-			base = lower
+		if rows[i] = l.reg(); narrow {
+			l.pick(VXORPS, VXORPD, rows[i], rows[i], rows[i])
 		}
-		l.load(rows[i], address(base, from, fromThree, i%4))
 	}
+	l.rowsOf(l.byName(name)+"Read", high, src, from, fromThree, func(i int, at Mem) { l.load(rows[i], at) })
 	if l.size == 4 {
 		rows = transpose8(rows)
 	} else {
 		rows = transpose4(rows)
 	}
-	LEAQ(Mem{Base: dst, Index: to, Scale: 4}, lower)
-	for i, r := range rows {
-		base := dst
-		if i >= 4 {
-			base = lower
-		}
-		l.store(address(base, to, toThree, i%4), r)
-	}
+	l.rowsOf(l.byName(name)+"Written", wide, dst, to, toThree, func(i int, at Mem) { l.store(at, rows[i]) })
 	ADDQ(here, src)
 	ADDQ(there, dst)
 	DECQ(count)
@@ -55,6 +55,26 @@ func (l *level) transpose() {
 	Label(done)
 	VZEROUPPER()
 	RET()
+}
+
+// rowsOf goes through the rows of a block, or the first some of them.
+func (l *level) rowsOf(end string, some, base, stride, three reg.Register, do func(i int, at Mem)) {
+	lower := GP64()
+	LEAQ(Mem{Base: base, Index: stride, Scale: 4}, lower)
+	for i := range l.lanes() {
+		if some != nil && i > 0 {
+			CMPQ(some, Imm(uint64(i)))
+			JLE(LabelRef(end))
+		}
+		from := base
+		if i >= 4 {
+			from = lower
+		}
+		do(i, address(from, stride, three, i%4))
+	}
+	if some != nil {
+		Label(end)
+	}
 }
 
 // transpose8 exchanges numbers within pairs of rows, then pairs of numbers, then halves of registers.
