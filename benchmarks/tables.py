@@ -20,6 +20,7 @@ import _harness
 import numpy as np
 
 from pards import reproduce
+from pards.reproduce._claims import rank_correlation
 
 RESULTS = Path(__file__).resolve().parent / "results"
 README = _harness.ROOT / "README.md"
@@ -185,15 +186,14 @@ def predicted() -> str:
             rows.append([first["name"].removeprefix("predict "), *counts])
     table = markdown(["predicted (taken)", *(f"`{m}`" for m in methods)], rows)
     below = [row for row in pairs if row["iterations"] < row["axes"]["T"] - 1]
-    agreement = [f"{rank_correlation(rows, 'predicted'):.3f} over all {len(rows)} solves" for rows in (pairs,)]
-    agreement += [
-        f"{rank_correlation(below, 'predicted'):.3f} over the {len(below)} that took fewer than T - 1 updates"
-    ]
-    bounds = f"{rank_correlation(pairs, 'bound'):.3f} and {rank_correlation(below, 'bound'):.3f}"
-    rates = f"{rank_correlation(pairs, 'rate'):.3f} and {rank_correlation(below, 'rate'):.3f}"
+    (of, of_below), bounds, rates = (
+        [agreement(some, column) for some in (pairs, below)] for column in ("predicted", "bound", "rate")
+    )
     return (
-        f"{table}\n\nSpearman's rank correlation of predicted and taken, T = 300 and 1000: {agreement[0]}, {agreement[1]}. "
-        f"Proposition 3's bound by itself, which knows norms alone and says T where its rate is above 1, has {bounds}, its rate {rates}."
+        f"{table}\n\nSpearman's rank correlation of predicted and taken, T = 300 and 1000: {of} over all {len(pairs)} solves, "
+        f"{of_below} over the {len(below)} that took fewer than T - 1 updates. "
+        f"Proposition 3's bound by itself, which knows norms alone and says T where its rate is above 1, has {' and '.join(bounds)}, "
+        f"its rate {' and '.join(rates)}."
     )
 
 
@@ -249,15 +249,9 @@ def globalised() -> str:
     return markdown(["Langevin chain, T = 10000", *ways, *others, "`auto`"], rows)
 
 
-def rank_correlation(rows: list[_harness.Row], name: str) -> float:
-    """Spearman's, of a column with the counts that were taken; equal ones share their mean rank."""
-    x, y = (ranks([row[column] for row in rows]) for column in (name, "iterations"))
-    return float(np.corrcoef(x, y)[0, 1])
-
-
-def ranks(values: list[float]) -> np.ndarray:
-    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[where]
+def agreement(rows: list[_harness.Row], column: str) -> str:
+    """The rank correlation of a column with the counts that were taken."""
+    return f"{rank_correlation([row[column] for row in rows], [row['iterations'] for row in rows]):.3f}"
 
 
 def aimed(name: str, peer: str, D: int, T: int) -> int | None:

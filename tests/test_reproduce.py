@@ -297,9 +297,8 @@ def test_long_runs_wait_for_short_ones_where_there_is_a_budget() -> None:
         vars(of(method, 1000)) | {"method": method, "seconds": seconds, "iterations": 1000.0}
         for method, seconds in (("picard", 2.0), ("jacobi", 1.0), ("newton", 0.001))
     ]
-    runs = [
-        of(method, 10_000) for method in ("picard", "jacobi", "newton", "auto")
-    ]  # some 200 s, 100 s, 1 s, and unknown
+    # Some 200 s, 100 s, 1 s, and unknown.
+    runs = [of(method, 10_000) for method in ("picard", "jacobi", "newton", "auto")]
     assert [run.method for run in _order(runs, scale, Budget(known, 600))] == ["newton", "auto", "jacobi", "picard"]
     assert list(_order(runs, scale, Budget(known, 1e5))) == runs
     assert list(_order(runs, scale, Budget(known, None))) == runs

@@ -60,11 +60,11 @@ def loops(settings: _harness.Settings) -> Iterator[_harness.Case]:
         for batch in some((1, 16), settings):
             for name in some(CELLS, settings):
                 case = solves.case(name, 30_000, batch, settings, dtype, parallel=False)
-                more = {} if batch == 1 else {"pards sequential, one worker": one_worker(name, case, dtype)}
+                more = {} if batch == 1 else {"pards sequential, one worker": one_worker(name, dtype)}
                 yield replace(case, name=case.name.replace("solve", "loop"), flavours=case.flavours | more)
 
 
-def one_worker(name: str, case: _harness.Case, dtype: Any) -> harness.Flavour:
+def one_worker(name: str, dtype: Any) -> harness.Flavour:
     problem = solves.PROBLEMS[name][0](1, 1, 0, dtype)
     return solves.by_pards(problem, "sequential", "cpu", num_threads=1)
 

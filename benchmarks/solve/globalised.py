@@ -45,7 +45,7 @@ def told(loop: Any) -> Callable[[Any], _harness.Row]:
     def about(sol: Any) -> _harness.Row:
         own, advances = np.atleast_2d(sol.window_iterations), sol.window_advances
         steps = np.full_like(own, sol.states.shape[-2]) if advances is None else np.atleast_2d(advances)
-        updates = (own * np.where(steps, steps, 0)).sum() / max(steps.sum(), 1)
+        updates = (own * steps).sum() / max(steps.sum(), 1)
         lost = 0 if advances is None else int(((steps == 0) & (own > 0)).sum())
         off = float(np.abs(np.nan_to_num(sol.states.astype(float) - loop, nan=np.inf)).max())
         return _harness.outcome(sol) | {"updates": float(updates), "given_up": lost, "off": min(off, 1e30)}

@@ -19,10 +19,7 @@ from ._array import Array
 STEP, JACOBIAN, DIAGONAL, JVP, VJP, INPUT_JVP, INPUT_VJP = range(7)  # enum pards_kind
 # How much is asked for in one call, so that the interpreter looks for signals in between.
 _PIECE = 1 << 20  # numbers of a result
-_PRODUCTS, _LEAST = (
-    1 << 28,
-    1 << 13,
-)  # of steps and parameters, for the gradient of these; and the least number of steps
+_PRODUCTS, _LEAST = 1 << 28, 1 << 13  # of steps and parameters, for the gradient of these; the least number of steps
 STATIC = ("int", "bool", "str")  # the kinds of parameters that are settings
 _making = threading.RLock()
 

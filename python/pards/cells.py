@@ -53,9 +53,8 @@ class GRU(_catalog_cells.GRU):
         p = _exchange.torch_parameters("GRU.from_torch", module)
         size = len(p["weight_hh"]) // 3
         bias = p["bias_ih"].copy()
-        bias[: 2 * size] += p["bias_hh"][
-            : 2 * size
-        ]  # the gates' biases are one; the candidate's own is inside its gate
+        # The gates' biases are one; the candidate's own is inside its gate.
+        bias[: 2 * size] += p["bias_hh"][: 2 * size]
         return cls(p["weight_ih"], p["weight_hh"], bias, p["bias_hh"][2 * size :])
 
     def to_torch(self, module: Any) -> Any:

@@ -238,8 +238,7 @@ def _along(solution: Solution) -> tuple[Array, Array]:
     dim = states.shape[-1]
     if states.ndim == 3 and not len(states):
         return np.empty(0, np.int64), np.empty((0, dim, dim))
-    derivatives = {} if isinstance(origin.f, Cell) else {"jac": origin.jac, "diag": origin.diag}
-    part = theory._Part(origin.f, origin.x0, origin.inputs, origin.guess, origin.dtype, derivatives)
+    part = theory._Part(origin.f, origin.x0, origin.inputs, origin.guess, origin.dtype, origin.jac, origin.diag)
     states = states if states.ndim == 2 else states[0]
     steps = len(states)
     most = max(min(_STEPS, _NUMBERS // max(dim, 1) ** 2), 2)

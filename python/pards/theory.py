@@ -436,7 +436,7 @@ def compare(
         wanted = f"(T, D) = ({problem.steps}, {problem.dim})"
         raise ValueError(f"compare: guess has shape {problem.guess.shape}, want {wanted}")
     T, W = problem.steps, min(problem.steps, pilot)
-    part = _Part(f, x0, inputs, guess, problem.dtype, {"jac": jac, "diag": diag} if problem.cell is None else {})
+    part = _Part(f, x0, inputs, guess, problem.dtype, jac, diag)
     if methods is None:
         dense = problem.dim <= 64
         methods = [
@@ -466,9 +466,10 @@ class _Part:
     """The first steps of one sequence of a problem."""
 
     def __init__(
-        self, f: Any, x0: Any, inputs: Any, guess: Any, dtype: Any, derivatives: dict[str, Any], member: int = 0
+        self, f: Any, x0: Any, inputs: Any, guess: Any, dtype: Any, jac: Any, diag: Any, member: int = 0
     ) -> None:
-        self.f, self.derivatives, self.dtype = f, derivatives, dtype
+        self.f, self.dtype = f, dtype
+        self.derivatives = {} if isinstance(f, Cell) else {"jac": jac, "diag": diag}
         words = isinstance(f, Cell) and f.words
 
         def own(given: Any, axes: int) -> Any:
@@ -590,8 +591,7 @@ def _reasons(solution: Solution, origin: _solve.Origin) -> list[str]:
         return []
     failed = np.flatnonzero(~np.atleast_1d(solution.success))
     member = int(failed[0]) if failed.size else 0
-    derivatives = {} if isinstance(origin.f, Cell) else {"jac": origin.jac, "diag": origin.diag}
-    part = _Part(origin.f, origin.x0, origin.inputs, origin.guess, origin.dtype, derivatives, member)
+    part = _Part(origin.f, origin.x0, origin.inputs, origin.guess, origin.dtype, origin.jac, origin.diag, member)
     states = part.solve(steps, "sequential").states
     if not np.isfinite(states).all():
         return ["The model itself overflows: so does the plain loop."]

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from .. import _lib
 from .._wrong import Wrong
 from . import compare, harness, peers, scans, solves
 from .harness import Case, Row, Settings
@@ -23,7 +22,7 @@ QUESTIONS = {"scan": scans.cases, "solve": solves.cases}
 
 def run(what: str, quick: bool, device: str, out: Path | None) -> list[str]:
     """Measure, print a table of each question, write the rows; what failed."""
-    settings = Settings(quick, _device(device), budget=2.0)
+    settings = Settings(quick, harness.place(device), budget=2.0)
     if out:
         _writeable(out)
     os.environ.setdefault("JAX_PLATFORMS", settings.device)
@@ -38,7 +37,7 @@ def run(what: str, quick: bool, device: str, out: Path | None) -> list[str]:
             try:
                 found += [row | about for row in harness.measure(case, settings)]
             except Exception as error:  # the others go on
-                failed.append(f"{case.name} {_axes(case.axes)}: {type(error).__name__}: {error}")
+                failed.append(f"{case.name} {harness.sizes(case.axes)}: {type(error).__name__}: {error}")
             if out:
                 harness.write(rows + found, out)
         rows += found
@@ -47,14 +46,6 @@ def run(what: str, quick: bool, device: str, out: Path | None) -> list[str]:
     for peer, why in {item for row in rows for item in row.get("missing", {}).items()}:
         console.print(f"{peer} failed and is left out: {why}")
     return failed
-
-
-def _device(device: str) -> str:
-    """cpu or cuda."""
-    why = _lib.described()["gpu"] if device != "cpu" else ""
-    if device == "cuda" and why:
-        raise Wrong(f"--device cuda: there is no GPU that pards can use: {why}")
-    return device if device != "auto" else "cpu" if why else "cuda"
 
 
 def _writeable(out: Path) -> None:
@@ -72,13 +63,9 @@ def _followed(question: str, settings: Settings, console: Console) -> Iterable[C
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=len(cases))
         for case in cases:
-            bar.update(task, description=f"{case.name}, {_axes(case.axes)}")
+            bar.update(task, description=f"{case.name}, {harness.sizes(case.axes)}")
             yield case
             bar.advance(task)
-
-
-def _axes(axes: Row) -> str:
-    return " ".join(f"{name}={value}" for name, value in axes.items())
 
 
 def _groups(rows: list[Row]) -> Iterable[tuple[str, list[dict[str, Row]]]]:

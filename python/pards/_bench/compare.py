@@ -12,7 +12,7 @@ import math
 import statistics
 from dataclasses import dataclass
 
-from .harness import Row
+from .harness import Row, sizes
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,7 @@ class Change:
 
 
 def key(row: Row) -> str:
-    axes = " ".join(f"{name}={value}" for name, value in row["axes"].items())
-    return f"{row['name']} {axes} {row['device']}: {row['flavour']}"
+    return f"{row['name']} {sizes(row['axes'])} {row['device']}: {row['flavour']}"
 
 
 def changes(old: list[Row], new: list[Row]) -> tuple[list[Change], float]:

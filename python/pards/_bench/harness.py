@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 
 from .. import _device, _lib
+from .._wrong import Wrong
 
 Row = dict[str, Any]
 COPY = "memory copy"
@@ -46,9 +47,8 @@ class Work:
     compile_seconds: float = 0.0
     result: Callable[[Any], Any] = np.asarray  # the numbers of what run returns, to compare
     about: Callable[[Any], Row] = lambda _: {}  # what else a row says of a result, as the number of iterations
-    settle: float = (
-        0.0  # seconds until its threads rest: those of OpenMP spin on for milliseconds, beside what runs next
-    )
+    # Seconds until its threads rest: those of OpenMP spin on for milliseconds, beside what runs next.
+    settle: float = 0.0
 
 
 Flavour = Callable[[Sequence[Any]], Work]
@@ -174,9 +174,8 @@ def _turns(
                     t.count += 1
                 return result
 
-            if (
-                t.calls > 1
-            ):  # else the first of them would find what the others left in the caches, and asleep what it wakes
+            # The first of several would find what the others left in the caches, and asleep what it wakes.
+            if t.calls > 1:
                 wait(t.work.run(t.count % inputs))
             t.seconds.append(clock(calls) / t.calls)
             time.sleep(t.work.settle)
@@ -234,6 +233,14 @@ def copying_on(device: str) -> Callable[[int], Flavour]:
         return make
 
     return of
+
+
+def place(device: str) -> str:
+    """cpu or cuda."""
+    why = _lib.described()["gpu"] if device != "cpu" else ""
+    if device == "cuda" and why:
+        raise Wrong(f"--device cuda: there is no GPU that pards can use: {why}")
+    return device if device != "auto" else "cpu" if why else "cuda"
 
 
 def placed(array: Any, device: str) -> Any:
@@ -312,8 +319,12 @@ def read(path: Path) -> list[Row]:
     return json.loads(path.read_text())["rows"]
 
 
+def sizes(axes: Row) -> str:
+    return " ".join(f"{name}={value}" for name, value in axes.items())
+
+
 def line(row: Row) -> str:
     """A row to read while it runs."""
-    axes = " ".join(f"{k}={v}" for k, v in row["axes"].items())
+    axes = sizes(row["axes"])
     share = f", {row['copy_share']:.0%} of a copy" if "copy_share" in row else ""
     return f"{row['name']} {axes}: {row['flavour']} {1e3 * row['seconds']:.3g} ms, x{row['ratio']:.3g}{share}"

@@ -8,10 +8,8 @@ import jax
 
 from .. import _lib
 
-TARGETS = {
-    "cpu": "pards_xla_cpu",
-    "cuda": "pards_xla_cuda",
-}  # by the names that JAX's lowering rules have for platforms
+# By the names that JAX's lowering rules have for platforms.
+TARGETS = {"cpu": "pards_xla_cpu", "cuda": "pards_xla_cuda"}
 _RECORDED = {("cuda", "scan"): "pards_xla_cuda_scan"}  # calls that XLA may put into a graph: nothing waits for those
 _PLATFORMS = {"cpu": "cpu", "cuda": "CUDA"}
 

@@ -250,9 +250,7 @@ def _alike(body: Callable[[_Loop], _Loop], start: _Loop) -> _Loop:
     """The start of a loop, varying over the axes of a mesh as what follows it does."""
     if not jax.sharding.get_abstract_mesh().manual_axes:  # no shard_map around it
         return start
-    shapes = jax.eval_shape(body, start)
-    vary: Callable[[Any, Any], Any] = lambda value, like: _like(value, like)  # noqa: E731
-    return jax.tree.map(vary, start, shapes)
+    return jax.tree.map(_like, start, jax.eval_shape(body, start))
 
 
 def _like(value: Array, shape: Any) -> Array:

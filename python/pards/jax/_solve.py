@@ -18,7 +18,8 @@ from jax.core import Tracer
 from jax.custom_derivatives import SymbolicZero
 from jax.flatten_util import ravel_pytree
 
-from .. import _array, _catalog, lds
+from .. import _array, lds
+from .._catalog import METHODS
 from .._cell import Cell
 from .._method import Method
 from . import _auto, _cells, _elk, _globalise, _iterate, _linearise, _mesh, _native, _windows
@@ -29,11 +30,8 @@ from ._scan import not_cut, scan
 from ._structure import Array
 
 DENSE_MOST = 64  # dimensions up to which derivatives are scanned with the full Jacobian
-PIECE, LEAST = (
-    1024,
-    32,
-)  # numbers of a state's trajectory, but so many steps, that are differentiated at a time on a CPU
-METHODS = {m.name: m for m in (getattr(_catalog, name) for name in _catalog.__all__) if issubclass(m, Method)}
+# Numbers of a state's trajectory, but so many steps, that are differentiated at a time on a CPU.
+PIECE, LEAST = 1024, 32
 
 
 class Solution(NamedTuple):
@@ -377,7 +375,7 @@ def _whole(name: str, value: Any, least: int, other: str = "or None") -> int | N
 def _method(method: Any) -> Method:
     if isinstance(method, type) and issubclass(method, Method):
         raise TypeError(f"solve: method is the class {method.__name__}, want an object: {method.__name__}()")
-    name = method.name if isinstance(method, Method) else method
+    name: Any = method.name if isinstance(method, Method) else method
     if name == "auto":
         return _native.Auto()
     if name not in METHODS:

@@ -70,18 +70,14 @@ ALGEBRA = {
     "diagonal": Algebra(jnp.multiply, jnp.multiply, lambda a: a),
     "scaled_identity": Algebra(lambda a, x: a[..., None] * x, jnp.multiply, lambda a: a),
     # (A B) x = A (x[b]) = x[b][a] = x[b[a]]
-    "permutation": Algebra(_take, lambda a, b: _take(a, b), lambda a: jnp.argsort(a, -1).astype(a.dtype)),
+    "permutation": Algebra(_take, _take, lambda a: jnp.argsort(a, -1).astype(a.dtype)),
 }
-
-
-def _fields(structure: type[lds.Structure]) -> list[str]:
-    return [field.name for field in dataclasses.fields(structure)]
 
 
 def register() -> None:
     """Make every structure a pytree, whose leaves may be anything: JAX puts tracers and placeholders there."""
     for structure in STRUCTURES.values():
-        names = _fields(structure)
+        names = [field.name for field in dataclasses.fields(structure)]
 
         def flatten(value: lds.Structure, names: list[str] = names) -> tuple[list[Any], None]:
             return [(jax.tree_util.GetAttrKey(name), getattr(value, name)) for name in names], None

@@ -19,7 +19,6 @@ import numpy as np
 from ._rows import Row
 
 Finding = tuple[bool, str]  # whether a claim holds, and the numbers that say so
-PARALLEL = ("newton", "quasi_newton", "picard", "jacobi")
 
 
 @dataclass(frozen=True)
@@ -197,19 +196,22 @@ def _nearer(rows: list[Row]) -> Finding | None:
     return low["jacobi"] < low["picard"] and high["picard"] < high["jacobi"], f"error after the last update, {told}"
 
 
-def _ranks(values: list[float]) -> Any:
-    """Ranks, those of equal values their mean."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[place]
+def rank_correlation(x: list[float], y: list[float]) -> float:
+    """Spearman's: that of the ranks, those of equal values their mean."""
+
+    def ranks(values: list[float]) -> Any:
+        _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+        return (np.cumsum(counts) - (counts - 1) / 2)[place]
+
+    return float(np.corrcoef(ranks(x), ranks(y)).item(1))
 
 
 def _predicts(rows: list[Row]) -> Finding | None:
-    """Whether more updates are taken where Proposition 3's rate is larger: Spearman's correlation of ranks."""
+    """Whether more updates are taken where Proposition 3's rate is larger."""
     found = [row for row in rows if row["method"] != "newton"]
     if len(found) < 3:
         return None
-    rates, counts = (_ranks([row["numbers"]["rate"] for row in found]), _ranks([row["iterations"] for row in found]))
-    rank = float(np.corrcoef(rates, counts).item(1))
+    rank = rank_correlation([row["numbers"]["rate"] for row in found], [row["iterations"] for row in found])
     return rank > 0.5, f"rank correlation {rank:.2f} over {len(found)} runs"
 
 

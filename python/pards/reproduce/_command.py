@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from .. import _lib, _progress
+from .. import _progress
 from .._bench import harness
 from .._wrong import Wrong
 from . import _claims, _figures, _page, _runs
@@ -62,7 +62,7 @@ def run(
         raise Wrong(f"--budget {budget:g}: want a number of seconds above 0")
     own, parts = _part(part)
     scale = Scale(quick, exchanged, (2 if quick else 10) if seeds is None else seeds)
-    place, console = _place(device), Console()
+    place, console = harness.place(device), Console()
     results = Results(out, {"quick": quick, "device": place, "exchanged": exchanged}, resume)
     try:
         wanted = [run for name in names for run in _runs.FIGURES[name](scale) if run.seed % parts == own]
@@ -92,14 +92,6 @@ def _report(out: Path, rows: list[Row], claims: list[_claims.Claim], known: dict
         return f"Plots and page could not be written: {error}; --resume tries again."
     plots = f"{len(drawn)} plots" if drawn else "no plots, for want of rows or of matplotlib (pip install matplotlib),"
     return f"The report is {page}, with {plots} beside it."
-
-
-def _place(device: str) -> str:
-    """cpu or cuda."""
-    why = _lib.described()["gpu"] if device != "cpu" else ""
-    if device == "cuda" and why:
-        raise Wrong(f"--device cuda: there is no GPU that pards can use: {why}")
-    return device if device != "auto" else "cpu" if why else "cuda"
 
 
 def _part(text: str) -> tuple[int, int]:

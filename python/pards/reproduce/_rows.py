@@ -57,9 +57,8 @@ class Results:
         if there:
             self._rows = {key(row): row for row in read(self.path, settings)}
             text = self.path.read_bytes()
-            os.ftruncate(
-                self._file, text.rfind(b"\n") + 1
-            )  # without the end of a last line that a failing machine tore
+            # Without the end of a last line that a failing machine tore.
+            os.ftruncate(self._file, text.rfind(b"\n") + 1)
         else:
             self._write({"format": FORMAT, "version": VERSION, "settings": settings})
 
