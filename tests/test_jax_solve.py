@@ -340,6 +340,26 @@ def test_gradients_are_those_of_the_loop(way, monkeypatch):
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-8)
 
 
+def test_gradients_where_diagonals_do_not_settle(monkeypatch):
+    """A rotation by 60 degrees: what its diagonal leaves over grows 1.7-fold in each update. In a batch others settle."""
+    monkeypatch.setattr(_solve, "DENSE_MOST", D - 1)
+    x0, u = jnp.asarray(X0), jnp.asarray(RNG.standard_normal((T, D)))
+
+    def weight(angle):
+        c, s = 0.99 * jnp.cos(angle), 0.99 * jnp.sin(angle)
+        return jnp.kron(jnp.eye(D // 2), jnp.array([[c, -s], [s, c]]))
+
+    def total(angle, run):
+        return jnp.sin(run(lambda x, u: weight(angle) @ x + 0.01 * jnp.sin(x) + u, x0, u)).sum()
+
+    own = functools.partial(total, run=lambda *given: pards.jax.solve(*given, rtol=1e-12).states)
+    exact = functools.partial(total, run=lambda f, x0, u: lax.scan(lambda x, u: (f(x, u),) * 2, x0, u)[1])
+    angles = jnp.array([0.1, 1.0, jnp.pi / 3])
+    for change in (jax.grad, jax.jacfwd, jax.hessian):
+        got, want = (jax.jit(jax.vmap(change(f)))(angles) for f in (own, exact))
+        np.testing.assert_allclose(got, want, rtol=1e-9)  # 1e-12 of the recurrence, times 1 / (1 - 0.99)
+
+
 def test_gradients_by_finite_differences():
     own = jax.jit(loss(lambda x0, u, w: pards.jax.solve(gru, x0, u, w, rtol=1e-12).states))
     check_grads(lambda x0: own(x0, *GIVEN[1:]), GIVEN[:1], 1, rtol=1e-4)

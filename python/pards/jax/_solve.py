@@ -26,12 +26,15 @@ from . import _auto, _cells, _elk, _globalise, _iterate, _linearise, _mesh, _nat
 from ._iterate import Options, Window
 from ._judge import CONVERGED, FLOOR, NONFINITE, STATUSES
 from ._linearise import Kept, Step, Trajectory
+from ._pack import pick
+from ._primitive import varying
 from ._scan import not_cut, scan
 from ._structure import Array
 
 DENSE_MOST = 64  # dimensions up to which derivatives are scanned with the full Jacobian
 # Numbers of a state's trajectory, but so many steps, that are differentiated at a time on a CPU.
 PIECE, LEAST = 1024, 32
+SLOW = 16  # updates in which the rest of a derivative does not halve, after which a loop over steps takes over
 
 
 class Solution(NamedTuple):
@@ -113,7 +116,8 @@ def solve(
 
     Derivatives are those of the trajectory, by the implicit function theorem: one linear recurrence with the true
     Jacobians df/dx, at any method. Up to 64 dimensions these are formed, T D D numbers, or a window's at a time;
-    beyond, the recurrence is iterated with their diagonals until it holds to 1e-6 in float32, 1e-12 in float64.
+    beyond, the recurrence is iterated with their diagonals until it holds to 1e-6 in float32, 1e-12 in float64, and
+    where that is slow or never, as with strongly coupled components, gone through step by step.
 
     A cell of `pards.cells` is solved by one call of the library, with the bits of `pards.solve`; under `jax.vmap` it is
     one call for the batch, unless cells are mapped, which are solved one after another. Cells are pytrees of their
@@ -559,36 +563,56 @@ def _linear(model: _Model, o: _Operands, x: Array, b: Array) -> Array:
 
 
 def _iterated(at: Trajectory, b: Array) -> Array:
-    """The same without a Jacobian: what the diagonals leave over is solved for again, until nothing is."""
+    """The same without a Jacobian: what the diagonals leave over is solved for again, until nothing is. Where that
+    does not come to rest, a loop over the steps."""
     if at.axis is not None:
         raise ValueError(
             f"solve: derivatives over axis_name want at most {DENSE_MOST} dimensions, the state has {at.dim}"
         )
     linear = _linearise.whole(at)[1]
     a = lax.stop_gradient(_linearise.along(at, lambda linear: _linearise.diagonal(linear, at.axes))[1])
-    tolerance = 1e-6 if b.dtype == np.float32 else 1e-12
+    tolerance, rounding = 1e-6 if b.dtype == np.float32 else 1e-12, 4 * float(jnp.finfo(b.dtype).eps)
+    nothing = varying(jnp.zeros_like(b[0]), b)[0]
 
     def matvec(v: Array) -> Array:
         return v - linear(jnp.concatenate([jnp.zeros_like(v[:1]), v[:-1]]))
 
-    def solver(apply: Callable[[Array], Array]) -> Callable[[Any, Array], Array]:
+    def solver(apply: Callable[[Array], Array], loop: Callable[[Array], Array]) -> Callable[[Any, Array], Array]:
         def iterate(matvec: Callable[[Array], Array], b: Array) -> Array:
-            def body(c: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-                v, r, k = c
+            def body(c: tuple[Array, ...]) -> tuple[Array, ...]:
+                v, r, least, slow, _ = c
                 v = v + apply(r)
-                return v, b - matvec(v), k + 1
+                r = b - matvec(v)
+                left = jnp.abs(r).max()
+                halved = left <= least / 2
+                held = left <= jnp.maximum(tolerance * jnp.abs(b).max(), rounding * jnp.abs(v).max())
+                return v, r, pick(halved, left, least), pick(halved, 0, slow + 1), held
 
-            def going(c: tuple[Array, Array, Array]) -> Array:
-                return (jnp.abs(c[1]).max() > tolerance * jnp.abs(b).max()) & (c[2] < len(b))
-
-            return lax.while_loop(going, body, (jnp.zeros_like(b), b, jnp.int32(0)))[0]
+            most = jnp.abs(b).max()
+            start = (jnp.zeros_like(b), b, most, jnp.int32(0), most == 0)
+            v, *_, held = lax.while_loop(lambda c: ~c[4] & (c[3] < SLOW), body, tuple(varying(*start)))
+            # a loop that is entered at most once: of a condition vmap makes both branches
+            return lax.while_loop(lambda c: ~c[1], lambda c: (loop(b), jnp.ones_like(c[1])), (v, held))[0]
 
         return iterate
 
+    def ahead(v: Array, xs: tuple[Array, Any, Array]) -> tuple[Array, Array]:
+        before, u, b = xs
+        v = jax.jvp(lambda x: at.step(x, u), (before,), (v,))[1] + b
+        return v, v
+
+    def astern(moved: Array, xs: tuple[Array, Any, Array]) -> tuple[Array, Array]:
+        before, u, b = xs
+        v = moved + b
+        return jax.vjp(lambda x: at.step(x, u), before)[1](v)[0], v
+
     late = jnp.concatenate([a[1:], jnp.zeros_like(a[:1])])  # a[t] belongs to the step before in the transposed system
-    forward, back = (
-        solver(lambda r: scan(lds.Diagonal(a), r)),
-        solver(lambda r: scan(lds.Diagonal(late), r, reverse=True)),
+    forward = solver(
+        lambda r: scan(lds.Diagonal(a), r), lambda b: lax.scan(ahead, nothing, (at.before, at.inputs, b))[1]
+    )
+    back = solver(
+        lambda r: scan(lds.Diagonal(late), r, reverse=True),
+        lambda b: lax.scan(astern, nothing, (at.before, at.inputs, b), reverse=True)[1],
     )
     return lax.custom_linear_solve(matvec, b, forward, back)
 
