@@ -111,6 +111,10 @@ def test_refusals() -> None:
         GRU.from_torch(SimpleNamespace())
     with pytest.raises(TypeError, match="several layers"):
         LSTM.from_torch(SimpleNamespace(num_layers=2))
+    with pytest.raises(
+        TypeError, match="the bias of the GRU is of type ndarray, want True or False, as a torch module"
+    ):
+        GRU.from_torch(GRU.init(3, 3))  # whose bias would be lost, as that of an equinox cell
     with pytest.raises(TypeError, match="lacks one of"):
         LSTM.from_equinox(SimpleNamespace())
     with pytest.raises(ValueError, match="exchanged"):

@@ -371,6 +371,15 @@ def test_faulthandler_lives_beside() -> None:
     assert faulthandler is not None
 
 
+@pytest.mark.parametrize("method", ["newton", "jacobi", "elk", "sequential"])
+def test_callers_that_raise_all_of_numpys_errors(method: str) -> None:
+    """An iterate, or a model that decays, may underflow where the status tells all there is to tell."""
+    with np.errstate(all="raise"):
+        sol = pards.solve(lambda x, u: 0.5 * x * np.exp(-x * x), np.ones(2), length=1200, method=method)
+        assert sol.success
+        assert sol.explain() and sol._repr_html_()
+
+
 def test_nothing_is_printed() -> None:
     done = run(
         """
@@ -395,6 +404,21 @@ def test_pickle() -> None:
     assert np.array_equal(pards.solve(copy, X0, U, method="newton").states, WANT)
     sol = pickle.loads(pickle.dumps(pards.solve(CELL, X0, U, method="newton", trace=True)))
     assert np.array_equal(sol.states, WANT) and sol.trace.merit.shape[1] == 2
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [pards.cells.GRU.init(3, 3, exchanged=True), pards.cells.Lorenz96(5, 7.5), pards.problems.s5_word(1).cell],
+    ids=lambda cell: cell.name,
+)
+def test_savez(cell, tmp_path) -> None:
+    """Parameters come back from a file in which numbers and flags are arrays."""
+    np.savez(tmp_path / "cell.npz", **{name: getattr(cell, name) for name in cell.fields})
+    with np.load(tmp_path / "cell.npz") as file:
+        back = type(cell)(**file)
+    x, u = np.arange(1.0, cell.dim + 1), None if not cell.inputs else 3 if cell.words else np.ones(3)
+    assert np.array_equal(back(x, u), cell(x, u))
+    assert {name: type(getattr(back, name)) for name in cell.fields} == {n: type(getattr(cell, n)) for n in cell.fields}
 
 
 def test_handles_are_given_back() -> None:

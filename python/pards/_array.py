@@ -112,8 +112,9 @@ def default_rtol(dtype: Any) -> float:
 
 
 def flag(function: str, name: str, value: Any) -> bool:
-    """A truth value that a caller gave: True, False, or NumPy's; a text such as "no" would count as True."""
-    if isinstance(value, _TRUTHS):
+    """A truth value that a caller gave: True, False, or NumPy's, also from a file of np.savez, where it is an array; a
+    text such as "no" would count as True."""
+    if isinstance(value, _TRUTHS) or (isinstance(value, np.ndarray) and value.dtype == np.bool_ and not value.ndim):
         return bool(value)
     raise TypeError(f"{function}: {name} is {value!r}, want True or False")
 

@@ -18,10 +18,15 @@ def torch_parameters(function: str, module: Any) -> dict[str, Array]:
     Raises:
         TypeError: module is something else.
     """
-    suffix = torch_suffix(function, module)
+    suffix, has = torch_suffix(function, module), getattr(module, "bias", True)
+    if not isinstance(has, bool):  # else an array that nothing reads
+        raise TypeError(
+            f"{function}: the bias of the {type(module).__name__} is of type {type(has).__name__}, want True or False, "
+            "as a torch module has it"
+        )
     found = {name: _array(getattr(module, name + suffix)) for name in ("weight_ih", "weight_hh")}
     for name in ("bias_ih", "bias_hh"):
-        bias = getattr(module, name + suffix, None) if getattr(module, "bias", True) is not False else None
+        bias = getattr(module, name + suffix, None) if has else None
         found[name] = np.zeros(len(found["weight_hh"]), found["weight_hh"].dtype) if bias is None else _array(bias)
     return found
 

@@ -427,7 +427,8 @@ def _target(out: Any, problem: _Problem) -> Any:
 
 
 def _run(problem: _Problem, args: Any, states: Any, report: Array, progress: bool | _progress.Report) -> None:
-    """Call the library. Where iterates overflow in f NumPy need not warn: the statuses report it."""
+    """Call the library. Where iterates overflow in f NumPy need not warn: the statuses report it. Nor where they
+    underflow, as one does that decays."""
     library, model = _lib.get(), problem.model
     arrays = (problem.x0, problem.inputs, problem.guess, states, report)
     if problem.ordinal is not None or isinstance(states, _device.DeviceArray):
@@ -436,7 +437,7 @@ def _run(problem: _Problem, args: Any, states: Any, report: Array, progress: boo
         args.cell = handle(problem.cell, problem.dtype)
         _lib.call("pards_python_solve", library.interpreter, None, None, id(arrays), args)
         return
-    quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+    quiet = np.errstate(all="ignore")
     with handle_of(problem.cell, problem.dim, problem.dtype) as args.cell, quiet, _progress.shown(progress) as shown:
         objects = (None if called is None else id(called) for called in (model, shown))  # a PyObject's address
         _lib.call("pards_python_solve", library.interpreter, *objects, id(arrays), args)

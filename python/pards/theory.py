@@ -259,7 +259,7 @@ def _call(problem: Any, args: Any, states: Array, report: Array, decay: Array) -
     """Call the library, for a function with its own eval."""
     args.x0, args.inputs, args.guess = map(_array.describe, (problem.x0, problem.inputs, problem.guess))
     args.states = _array.describe(states)
-    quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+    quiet = np.errstate(all="ignore")
     with quiet, _solve.handle_of(problem.cell, problem.dim, problem.dtype) as args.cell:
         model = None if problem.model is None else id(problem.model)
         tables = (_array.describe(report), _array.describe(decay))
