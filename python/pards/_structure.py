@@ -38,6 +38,24 @@ class Structure:
         """The array in NumPy or on a GPU."""
         return next((self._take(name, value) for name, value in vars(self).items()), None)
 
+    def check(self, shape: tuple[int, ...], b: tuple[int, ...]) -> None:
+        """Want an array of this structure to have a shape that fits the shape of b, (..., T, D).
+
+        Raises:
+            ValueError: it does not.
+        """
+        steps, dim = b[-2:]
+        own = shape[-1 - self.axes :]
+        if self.axes == 3:
+            fits = len(own) == 4 and own[0] == steps and own[2] == own[3] and own[1] * own[2] == dim
+            want = f"time={steps}, n, d, d) with n d = {dim}"
+        else:
+            fits = own == (steps, dim, dim)[: 1 + self.axes]
+            want = ", ".join((f"time={steps}", f"dim={dim}", f"dim={dim}")[: 1 + self.axes]) + ")"
+        if not fits:
+            hint = "; diagonal matrices are pards.lds.Diagonal(A)" if self.axes == 2 and shape[-2:] == b[-2:] else ""
+            raise ValueError(f"scan: A ({self.name}) has shape {shape}, want (..., {want}; b has shape {b}{hint}")
+
     def _take(self, name: str, value: Any) -> Array | _device.DeviceArray:
         chars = _array.INTEGERS if self.whole else _array.FLOATS + _array.INTEGERS
         return _device.take(type(self).__name__, name, value, chars)

@@ -66,6 +66,13 @@ def scan(
         arrays["x0"] = _device.take("scan", "x0", x0)
     axes = {"A": structure.axes + 1, "b": 2, "x0": 1}
     given = {name: array for name, array in arrays.items() if array is not None}
+    shape = given["b"].shape
+    if len(shape) < 2:  # here, since the library sees one batch axis whatever the caller gave
+        raise ValueError(f"scan: b has shape {shape}, want (..., time, dim)")
+    if "A" in given:
+        structure.check(given["A"].shape, shape)
+    if "x0" in given and given["x0"].shape[-1:] != shape[-1:]:
+        raise ValueError(f"scan: x0 has shape {given['x0'].shape}, want (..., dim={shape[-1]}); b has shape {shape}")
     dtype = _array.promoted(*(array.dtype for name, array in given.items() if name != "A" or not structure.whole))
     leads = {array.shape[: -axes[name]] for name, array in given.items()}
     try:
@@ -79,7 +86,7 @@ def scan(
         own = array.shape[-axes[name] :]
         spread = _device.spread("scan", name, array, lead + own)
         flat[name] = _device.plain("scan", name, spread, dtype).reshape(size, *own)
-    shape = lead + given["b"].shape[-2:]
+    shape = lead + shape[-2:]
     states = _device.target("scan", out, shape, dtype, _device.ordinal(*given.values()), given.values())
     library = _lib.get()
     args = library.pards_scan_args(

@@ -138,20 +138,8 @@ def _matrices(A: Any, b: Array) -> tuple[str, Array | None, int]:
     if A.array is None:
         return A.name, None, 0
     array = _whole("A", A.array) if A.whole else _floats("A", A.array)
-    wanted = {
-        "dense": (steps, dim, dim),
-        "scaled_identity": (steps,),
-        "block_diagonal": (steps, -1, -1, -1),
-    }.get(A.name, (steps, dim))
-    got = array.shape[-len(wanted) :]
-    if A.name == "block_diagonal":
-        fits = len(got) == 4 and got[0] == steps and got[2] == got[3] and got[1] * got[2] == dim
-        text = f"time={steps}, n, d, d) with n d = {dim}"
-    else:
-        fits, text = got == wanted, ", ".join([f"time={steps}", *(f"dim={n}" for n in wanted[1:])]) + ")"
-    if not fits:
-        raise ValueError(f"scan: A ({A.name}) has shape {array.shape}, want (..., {text}; b has shape {b.shape}")
-    return A.name, array, len(wanted)
+    A.check(array.shape, b.shape)
+    return A.name, array, A.axes + 1
 
 
 def _whole(name: str, value: Any) -> Array:
