@@ -258,3 +258,19 @@ def test_windows_that_adapt_are_told() -> None:
     assert (whole.window, whole.window_advances.tolist()) == (None, [3000])
     looped = pards.solve(pards.cells.Linear(0.5 * np.eye(2), np.eye(2)), np.zeros(2), u, method="auto", window=100)
     assert (looped.method, looped.window) == ("sequential", None)
+
+
+def test_what_was_not_estimated_is_told() -> None:
+    """A trust region that takes updates back leaves no distance, however many there were; nor is NaN a residual."""
+    u = np.random.default_rng(0).standard_normal((300, 2))
+    held = pards.solve(
+        lambda x, u: np.where(x > 0, x - 1, x + 1) + u, np.zeros(2), u, method="elk", max_iterations=40,
+        raise_on_failure=False,
+    )  # fmt: skip
+    assert held.iterations == 40 and np.isnan(held.error)
+    assert "that takes two updates in a row, none of them taken back" in held.explain()
+    lost = pards.solve(
+        lambda x, u: np.where(x > 2, np.nan, x + 1), np.zeros(2), u, method="picard", raise_on_failure=False
+    )
+    assert np.isnan(lost.residual)
+    assert "Largest residual: not finite." in lost.explain()

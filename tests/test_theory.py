@@ -333,8 +333,25 @@ CELL, X0, U = pards.cells.GRU.init(hidden=2, inputs=1, seed=0), np.zeros(2), np.
         (lambda: pards.theory.analyse(CELL, X0, U).predicted_iterations(1e-3, merit_tol=1e-3), ValueError, r"merit_tol came with rtol"),
         (lambda: pards.theory.analyse(CELL, X0, U).predicted_iterations(0.0), ValueError, r"rtol is 0"),
         (lambda: pards.theory.compare(CELL, X0, U, pilot=0), ValueError, r"compare: pilot is 0"),
+        (lambda: pards.theory.compare(CELL, np.zeros((0, CELL.dim)), U), ValueError, r"compare: the batch is empty, want at least one"),
+        (lambda: pards.theory.compare(lambda x, u: 2 * x**2, [3.0], length=99), ValueError, r"compare: the plain loop overflows at step 8 of the pilot"),
     ],
 )  # fmt: skip
 def test_bad_input(call, error, text) -> None:
     with pytest.raises(error, match=text):
         call()
+
+
+def test_an_empty_batch_is_told() -> None:
+    found = pards.theory.analyse(CELL, np.zeros((0, CELL.dim)), U)
+    assert found.explain() == "There is no sequence to tell of."
+    assert not found.expands
+
+
+def test_a_function_of_pieces_is_not_called_affine_everywhere() -> None:
+    """Its Jacobian is I wherever it has one, but an update is exact only as long as no state changes sides."""
+    u = np.random.default_rng(0).standard_normal((200, 1))
+    sol = pards.solve(lambda x, u: np.mod(x + u, 1.0), np.zeros(1), u, method="newton", raise_on_failure=False)
+    assert sol.iterations > 100
+    assert "any guess" not in sol.explain()
+    assert "is exact, as far as f is affine" in sol.explain()

@@ -43,9 +43,9 @@ class Solution:
         success: whether the states are the trajectory.
         status: "converged", "floor" (both success), "max_iterations", "nonfinite".
         error: the estimated distance to the sequential trajectory, relative to the size of each component plus 1e-3
-            (see atol of `pards.solve`); NaN before two updates. It is the error of stopping early; rounding adds to
-            it. With windows, each is solved to rtol, and this is the sum over them: cautious for a model that
-            forgets, too little for one that amplifies.
+            (see atol of `pards.solve`); NaN before two updates, and where a trust region or damping took one of the
+            last two back. It is the error of stopping early; rounding adds to it. With windows, each is solved to rtol,
+            and this is the sum over them: cautious for a model that forgets, too little for one that amplifies.
         merit: 0.5 * sum of squared residuals.
         residual: the largest residual |x[t] - f(x[t-1], u[t])|.
         update: the largest component of the last update.
@@ -137,14 +137,19 @@ class Solution:
         if not error.size:
             return []
         if np.isnan(error).all():
-            distance = "The distance to the sequential trajectory was not estimated: that takes two updates."
+            distance = (
+                "The distance to the sequential trajectory was not estimated: that takes two updates in a row, none of "
+                "them taken back."
+            )
         elif np.isinf(error).all():
             distance = "The updates do not shrink, so the distance to the sequential trajectory is not known."
         else:
             added = "" if self.window is None else ", summed over the windows"
             estimate = f"{_range(error, '.2g')}, beside rounding{added}"
             distance = f"Estimated relative distance to the sequential trajectory: {estimate}."
-        lines = [distance, f"Largest residual: {_range(np.atleast_1d(self.residual), '.2g')}."]
+        residual = np.atleast_1d(self.residual)
+        told = "not finite" if np.isnan(residual).all() else _range(residual, ".2g")
+        lines = [distance, f"Largest residual: {told}."]
         return lines + self._unresolved()
 
     def _unresolved(self) -> list[str]:

@@ -114,20 +114,20 @@ class Analysis:
     @property
     def expands(self) -> bool:
         """Whether the first sequence's Lyapunov exponent is above 0 by more than twice its error."""
-        lyapunov, error = (float(np.atleast_1d(v)[0]) for v in (self.lyapunov, self.lyapunov_error))
+        lyapunov, error = map(_first, (self.lyapunov, self.lyapunov_error))
         return lyapunov > 1e-6 + 2 * (0 if math.isnan(error) else error)
 
     def told(self) -> list[str]:
         """The numbers in words, a line a fact."""
-        of, rate, radius, lyapunov, error = (
-            float(np.atleast_1d(v)[0]) if np.size(v) else math.nan
-            for v in (self.difference, self.rate, self.radius, self.lyapunov, self.lyapunov_error)
+        if not np.size(self.rate):
+            return ["There is no sequence to tell of."]
+        of, rate, radius, lyapunov, error, inverse = map(
+            _first, (self.difference, self.rate, self.radius, self.lyapunov, self.lyapunov_error, self.inverse_norm)
         )
-        inverse = float(np.atleast_1d(self.inverse_norm)[0]) if np.size(self.inverse_norm) else math.nan
         far = "is the Jacobian" if of == 0 else f"differs from the Jacobian by up to {of:.3g}"
         lines = [f"A {far}; errors of all steps add up to at most {inverse:.3g} times their size (|Jt^-1|)."]
         if rate < 1:
-            size = "from any guess" if math.isinf(radius) else f"once the error |e| is below {radius:.3g}"
+            size = "as far as f is affine" if math.isinf(radius) else f"once the error |e| is below {radius:.3g}"
             shrinks = "squares it, up to a factor" if rate == 0 else f"leaves at most {rate:.3g} of it"
             shrinks = "is exact" if rate == 0 and math.isinf(radius) else shrinks
             lines.append(f"Proposition 3: an update of a small error {shrinks}, {size}.")
@@ -271,6 +271,11 @@ def _damping(damping: float) -> float:
     if not 0 <= number <= 1:  # the library has a word for "adaptive" among the others
         raise ValueError(f"analyse: damping is {damping}, want a number from 0 to 1; what adapts has no theory")
     return number
+
+
+def _first(value: Any) -> float:
+    """The first sequence's number; NaN where there is none."""
+    return float(np.atleast_1d(value)[0]) if np.size(value) else math.nan
 
 
 def _short(value: Any) -> str:
@@ -435,6 +440,8 @@ def compare(
     if problem.guess is not None and problem.guess.shape[-2:] != (problem.steps, problem.dim):
         wanted = f"(T, D) = ({problem.steps}, {problem.dim})"
         raise ValueError(f"compare: guess has shape {problem.guess.shape}, want {wanted}")
+    if not problem.size:
+        raise ValueError("compare: the batch is empty, want at least one sequence")
     T, W = problem.steps, min(problem.steps, pilot)
     part = _Part(f, x0, inputs, guess, problem.dtype, jac, diag)
     if methods is None:
@@ -445,6 +452,11 @@ def compare(
             if name not in ("block_newton", "chord") and (dense or kind.derivative not in ("full", "rotated_diagonal"))
         ]
     loop = part.solve(W, "sequential", num_threads)
+    if not loop.success:
+        raise ValueError(
+            f"compare: the plain loop overflows at step {loop.bad_step} of the pilot, want a model that does not, or a "
+            "pilot of fewer steps"
+        )
     states, rows, lyapunov = loop.states, [], math.nan
     for method in methods:
         name = _solve._method(method)[0]
