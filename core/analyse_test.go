@@ -40,13 +40,9 @@ func testAnalyse[T num.Float](t *testing.T) {
 					o.Settings = param.Values[T]{"block": {Number: 2}}
 				}
 				got, err := core.Analyse(p, &o, states, 4)
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				called, err := core.Analyse(methodtest.Called(p), &o, states, 4)
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				for b, a := range got {
 					same(t, a, called[b])
 					if n := len(a.Decay); n != 5 {
@@ -83,18 +79,12 @@ func full[T num.Float](t *testing.T, p *core.Problem[T], o core.Options[T], stat
 	prev := append(append([]T(nil), p.X0.Data[b*d:(b+1)*d]...), x[:(n-1)*d]...)
 	block := cell.Block[T]{N: n, X: prev, U: p.Inputs.Data[b*n*m : (b+1)*n*m], Scratch: &cell.Arena[T]{}}
 	j := make([]T, n*d*d)
-	if err := p.Cell.Jacobian(block, j); err != nil {
-		t.Fatal(err)
-	}
+	must(t, p.Cell.Jacobian(block, j))
 	chosen, err := method.New(o.Method, o.Settings, n, d)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	problem := &method.Problem[T]{Cell: p.Cell, Batch: p.Batch, Steps: n, Dim: d, Inputs: m, X0: p.X0.Data, X0Stride: d, U: p.Inputs.Data, UStride: n * m}
 	l, err := method.Along(par.New(1, nil), problem, method.Options{Window: n}, chosen, b, x)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	one, jt, length := make([]T, d*d), mat.NewDense(n*d, n*d, nil), l.Structure.Len(d)
 	apart := 0.0
 	for s := range n {

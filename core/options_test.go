@@ -17,9 +17,7 @@ func linear[T num.Float](t *testing.T) cell.Cell[T] {
 	t.Helper()
 	one := param.Value[T]{Shape: []int{1, 1}, Data: []T{0.5}}
 	c, err := cell.New("linear", param.Values[T]{"A": one, "B": one})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return c
 }
 
@@ -182,16 +180,12 @@ func TestFirstBadStep(t *testing.T) {
 			u[(batch-1)*steps+bad], u[(batch-1)*steps+steps-1] = math.MaxFloat64, math.MaxFloat64
 			start[batch-1] = math.MaxFloat64
 			c, err := cell.New("linear", param.Values[float64]{"A": one, "B": one})
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			p := &core.Problem[float64]{Cell: c, Batch: batch, Length: steps, X0: core.Host(start, batch, 1), Inputs: core.Host(u, batch, steps, 1)}
 			o := core.Defaults[float64]()
 			o.Method = "sequential"
 			solution, err := core.Solve(core.CPU[float64]{}, p, &o, core.Host(make([]float64, batch*steps)))
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			for i, r := range solution.Results {
 				want, status := -1, "converged"
 				if i == batch-1 {

@@ -49,28 +49,22 @@ func (e emulated[T]) Solve(p *core.Plan[T], members []int, results []method.Resu
 	task := plan.task(p, len(members), l)
 	var kept runtime.Pinner
 	defer kept.Unpin()
-	address := func(first unsafe.Pointer) uint64 { kept.Pin(first); return uint64(uintptr(first)) }
-	numbers := func(v []T) uint64 {
-		if len(v) == 0 {
-			return 0
-		}
-		return address(unsafe.Pointer(&v[0]))
-	}
+	numbers := func(v []T) uint64 { return pinned(&kept, v) }
 	task.x0, task.u, task.guess, task.states, task.signs = numbers(q.X0), numbers(q.U), numbers(q.Guess), numbers(p.States.Data), numbers(plan.declared.Signs)
 	task.work, task.weights = numbers(make([]T, len(p.States.Data)+1)), numbers(plan.numbers)
 	if plan.words != nil {
-		task.weights = address(unsafe.Pointer(&plan.words[0]))
+		task.weights = pinned(&kept, plan.words)
 	}
 	index, counters, counts := make([]int32, len(members)), make([]uint32, l.groups+1), make([]int32, windows*len(members))
 	reports, trace, stop := make([]solveReport, len(members)), make([]float64, 3*plan.traceRows*len(members)+1), make([]int32, 1)
 	for i, m := range members {
 		index[i] = int32(m)
 	}
-	task.members, task.counters, task.windows = address(unsafe.Pointer(&index[0])), address(unsafe.Pointer(&counters[0])), address(unsafe.Pointer(&counts[0]))
-	task.reports, task.stop = address(unsafe.Pointer(&reports[0])), address(unsafe.Pointer(&stop[0]))
-	task.records = address(unsafe.Pointer(&make([]uint64, 2*l.groups*l.blocks*plan.recordBytes(q.Dim)/8)[0]))
+	task.members, task.counters, task.windows = pinned(&kept, index), pinned(&kept, counters), pinned(&kept, counts)
+	task.reports, task.stop = pinned(&kept, reports), pinned(&kept, stop)
+	task.records = pinned(&kept, make([]uint64, 2*l.groups*l.blocks*plan.recordBytes(q.Dim)/8))
 	if plan.traceRows > 0 {
-		task.trace = address(unsafe.Pointer(&trace[0]))
+		task.trace = pinned(&kept, trace)
 	}
 	args := plan.appendWeights(slices.Clone(unsafe.Slice((*byte)(unsafe.Pointer(&task)), unsafe.Sizeof(task))))
 	for i, want := range []int{len(args), plan.recordBytes(q.Dim), int(unsafe.Sizeof(solveReport{}))} {

@@ -24,15 +24,17 @@ func TestMixtureWidths(t *testing.T) {
 	t.Run("float64", mixtureWidths[float64])
 }
 
+func normal[T num.Float](rng *rand.Rand, n int) []T {
+	x := make([]T, n)
+	for i := range x {
+		x[i] = T(rng.NormFloat64())
+	}
+	return x
+}
+
 func mixtureWidths[T num.Float](t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	draw := func(n int) []T {
-		x := make([]T, n)
-		for i := range x {
-			x[i] = T(rng.NormFloat64())
-		}
-		return x
-	}
+	draw := func(n int) []T { return normal[T](rng, n) }
 	for _, d := range []int{1, 2, 3, 7, 8, 9, 16, 17, 31, 32, 33, 47, 64, 65} {
 		for _, full := range []bool{true, false} {
 			const k, n = 3, 27 // 15 wide sequences for 12 steps are turned in pieces
@@ -57,13 +59,7 @@ func mixtureWidths[T num.Float](t *testing.T) {
 func TestMixture(t *testing.T) {
 	const k, d, n, eps = 3, 37, 19, 0.01
 	rng := rand.New(rand.NewPCG(3, 4))
-	draw := func(n int) []float64 {
-		x := make([]float64, n)
-		for i := range x {
-			x[i] = rng.NormFloat64()
-		}
-		return x
-	}
+	draw := func(n int) []float64 { return normal[float64](rng, n) }
 	means, logs, x, u, root, P := draw(k*d), draw(k), draw(n*d), draw(n*d), draw(k*d*d), make([]float64, k*d*d)
 	for i := range P {
 		for m := range d {

@@ -24,15 +24,7 @@ func langevins[T num.Float](b *testing.B, d int) {
 	const steps, team = 512, 16
 	for _, apart := range []float64{1, 0.01} {
 		c := wells[T](b, 2, d, apart, 1e-5)
-		rng := rand.New(rand.NewPCG(7, 8))
-		draw := func(n int) []T {
-			x := make([]T, n)
-			for i := range x {
-				x[i] = T(rng.NormFloat64())
-			}
-			return x
-		}
-		u, y, start := draw(team*steps*d), make([]T, team*steps*d), make([]T, team*d)
+		u, y, start := normal[T](rand.New(rand.NewPCG(7, 8)), team*steps*d), make([]T, team*steps*d), make([]T, team*d)
 		run := func(name string, per int, f func()) {
 			b.Run(fmt.Sprintf("apart=%g/%s", apart, name), func(b *testing.B) {
 				for b.Loop() {

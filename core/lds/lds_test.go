@@ -269,10 +269,7 @@ func TestTransposeAndMul(t *testing.T) {
 		s.Transpose(aT, a, d)
 		s.Dense(full, a, d)
 		s.Dense(fullT, aT, d)
-		x, y := make([]float64, n*d), make([]float64, n*d)
-		for i := range x {
-			x[i] = rng.NormFloat64()
-		}
+		x, y := draw[float64](rng, n*d), make([]float64, n*d)
 		s.Mul(y, a, x, d)
 		for m := range n {
 			for i := range d {
@@ -339,10 +336,10 @@ func TestUpdate(t *testing.T) {
 			}
 			rng := rand.New(rand.NewPCG(9, 9))
 			a := ldstest.Matrices(rng, s, batch*steps, d)
-			b, ref, apart, out := make([]float64, batch*steps*d), make([]float64, batch*steps*d), make([]float64, batch*steps*d), make([]float64, batch*steps*d)
+			b, ref := draw[float64](rng, batch*steps*d), draw[float64](rng, batch*steps*d)
+			apart, out := make([]float64, batch*steps*d), make([]float64, batch*steps*d)
 			for i := range b {
-				b[i], ref[i], out[i] = rng.NormFloat64(), rng.NormFloat64(), math.NaN()
-				apart[i] = b[i] - ref[i]
+				apart[i], out[i] = b[i]-ref[i], math.NaN()
 			}
 			lds.Update(par.New(3, nil), s, a, b, ref, out, batch, steps, d)
 			for i := range batch {
