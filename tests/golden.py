@@ -65,9 +65,7 @@ class Case:
         if name == "hutch":
             signs = np.concatenate([np.ones((1, int(self.data["D"]))), self.data["hutch_z"]])[None]
             return pards.QuasiNewton(diagonal="hutchinson", signs=signs)
-        return {"quasi": pards.QuasiNewton(), "newton": "newton", "picard": "picard", "jacobi": "jacobi"}.get(
-            name, name
-        )
+        return "quasi_newton" if name == "quasi" else name
 
     @staticmethod
     def nonfinite(name: str) -> str:

@@ -1,4 +1,5 @@
-"""Programs over several host devices, each in a process of its own, since that of the tests has one; and what a test on a GPU leaves out."""
+"""Programs over several host devices, each in a process of its own, since that of the tests has one; what a test on a GPU leaves out;
+and JAX with or without its 64-bit types."""
 
 import os
 import subprocess
@@ -12,6 +13,15 @@ def of_a_cpu(why: str = "by the last bits, or counts that hang on them, which on
     """A test that JAX must run on a CPU; test_gpu.py has what goes for GPUs. Asked when it is run: a module of tests that
     is imported must not begin what jax.distributed is to begin."""
     return pytest.mark.skipif("jax.default_backend() != 'cpu'", reason=why)
+
+
+def x64(on: bool):
+    """A context in which JAX has its 64-bit types, or has not."""
+    import jax
+
+    if hasattr(jax, "enable_x64"):
+        return jax.enable_x64(on)
+    return jax.experimental.enable_x64() if on else jax.experimental.disable_x64()  # JAX 0.6
 
 
 HEAD = """

@@ -23,24 +23,21 @@ def weights(*shapes):
     return [RNG.uniform(-0.7, 0.7, s) for s in shapes]
 
 
+def pair(name, parts, **more):
+    return getattr(pards.cells, name)(*parts, **more), getattr(spec, name)(*parts, **more)
+
+
+def chain(parts):
+    ours, theirs = pair("GaussianMixture", parts)
+    return pards.cells.Langevin(ours, 0.1), spec.Langevin(theirs, 0.1)
+
+
 PAIRS = {
-    "linear": (lambda w: (pards.cells.Linear(*w), spec.Linear(*w)))(weights((3, 3), (3, 2), (3,))),
-    "gru": (lambda w: (pards.cells.GRU(*w), spec.GRU(*w)))(weights((12, 3), (12, 4), (12,), (4,))),
-    "exchanged": (lambda w: (pards.cells.GRU(*w, exchanged=True), spec.GRU(*w, exchanged=True)))(
-        weights((12, 4), (12, 4), (12,), (4,))
-    ),
-    "langevin": (
-        lambda m: (
-            pards.cells.Langevin(pards.cells.GaussianMixture(*m), 0.1),
-            spec.Langevin(spec.GaussianMixture(*m), 0.1),
-        )
-    )(mixture(3, 4)),
-    "diagonal": (
-        lambda m: (
-            pards.cells.Langevin(pards.cells.GaussianMixture(*m), 0.1),
-            spec.Langevin(spec.GaussianMixture(*m), 0.1),
-        )
-    )(mixture(2, 3, diagonal=True)),
+    "linear": pair("Linear", weights((3, 3), (3, 2), (3,))),
+    "gru": pair("GRU", weights((12, 3), (12, 4), (12,), (4,))),
+    "exchanged": pair("GRU", weights((12, 4), (12, 4), (12,), (4,)), exchanged=True),
+    "langevin": chain(mixture(3, 4)),
+    "diagonal": chain(mixture(2, 3, diagonal=True)),
 }
 
 
@@ -94,7 +91,7 @@ def test_against_numpy() -> None:
 
 
 CELLS = [
-    *(pair[0] for pair in PAIRS.values()),
+    *(ours for ours, _ in PAIRS.values()),
     pards.cells.Linear(*weights((2, 2))),
     pards.cells.Elman(*weights((4, 2), (4, 4), (4,))),
     pards.cells.LSTM(*weights((12, 2), (12, 3), (12,))),

@@ -238,7 +238,7 @@ def test_too_large_is_refused_before_anything_is_allocated() -> None:
 
 
 def test_auto_falls_back_where_memory_is_short() -> None:
-    """Newton's Jacobians of 30 million steps do not fit; the loop that auto named as its fallback does."""
+    """Newton's Jacobians of two million steps do not fit; the loop that auto named as its fallback does."""
     calls = []
 
     class Enough(Exception):

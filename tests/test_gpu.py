@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 
+import jax_devices
 import numpy as np
 import pytest
 from golden import METHODS, NAMES, PRECISIONS, ROUNDING, TOL, Case
@@ -603,7 +604,7 @@ def test_cells_in_jax(dtype: type) -> None:
 
     import pards.jax
 
-    with jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64():
+    with jax_devices.x64(True):
         cell, x0, u = problem(d=8, m=3, batch=4, steps=1000, dtype=dtype)
         for method in ("newton", "quasi_newton", "sequential", pards.QuasiNewton("hutchinson", probes=2)):
             options = (

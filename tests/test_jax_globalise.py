@@ -17,7 +17,7 @@ from pards.jax._solve import _options  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def double():
-    with jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64():
+    with jax_devices.x64(True):
         yield
 
 
@@ -224,13 +224,12 @@ def test_a_stiff_double_well_is_solved_aright():
 def test_auto_takes_newton_whole_where_f_is_affine():
     A = 1.5 * np.linalg.qr(np.random.default_rng(7).standard_normal((3, 3)))[0]
     affine = lambda x, u, A: jnp.einsum("ij,j->i", A, x) + jnp.exp(u) * A[0]  # noqa: E731
-    step = lambda x, u, A: affine(x, u, A)  # noqa: E731
-    assert _auto.affine(step, jnp.zeros(3), jnp.zeros(()), jnp.asarray(A))
+    assert _auto.affine(affine, jnp.zeros(3), jnp.zeros(()), jnp.asarray(A))
     for other in (lambda x, u, A: affine(x, u, A) * x[0], lambda x, u, A: jnp.maximum(x, 0)):
         assert not _auto.affine(other, jnp.zeros(3), jnp.zeros(()), jnp.asarray(A))
     u = np.random.default_rng(8).standard_normal(50)
     o = _options(np.float64, "auto", None, None, None, None, None, 0.0, False, "stop", None)
-    chosen = _auto.choose(o, step, 50, jnp.ones(3), jnp.zeros(()), jnp.asarray(A))
+    chosen = _auto.choose(o, affine, 50, jnp.ones(3), jnp.zeros(()), jnp.asarray(A))
     assert (chosen.method.name, chosen.window) == ("newton", None)
     found = pards.jax.solve(affine, np.ones(3), u, A, method="auto")
     assert found.success and int(found.iterations) <= 2  # one, and one that shows it

@@ -22,13 +22,9 @@ T = 60
 EPS = {np.float32: 2.0**-23, np.float64: 2.0**-52}
 
 
-def double_precision():
-    return jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64()
-
-
 @pytest.fixture(autouse=True)
 def double():
-    with double_precision():
+    with jax_devices.x64(True):
         yield
 
 
@@ -511,7 +507,7 @@ def test_threads_do_not_meet():
     want = [np.asarray(run(member)) for member in members]
 
     def one(member):
-        with double_precision():  # which a thread does not take from the one that made it
+        with jax_devices.x64(True):  # which a thread does not take from the one that made it
             return np.asarray(run(member))
 
     with ThreadPoolExecutor(8) as pool:
@@ -593,8 +589,7 @@ def test_words_are_looked_at_when_run():
 
 
 def test_double_precision_is_not_cut():
-    off = jax.enable_x64(False) if hasattr(jax, "enable_x64") else jax.experimental.disable_x64()
-    with off, pytest.raises(TypeError, match=r"GRU\.weight_ih has dtype float64, want float32"):
+    with jax_devices.x64(False), pytest.raises(TypeError, match=r"GRU\.weight_ih has dtype float64, want float32"):
         pards.jax.solve(GRU, np.zeros(D, np.float32), U.astype(np.float32))
 
 

@@ -29,7 +29,7 @@ RNG = np.random.default_rng(0)
 
 @pytest.fixture(autouse=True)
 def double():
-    with jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64():
+    with jax_devices.x64(True):
         yield
 
 
@@ -193,7 +193,7 @@ def test_what_must_be_static() -> None:
 
 
 def test_float64_is_not_cut() -> None:
-    with jax.enable_x64(False) if hasattr(jax, "enable_x64") else jax.experimental.disable_x64():
+    with jax_devices.x64(False):
         with pytest.raises(TypeError, match="scan: b has dtype float64, which JAX would cut to float32"):
             pards.jax.scan(lds.Identity(), np.ones((3, 2)))
         assert pards.jax.scan(lds.Identity(), [[1.0], [2.0]]).dtype == np.float32
@@ -328,13 +328,15 @@ def test_an_array_may_be_dense_or_diagonal_by_its_shape() -> None:
 def test_loop_of_jax_alone() -> None:
     """What runs on devices that the library does not know."""
     for name, A, _ in cases((2,), 6, 4):
+        if name == "zero":  # no scan
+            continue
         given = [*jax.tree.leaves(A), RNG.standard_normal((2, 6, 4)), RNG.standard_normal((2, 4))]
         for start in (False, True):
             for reverse in (False, True):
                 args = given if start else given[:-1]
-                got = loop_alone(*args, structure=name, reverse=reverse, start=start) if name != "zero" else args[-1]
+                got = loop_alone(*args, structure=name, reverse=reverse, start=start)
                 want = pards.jax.scan(A, args[-2 if start else -1], *args[-1:] if start else (), reverse=reverse)
-                assert name == "zero" or np.allclose(got, want, rtol=1e-13, atol=1e-13), name
+                assert np.allclose(got, want, rtol=1e-13, atol=1e-13), name
 
 
 class _Version(ctypes.Structure):

@@ -29,7 +29,7 @@ U, X0 = RNG.standard_normal((T, M)), RNG.standard_normal(D)
 
 @pytest.fixture(autouse=True)
 def double():
-    with jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64():
+    with jax_devices.x64(True):
         yield
 
 
@@ -135,8 +135,7 @@ def test_merit_is_summed_wider(name, size):
 def test_merit_without_double_precision():
     """Pairwise: a sum of 4e6 squares to a few eps, one after another they are off by 2e-5."""
     guess = np.random.default_rng(1).uniform(0.5, 1.5, (1_000_000, 4)).astype(np.float32)
-    off = jax.enable_x64(False) if hasattr(jax, "enable_x64") else jax.experimental.disable_x64()
-    with off:
+    with jax_devices.x64(False):
         run = jax.jit(lambda g: pards.jax.solve(lambda x, u: 0 * x, g[0], length=len(g), guess=g, max_iterations=0))
         found = run(guess)
     assert found.merit.dtype == np.float32
@@ -442,7 +441,7 @@ def test_examples():
     """Of every public function; they are in float32."""
     public = [name for name in dir(pards.jax) if inspect.isfunction(getattr(pards.jax, name)) and name != "check"]
     assert public == ["scan", "solve"]
-    with jax.enable_x64(False) if hasattr(jax, "enable_x64") else jax.experimental.disable_x64():
+    with jax_devices.x64(False):
         for name in public:
             (found,) = doctest.DocTestFinder().find(getattr(pards.jax, name), name, globs={})
             assert found.examples, name
@@ -514,7 +513,6 @@ def test_what_must_be_static():
 
 
 def test_double_precision_is_not_cut():
-    off = functools.partial(jax.enable_x64, False) if hasattr(jax, "enable_x64") else jax.experimental.disable_x64
     x0, u = np.zeros(2, np.float32), np.zeros((3, 1), np.float32)
     for name, given in {
         "x0": {"x0": np.zeros(2)},
@@ -523,7 +521,7 @@ def test_double_precision_is_not_cut():
         r"params\['w'\]": {"params": {"w": np.zeros(2)}},
     }.items():
         message = f"solve: {name} has dtype float64, which JAX would cut to float32"
-        with off(), pytest.raises(TypeError, match=message):
+        with jax_devices.x64(False), pytest.raises(TypeError, match=message):
             pards.jax.solve(lambda x, u, w: x, **({"x0": x0, "inputs": u, "params": x0} | given))
 
 

@@ -57,15 +57,7 @@ def test_scan(T, D, start, reverse, dtype) -> None:
 def cast(A, dtype):
     if isinstance(A, np.ndarray):
         return A.astype(dtype)
-    for kind in (lds.Dense, lds.Diagonal, lds.ScaledIdentity, lds.BlockDiagonal):
-        if isinstance(A, kind):
-            (value,) = (
-                (v for v in vars(A).values() if isinstance(v, np.ndarray))
-                if hasattr(A, "__dict__")
-                else (getattr(A, A.__slots__[0]),)
-            )
-            return kind(value.astype(dtype))
-    return A
+    return A if A.array is None or A.whole else type(A)(A.array.astype(dtype))
 
 
 def test_batch_axes_broadcast() -> None:

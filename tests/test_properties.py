@@ -66,9 +66,8 @@ def test_scan_is_the_loop(name, T, D, start, reverse, dtype, seed) -> None:
     want = spec.scan(full.astype(float), b.astype(float), None if x0 is None else x0.astype(float), "dense", reverse)
     top = max(1.0, np.abs(want).max(initial=0))
     assert got.dtype == dtype
-    assert (
-        np.abs(got - want).max(initial=0) <= (D + 1) * max(T, 1) * np.finfo(dtype).eps * top
-    )  # a rounding a product, none amplified
+    # A rounding a product, none amplified.
+    assert np.abs(got - want).max(initial=0) <= (D + 1) * max(T, 1) * np.finfo(dtype).eps * top
 
 
 def goes_on(A, b, x0, got, whole, reverse=False) -> bool:

@@ -112,9 +112,8 @@ def test_floor(dtype: type) -> None:
     x0, u = np.zeros(4, dtype), rng.standard_normal((300, 4)).astype(dtype)
     sol = pards.solve(ours, x0, u, method="quasi_newton", rtol=1e-18, atol=1e-21)
     assert sol.success and sol.iterations < 60
-    assert (
-        true_error(sol.states, spec.sequential(theirs, x0, u, 300), 1e-4) <= 1e3 * np.finfo(dtype).eps
-    )  # 300 steps, a few roundings each
+    # 300 steps, a few roundings each
+    assert true_error(sol.states, spec.sequential(theirs, x0, u, 300), 1e-4) <= 1e3 * np.finfo(dtype).eps
 
 
 def test_slow_contraction_is_not_fooled() -> None:
@@ -167,9 +166,8 @@ def test_first_A_is_never_read() -> None:
 
     sol = pards.solve(lambda x, u: 0.5 * x + u, np.zeros(1), np.ones((20, 1)), method="newton", jac=jac)
     assert sol.success
-    assert np.allclose(
-        sol.states[:, 0], 2 - 2 * 0.5 ** np.arange(1, 21), rtol=1e-12
-    )  # the sum of 0.5^k, a few roundings
+    # the sum of 0.5^k, a few roundings
+    assert np.allclose(sol.states[:, 0], 2 - 2 * 0.5 ** np.arange(1, 21), rtol=1e-12)
 
 
 def test_empty() -> None:
@@ -188,9 +186,8 @@ def test_block_newton_spans_quasi_newton_to_newton() -> None:
     for block, other in ((1, "quasi_newton"), (5, "newton"), (9, "newton")):
         a, b = solve(pards.BlockNewton(block=block)), solve(other)
         assert a.iterations == b.iterations
-        assert np.allclose(
-            a.trace.merit, b.trace.merit, rtol=1e-6, atol=1e-18
-        )  # the same A, multiplied in another order
+        # the same A, multiplied in another order
+        assert np.allclose(a.trace.merit, b.trace.merit, rtol=1e-6, atol=1e-18)
     counts = [solve(pards.BlockNewton(block=k)).iterations for k in (1, 2, 5)]
     assert counts[0] >= counts[1] >= counts[2]
 
@@ -224,6 +221,5 @@ def test_long_runs_cross_blocks_and_panels(method: str) -> None:
     (want,) = spec.solve(theirs, x0, u, METHODS[method][0], merit_tol=1e-8)
     got = pards.solve(ours, x0, u, method=METHODS[method][1], merit_tol=1e-8, trace=True)
     assert got.iterations == want.iterations
-    assert np.allclose(
-        got.trace.merit, want.trace[:, 0], rtol=1e-6
-    )  # sums of squares of residuals known to 1e-12 and better
+    # sums of squares of residuals known to 1e-12 and better
+    assert np.allclose(got.trace.merit, want.trace[:, 0], rtol=1e-6)
