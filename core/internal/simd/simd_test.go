@@ -34,6 +34,14 @@ func ulps[T num.Float](v T, want float64) float64 {
 	return math.Abs(float64(v)-want) / (unit * num.Eps[T]() / 2)
 }
 
+func normal[T num.Float](rng *rand.Rand, n int) []T {
+	x := make([]T, n)
+	for i := range x {
+		x[i] = T(rng.NormFloat64())
+	}
+	return x
+}
+
 // Functions of the whole range of arguments, small ones and large, are within the bounds they state.
 func TestElementary(t *testing.T) {
 	both(t, elementary[float32], elementary[float64])
@@ -99,10 +107,7 @@ func lengths[T num.Float](t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for _, f := range []func([]T){Exp[T], Sigmoid[T], Tanh[T]} {
 		for n := range 40 {
-			x := make([]T, n+2)
-			for i := range x {
-				x[i] = T(rng.NormFloat64())
-			}
+			x := normal[T](rng, n+2)
 			y := append([]T(nil), x...)
 			f(y[1 : n+1])
 			for i := range x {
@@ -126,13 +131,7 @@ func TestMix(t *testing.T) {
 
 func mixes[T num.Float](t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
-	draw := func(n int) []T {
-		x := make([]T, n)
-		for i := range x {
-			x[i] = T(rng.NormFloat64())
-		}
-		return x
-	}
+	draw := func(n int) []T { return normal[T](rng, n) }
 	for _, rows := range []int{0, 1, 2, 7, 8, 9, 17, 24} {
 		for _, width := range []int{0, 1, 3, 8} {
 			for _, n := range []int{1, Lanes[T](), 3*Lanes[T]() + 1} {
@@ -223,13 +222,7 @@ func TestGRUSteps(t *testing.T) {
 
 func gruLoops[T num.Float](t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 5))
-	draw := func(n int) []T {
-		x := make([]T, n)
-		for i := range x {
-			x[i] = T(rng.NormFloat64())
-		}
-		return x
-	}
+	draw := func(n int) []T { return normal[T](rng, n) }
 	for _, d := range []int{1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33} {
 		for _, n := range []int{0, 1, 6} {
 			for _, swap := range []bool{false, true} {
@@ -530,19 +523,12 @@ func (c smallCase[T]) String() string {
 // draw makes the arguments, x of what no state is.
 func (c *smallCase[T]) draw(huge T, entry func(*rand.Rand) T) {
 	rng := rand.New(rand.NewPCG(9, uint64(c.n)))
-	normal := func(n int) []T {
-		x := make([]T, n)
-		for i := range x {
-			x[i] = T(rng.NormFloat64())
-		}
-		return x
-	}
-	c.a, c.b, c.carry, c.x = make([]T, c.n*c.d*c.d), normal(c.n*c.d), normal(c.d), make([]T, c.n*c.d)
+	c.a, c.b, c.carry, c.x = make([]T, c.n*c.d*c.d), normal[T](rng, c.n*c.d), normal[T](rng, c.d), make([]T, c.n*c.d)
 	for i := range c.a {
 		c.a[i] = entry(rng)
 	}
 	if c.given {
-		c.ref = normal(c.n * c.d)
+		c.ref = normal[T](rng, c.n*c.d)
 	}
 	for i := range c.x {
 		c.x[i] = huge
@@ -615,13 +601,7 @@ func recurrences[T num.Float](t *testing.T, full bool) {
 				if full && ones {
 					continue
 				}
-				draw := func(n int) []T {
-					x := make([]T, n)
-					for i := range x {
-						x[i] = T(rng.NormFloat64())
-					}
-					return x
-				}
+				draw := func(n int) []T { return normal[T](rng, n) }
 				a, b, ref, carry, x := draw(n*d*columns), draw(n*d), draw(n*d), draw(d), draw(n*d+1)
 				for i := range a {
 					a[i] /= T(math.Sqrt(float64(columns))) // states stay of order 1
@@ -849,13 +829,7 @@ func TestRows(t *testing.T) {
 
 func rowsOf[T num.Float](t *testing.T) {
 	rng := rand.New(rand.NewPCG(10, 10))
-	draw := func(n int) []T {
-		x := make([]T, n)
-		for i := range x {
-			x[i] = T(rng.NormFloat64())
-		}
-		return x
-	}
+	draw := func(n int) []T { return normal[T](rng, n) }
 	for _, rows := range []int{0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 40, 47, 64, 67, 131} {
 		for _, n := range []int{1, Least[T](), Least[T]() + 1, Lanes[T](), 3*Lanes[T]() + 1} {
 			last := Padded[T](n)
@@ -890,13 +864,7 @@ func TestReach(t *testing.T) {
 
 func reaches[T num.Float](t *testing.T) {
 	rng := rand.New(rand.NewPCG(12, 12))
-	draw := func(n int) []T {
-		x := make([]T, n)
-		for i := range x {
-			x[i] = T(rng.NormFloat64())
-		}
-		return x
-	}
+	draw := func(n int) []T { return normal[T](rng, n) }
 	for _, rows := range []int{0, 1, 2, 3, 4, 5, 7, 8, 9, 33, 131} {
 		for _, n := range []int{1, Least[T](), Least[T]() + 1, Lanes[T](), 3*Lanes[T]() + 1} {
 			last := Padded[T](n)
@@ -942,13 +910,7 @@ func mixtures[T num.Float](t *testing.T) {
 func mixtureOf[T num.Float](t *testing.T, wells, rows, n int) {
 	const eps, noise = 0.25, 0.5
 	rng := rand.New(rand.NewPCG(11, 11))
-	draw := func(n int) []T {
-		x := make([]T, n)
-		for i := range x {
-			x[i] = T(rng.NormFloat64())
-		}
-		return x
-	}
+	draw := func(n int) []T { return normal[T](rng, n) }
 	last := Padded[T](n)
 	pitch := last + Lanes[T]()
 	logs, x, u, h, mean, y := draw(wells*pitch), draw(rows*pitch), draw(rows*pitch), draw(wells*rows*pitch), draw(rows*pitch), draw(rows*pitch)
@@ -1057,14 +1019,7 @@ func TestStreams(t *testing.T) {
 func streams[T num.Float](t *testing.T) {
 	rng := rand.New(rand.NewPCG(8, 8))
 	for n := range 80 {
-		draw := func() []T {
-			x := make([]T, n+1)
-			for i := range x {
-				x[i] = T(rng.NormFloat64())
-			}
-			return x
-		}
-		a, b, y := draw(), draw(), draw()
+		a, b, y := normal[T](rng, n+1), normal[T](rng, n+1), normal[T](rng, n+1)
 		was, s, total, size := append([]T(nil), y...), T(rng.NormFloat64()), 0.0, 0.0
 		AddScaled(y[:n], s, a)
 		for i := range n {
