@@ -14,11 +14,8 @@ func (l *level) dense() {
 	Doc("writes x = a carry + b for n rows of d numbers, d at least the lanes, and carry = x - ref of each, or x for nil ref; step is 1 or -1.")
 	x, a, b, ref := Load(Param("x"), GP64()), Load(Param("a"), GP64()), Load(Param("b"), GP64()), Load(Param("ref"), GP64())
 	carry := Load(Param("carry"), GP64())
-	row, three := GP64(), GP64() // bytes of a row of a; three of them
-	MOVQ(NewParamAddr("d", 40), row)
-	IMUL3Q(Imm(uint64(l.size)), row, row)
-	LEAQ(Mem{Base: row, Index: row, Scale: 2}, three)
-	rest := GP64() // lanes of a row's last columns
+	row, three := l.pitch(NewParamAddr("d", 40)) // of a
+	rest := GP64()                               // lanes of a row's last columns
 	MOVQ(NewParamAddr("d", 40), rest)
 	ANDQ(Imm(uint64(l.lanes()-1)), rest)
 	mask := l.first(rest)
@@ -101,7 +98,7 @@ func (l *level) denseRows(label func(string) string, first, carry, row, three, r
 	sums := make([]reg.VecVirtual, l.lanes())
 	for r := range sums {
 		sums[r] = l.reg()
-		l.pick(VXORPS, VXORPD, sums[r], sums[r], sums[r])
+		l.zero(sums[r])
 	}
 	state, low, high, left := GP64(), GP64(), GP64(), GP64()
 	MOVQ(carry, state)

@@ -23,7 +23,7 @@ func (l *level) denseTwo() {
 	for i, s := range state {
 		l.pick(VMOVSS, VMOVSD, Mem{Base: carry, Disp: i * l.size}, s)
 	}
-	l.pick(VXORPS, VXORPD, off, off, off)
+	l.zero(off)
 	n := Load(Param("n"), GP64())
 	if c.together() == 2 { // of two rows of x the first in memory
 		TESTQ(c.row, c.row)
@@ -263,7 +263,7 @@ func (c *composer) run(which, lane int) Mem {
 // columns moves the columns of state, the first with b, past the runs of all lanes.
 func (c *composer) columns(state [2]reg.VecVirtual) {
 	zero := c.four()
-	c.pick(VXORPS, VXORPD, zero, zero, zero)
+	c.zero(zero)
 	s := state
 	for lane := range c.lanes() {
 		var next [2]reg.VecVirtual

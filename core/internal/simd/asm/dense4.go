@@ -16,7 +16,7 @@ func (l *level) denseFour() {
 	n, row := Load(Param("n"), GP64()), Load(Param("step"), GP64())
 	state, off := l.four(), l.four()
 	l.load(state, Mem{Base: carry})
-	l.pick(VXORPS, VXORPD, off, off, off)
+	l.zero(off)
 	label := func(s string) string { return l.byName("denseFour") + s }
 	Label(label("Pairs"))
 	CMPQ(n, Imm(0))

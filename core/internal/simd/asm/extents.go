@@ -15,13 +15,10 @@ func (l *level) extents() {
 	Doc("writes top = max |x - f|, or |x| for nil f, of n rows of d numbers, a multiple of the lanes, and returns the sum of all squares.",
 		"Where a number is NaN the sum is, and top is not to be used.")
 	top, x, f := Load(Param("top"), GP64()), Load(Param("x"), GP64()), Load(Param("f"), GP64())
-	row, three := GP64(), GP64()
-	MOVQ(NewParamAddr("d", 24), row)
-	IMUL3Q(Imm(uint64(l.size)), row, row)
-	LEAQ(Mem{Base: row, Index: row, Scale: 2}, three)
+	row, three := l.pitch(NewParamAddr("d", 24))
 	label := func(s string) string { return l.byName("extents") + s }
-	sign := l.reg() // all bits but that of the sign
-	l.load(sign, l.pattern(1<<(8*uint64(l.size)-1)-1))
+	absolute := l.reg()
+	l.load(absolute, l.absolute())
 	sums := [4]reg.VecVirtual{YMM(), YMM(), YMM(), YMM()}
 	for _, s := range sums {
 		VXORPD(s, s, s)
@@ -32,7 +29,7 @@ func (l *level) extents() {
 	tops := [4]reg.VecVirtual{}
 	for i := range tops {
 		tops[i] = l.reg()
-		l.pick(VXORPS, VXORPD, tops[i], tops[i], tops[i])
+		l.zero(tops[i])
 	}
 	left, at, to := GP64(), GP64(), GP64()
 	MOVQ(NewParamAddr("n", 32), left)
@@ -57,7 +54,7 @@ func (l *level) extents() {
 		Label(loop + "Plain")
 		for i := range v {
 			l.squares(sums[i], v[i])
-			l.and(v[i], v[i], sign)
+			l.and(v[i], v[i], absolute)
 			l.max(tops[i], tops[i], v[i])
 		}
 		LEAQ(Mem{Base: at, Index: row, Scale: uint8(count)}, at)

@@ -20,7 +20,7 @@ func (l *level) words() {
 	const cut, unequal, notLess, notAtLeast = 3, 0x04, 0x15, 0x19 // of NaN they hold too
 	below, zero := l.reg(), l.reg()
 	l.broadcast(below, NewParamAddr("below", 16))
-	l.pick(VXORPS, VXORPD, zero, zero, zero)
+	l.zero(zero)
 	l.noneUnordered(l.sums("words", func(v reg.VecVirtual) {
 		whole, high := l.reg(), l.reg()
 		l.pick(VROUNDPS, VROUNDPD, Imm(cut), v, whole)
@@ -37,9 +37,7 @@ func (l *level) sums(name string, of func(v reg.VecVirtual)) reg.VecVirtual {
 	x, n := Load(Param("x"), GP64()), Load(Param("n"), GP64())
 	label := func(s string) string { return l.byName(name) + s }
 	sums := [4]reg.VecVirtual{l.reg(), l.reg(), l.reg(), l.reg()} // which do not wait for each other
-	for _, s := range sums {
-		l.pick(VXORPS, VXORPD, s, s, s)
-	}
+	l.zero(sums[:]...)
 	Label(label("Loop"))
 	CMPQ(n, Imm(0))
 	JLE(LabelRef(label("Done")))

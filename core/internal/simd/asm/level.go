@@ -66,6 +66,13 @@ func (l *level) held(v float64) reg.VecVirtual {
 	return r
 }
 
+// zero clears registers.
+func (l *level) zero(vs ...reg.VecVirtual) {
+	for _, v := range vs {
+		l.pick(VXORPS, VXORPD, v, v, v)
+	}
+}
+
 // pick calls the one of two instructions that is for l's numbers.
 func (l *level) pick(single, double any, ops ...Op) {
 	emit := double

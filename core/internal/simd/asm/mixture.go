@@ -40,7 +40,7 @@ func (l *level) mixtureWeights(label func(string) string, column, pitch reg.Regi
 	top, sum := l.reg(), l.reg()
 	l.load(top, Mem{Base: at(NewParamAddr("w", 16), column)})
 	l.wells(label("Top"), column, pitch, func(w Mem) { l.max(top, top, w) })
-	l.pick(VXORPS, VXORPD, sum, sum, sum)
+	l.zero(sum)
 	l.wells(label("Exp"), column, pitch, func(w Mem) {
 		v := l.reg()
 		l.load(v, w)
@@ -70,7 +70,7 @@ func (l *level) mixtureRows(label func(string) string, column, pitch, three, blo
 		sums := make([]reg.VecVirtual, count)
 		for i := range sums {
 			sums[i] = l.reg()
-			l.pick(VXORPS, VXORPD, sums[i], sums[i], sums[i])
+			l.zero(sums[i])
 		}
 		h := at(NewParamAddr("h", 40), offset)
 		l.wells(name("Wells"), column, pitch, func(w Mem) {

@@ -19,7 +19,7 @@ func (l *level) prefix() {
 	label := func(s string, count int) string { return fmt.Sprintf("%s%s%d", l.byName("prefix"), s, count) }
 	state, off, last, one := l.reg(), l.reg(), YMM(), l.held(1)
 	l.load(state, Mem{Base: carry})
-	l.pick(VXORPS, VXORPD, off, off, off)
+	l.zero(off)
 	VMOVUPS(Mem{Base: lanes}, last)
 	most := 3
 	if l.size == 8 {

@@ -102,8 +102,7 @@ func (l *level) reach() {
 		var along, square [4]reg.VecVirtual // sums that do not wait for each other
 		for i := range along {
 			along[i], square[i] = l.reg(), l.reg()
-			l.pick(VXORPS, VXORPD, along[i], along[i], along[i])
-			l.pick(VXORPS, VXORPD, square[i], square[i], square[i])
+			l.zero(along[i], square[i])
 		}
 		l.byFour(label, left, func(count int) {
 			for i := range count {
@@ -172,9 +171,7 @@ func (l *level) dotLane(label func(string) string, lane int, column, pitch, step
 	ADDQ(offset, x)
 	ADDQ(offset, y)
 	sums := [4]reg.VecVirtual{l.reg(), l.reg(), l.reg(), l.reg()}
-	for _, s := range sums {
-		l.pick(VXORPS, VXORPD, s, s, s)
-	}
+	l.zero(sums[:]...)
 	term := func(i int) {
 		v := l.reg()
 		l.load(v, address(x, step, three, i))

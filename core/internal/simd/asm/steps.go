@@ -12,12 +12,9 @@ func (l *level) gruSteps() {
 	Doc("writes rows 1 to n of y (n+1, d), each from x, the row before: r, z, s = a[0], a[1], own + x w, q = a[2], a (n, 3, part), w (d, 3, part);",
 		"then as gru from r, z, q, h = s, or where swap is 1 from r, z, s, h = q; its x is a row of hidden (n, d). Whole vectors are touched.")
 	y, a, hidden := Load(Param("y"), GP64()), Load(Param("a"), GP64()), Load(Param("hidden"), GP64())
-	row, part, three, column := GP64(), GP64(), GP64(), GP64() // bytes: of a row of y, a part, three parts; of the vector in hand
-	MOVQ(NewParamAddr("d", 40), row)
-	IMUL3Q(Imm(uint64(l.size)), row, row)
-	MOVQ(NewParamAddr("part", 48), part)
-	IMUL3Q(Imm(uint64(l.size)), part, part)
-	LEAQ(Mem{Base: part, Index: part, Scale: 2}, three)
+	row := l.bytes(NewParamAddr("d", 40))
+	part, three := l.pitch(NewParamAddr("part", 48))
+	column := GP64() // bytes of the vector in hand
 	label := func(s string) string { return l.byName("gruSteps") + s }
 	Label(label("Steps"))
 	at, left := GP64(), GP64()

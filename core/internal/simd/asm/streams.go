@@ -56,7 +56,7 @@ func (l *level) keep(at Mem, v reg.VecVirtual, mask reg.Register) {
 	}
 }
 
-// sub writes the function for a difference.
+// subtract writes the function for a difference.
 func (l *level) subtract() {
 	TEXT(l.byName("sub"), NOSPLIT, "func(y, a, b *"+l.goType()+", n int)")
 	Doc("writes y = a - b, n numbers each.")
@@ -111,7 +111,7 @@ func (l *level) dot() {
 	var sums [4]reg.VecVirtual
 	for i := range sums {
 		sums[i] = l.reg()
-		l.pick(VXORPS, VXORPD, sums[i], sums[i], sums[i])
+		l.zero(sums[i])
 	}
 	l.along("dot", n, []reg.Register{x, y}, len(sums), func(i, disp int, mask reg.Register) {
 		l.muladd(sums[i], l.part(Mem{Base: x, Disp: disp}, mask), l.part(Mem{Base: y, Disp: disp}, mask))

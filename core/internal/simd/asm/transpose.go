@@ -38,7 +38,7 @@ func (l *level) transpose(narrow bool) {
 	rows := make([]reg.VecVirtual, n)
 	for i := range rows {
 		if rows[i] = l.reg(); narrow {
-			l.pick(VXORPS, VXORPD, rows[i], rows[i], rows[i])
+			l.zero(rows[i])
 		}
 	}
 	l.rowsOf(l.byName(name)+"Read", high, src, from, fromThree, func(i int, at Mem) { l.load(rows[i], at) })
