@@ -184,6 +184,7 @@ func TestCompile(t *testing.T) {
 			}
 			seen[v.String()] = true
 			t.Run(fmt.Sprint(v), func(t *testing.T) {
+				t.Parallel()
 				for _, arch := range []int{80, 90, 100} {
 					log, err := driver.Report(driver.Source{Name: v.source, Files: sources(), Options: v.options}, arch)
 					if err != nil {

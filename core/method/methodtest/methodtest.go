@@ -138,8 +138,13 @@ var wells = celltest.Example{Cell: "langevin", Name: "wells", Params: func(*rand
 }}
 
 // Honest: a sequence that is said to be solved has no large residual, however far off the iterates have been, in the whole and in windows.
+// -short takes few sequences, which finds races, if there are any, and no such end.
 func Honest[T num.Float](t *testing.T, solve Solver[T], name string) {
-	p := Problem[T](t, wells, 150, 120)
+	sequences := 150
+	if testing.Short() {
+		sequences = 5
+	}
+	p := Problem[T](t, wells, sequences, 120)
 	clear(p.X0.Data)
 	o := options[T](name, variant{})
 	if name == "block_newton" {
