@@ -14,6 +14,7 @@ import "C"
 
 import (
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"pards/core"
@@ -53,7 +54,7 @@ func slot(fn string, params []parameter, name string, shape []int) (int, error) 
 	var names []string
 	for i, p := range params {
 		if p.given && p.name == name {
-			if check.ShapeText(p.shape) != check.ShapeText(shape) {
+			if !slices.Equal(p.shape, shape) {
 				return 0, check.Valuef(fn, name, "has shape "+check.ShapeText(shape), check.ShapeText(p.shape), "as the parameter has")
 			}
 			return i, nil

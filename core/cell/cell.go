@@ -131,11 +131,10 @@ func Entries() []Entry { return family.Entries() }
 // Continuous returns the fields of a cell that one which is Differentiable has derivatives with respect to: arrays and numbers.
 func Continuous(name string) []param.Field {
 	var all []param.Field
-	for _, e := range Entries() {
-		for _, f := range e.Fields {
-			if e.Name == name && (f.Kind == param.Array || f.Kind == param.Number) {
-				all = append(all, f)
-			}
+	e, _ := family.About(name)
+	for _, f := range e.Fields {
+		if f.Kind == param.Array || f.Kind == param.Number {
+			all = append(all, f)
 		}
 	}
 	return all
