@@ -576,6 +576,30 @@ def test_a_batch_spread_over_devices(tmp_path):
     assert printed.split() == ["4", "0"]
 
 
+def test_a_batch_over_a_mesh_by_hand(tmp_path):
+    """In a shard_map without axis_name, of which only inputs know; the states and gradients of one device."""
+    printed = jax_devices.run(BY_HAND, 4, tmp_path)
+    assert printed.strip() == "4 devices"
+
+
+BY_HAND = """
+f = lambda x, u, W: jnp.tanh(W @ x + u)
+rng = np.random.default_rng(0)
+W, u, guess = rng.standard_normal((3, 3)) / 3, rng.standard_normal((8, 20, 3)), np.zeros((20, 3))
+ways = {name: {"method": name} for name in ("newton", "rotated_quasi_newton", "elk", "auto", "sequential")}
+ways |= {"chord": {"method": pards.Chord(period=2)}, "windows": {"window": 6}, "damping": {"damping": "adaptive"}}
+ways |= {"probes": {"method": pards.QuasiNewton("hutchinson"), "key": jax.random.key(0)}, "guess": {"guess": guess}}
+for name, given in ways.items():
+    def batch(W, u):
+        return jax.vmap(lambda u: pards.jax.solve(f, jnp.zeros(3), u, W, rtol=1e-12, **given).states)(u)
+    apart = shard_map(batch, mesh=mesh, in_specs=(P(), P("time")), out_specs=P("time"))
+    for run in (lambda f: f, lambda f: jax.grad(lambda W, u: jnp.sin(f(W, u)).sum())):
+        got, want = jax.jit(run(apart))(W, u), jax.jit(run(batch))(W, u)
+        assert np.abs(got - want).max() < 1e-10, name
+print(len(jax.devices()), "devices")
+"""
+
+
 SPREAD = """
 f = lambda x, u: jnp.tanh(0.5 * x[::-1] + u)
 u = np.random.default_rng(0).standard_normal((8, 100, 3))

@@ -20,7 +20,7 @@ from ._judge import CONVERGED, FLOOR, GOING, Bounds, Course, Rules, begun, packi
 from ._linearise import Kept, Step, Trajectory, linearise, restrain
 from ._measure import Distance
 from ._pack import Packing, pick
-from ._primitive import vary_over
+from ._primitive import vary_as
 from ._scan import scan
 from ._structure import Array
 
@@ -99,6 +99,7 @@ def window(
     first: Any,
     share: Any,
     o: Options,
+    axes: Array,
     part: Part | None = None,
 ) -> tuple[Window, Kept, Any]:
     """Iterate on one window from a guess. first: which step its first is; share: of all of time, that it takes; part:
@@ -111,9 +112,8 @@ def window(
         rows, begin = (t >= part.start) & (t < part.start + part.steps), t == part.start
         read = rows & ~begin
     bounds = Bounds(None if o.merit_tol is None else o.merit_tol * share, o.cap(length), length)
-    axes = (np if x0.size <= WRITTEN else jnp).eye(x0.size, dtype=x0.dtype)
     task = _Task(step, x0, u, axes, _only(rows, guess), first, o, part, bounds, rows, begin, read, packing(x0.dtype))
-    start = _alike(task.update, task.start(kept))
+    start = _alike(task.update, vary_as(task.start(kept), x0))
     own = Packing(start)
 
     def going(c: Any) -> Array:
@@ -122,6 +122,12 @@ def window(
     end = own.unpack(lax.while_loop(going, lambda c: own.pack(task.update(own.unpack(c))), own.pack(start)))
     c = task.course(end)
     return Window(end.x, c.k, c.merit, c.left[0], c.error, c.status), end.kept, end.exact
+
+
+def axes_of(x0: Array) -> Array:
+    """Those of a state, (D, D), made outside of branches, in which JAX lets nothing that they are given begin to
+    vary over a mesh."""
+    return vary_as((np if x0.size <= WRITTEN else jnp).eye(x0.size, dtype=x0.dtype), x0)
 
 
 def _only(rows: Array | None, a: Array) -> Array:
@@ -190,8 +196,9 @@ class _Task:
         x, lost = pick(judge, x, c.x), judge & lost
         left = jnp.stack([own.largest, pick(guard.again | again, jnp.inf, own.size)])
         going = (status < 0) & ~guard.again
+        last = vary_as((x, kept, guard, jnp.asarray(False)), self.x0)
         new, kept, guard, damped = lax.cond(
-            going, lambda: self.again(c.x, F, A, kept, guard), lambda: (x, kept, guard, jnp.asarray(False))
+            going, lambda: vary_as(self.again(c.x, F, A, kept, guard), self.x0), lambda: last
         )
         new = self.reset(new)
         moved = self.measured((new, c.x))[0]
@@ -250,11 +257,7 @@ def _alike(body: Callable[[_Loop], _Loop], start: _Loop) -> _Loop:
     """The start of a loop, varying over the axes of a mesh as what follows it does."""
     if not jax.sharding.get_abstract_mesh().manual_axes:  # no shard_map around it
         return start
-    return jax.tree.map(_like, start, jax.eval_shape(body, start))
-
-
-def _like(value: Array, shape: Any) -> Array:
-    return vary_over(value, getattr(shape, "vma", None) or frozenset[Any]())
+    return jax.tree.map(vary_as, start, jax.eval_shape(body, start))
 
 
 def update(
@@ -278,9 +281,10 @@ def update(
 
 def solve(step: Step, x0: Array, u: Any, guess: Array | None, kept: Kept, T: int, o: Options) -> Window:
     """The whole sequence, window after window from the converged end of the last."""
+    axes = axes_of(x0)
     if o.window is None or o.window >= T:
         own = jnp.broadcast_to(x0, (T, *x0.shape)) if guess is None else guess
-        return window(step, x0, u, own, kept, 0, 1.0, o)[0]
+        return window(step, x0, u, own, kept, 0, 1.0, o, axes)[0]
     W, dtype = o.window, x0.dtype
 
     def one(carry: Any, xs: Any, length: int) -> Any:
@@ -289,17 +293,18 @@ def solve(step: Step, x0: Array, u: Any, guess: Array | None, kept: Kept, T: int
         begin = jnp.broadcast_to(start, (length, *x0.shape)) if guess is None else own
         left = own if guess is not None else jnp.broadcast_to(x0, begin.shape)
         nothing = jnp.zeros((), dtype)
-        skipped = Window(left, jnp.int32(0), nothing, nothing, nothing, worst)
+        skipped = vary_as(Window(left, jnp.int32(0), nothing, nothing, nothing, worst), x0)
         done, kept = lax.cond(
             worst <= FLOOR,
-            lambda: window(step, start, u, begin, kept, first, length / T, o)[:2],
+            lambda: vary_as(window(step, start, u, begin, kept, first, length / T, o, axes)[:2], x0),
             lambda: (skipped, kept),
         )
         return (done.states[-1], kept, jnp.maximum(worst, done.status), first + W), done
 
     cut = T // W * W
     whole = jax.tree.map(lambda a: a[:cut].reshape(T // W, W, *a.shape[1:]), (u, guess))
-    carry, done = lax.scan(lambda c, xs: one(c, xs, W), (x0, kept, jnp.int32(CONVERGED), jnp.int32(0)), whole)
+    start = vary_as((x0, kept, jnp.int32(CONVERGED), jnp.int32(0)), x0)
+    carry, done = lax.scan(lambda c, xs: one(c, xs, W), start, whole)
     parts = [done._replace(states=done.states.reshape(cut, *x0.shape))]
     if cut < T:
         carry = (carry[0], _shortened(carry[1], T - cut), *carry[2:])

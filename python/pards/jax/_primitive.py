@@ -45,8 +45,16 @@ def varying(*arrays: Array) -> list[Array]:
 
 
 def _axes(array: Array) -> frozenset[Any]:
-    aval = jax.typeof(array)
-    return aval.mat.varying if hasattr(aval, "mat") else getattr(aval, "vma", frozenset())
+    """The axes of a shard_map over which an array varies, or a jax.ShapeDtypeStruct, by any of the names it has had."""
+    aval = array if isinstance(array, jax.ShapeDtypeStruct) else jax.typeof(array)
+    kind = getattr(aval, "manual_axis_type", getattr(aval, "mat", None))
+    return getattr(aval, "vma", None) or frozenset() if kind is None else kind.varying
+
+
+def vary_as(tree: Any, like: Any) -> Any:
+    """The arrays of a tree, each made to vary over the axes of a shard_map over which one, or such a shape, does."""
+    wanted = _axes(like)
+    return jax.tree.map(lambda leaf: vary_over(leaf, wanted), tree) if wanted else tree
 
 
 def vary_over(array: Array, wanted: frozenset[Any]) -> Array:

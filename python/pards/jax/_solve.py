@@ -27,7 +27,7 @@ from ._iterate import Options, Window
 from ._judge import CONVERGED, FLOOR, NONFINITE, STATUSES
 from ._linearise import Kept, Step, Trajectory
 from ._pack import pick
-from ._primitive import varying
+from ._primitive import vary_as, varying
 from ._scan import not_cut, scan
 from ._structure import Array
 
@@ -190,15 +190,15 @@ def solve(
     step, hoisted, first = _step(f, unravel, params is not None), list[Any](), None
     if T > 0:
         first = jax.tree.map(lambda u: u[0], inputs)
-        if axis_name is None:
+        like = jax.eval_shape(step, start, first, params)
+        if axis_name is None:  # else a converted function would be for what varies over the mesh as its examples do
+            start, inputs, first, given = vary_as((start, inputs, first, given), like)
             step, hoisted = jax.closure_convert(step, start, first, params)
-        else:  # a converted function is for what varies over the mesh as its examples do
-            jax.eval_shape(step, start, first, params)
     if T == 0:
         return _wrap(_empty(start), unravel)
     if options.method.name == "auto":
         options = _auto.choose(options, step, T, start, first, params, *hoisted)
-    kept = _kept(options, start, T, key)
+    kept = vary_as(_kept(options, start, T, key), start)
     operands = _Operands(start, inputs, params, hoisted, given, kept)
     return _wrap(_solve(_Model(step, T, options), operands), unravel)
 

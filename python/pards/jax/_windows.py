@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ._iterate import Options, Part, Window, window
+from ._iterate import Options, Part, Window, axes_of, window
 from ._judge import CONVERGED, FLOOR, SHORT
 from ._linearise import Kept, Step
-from ._primitive import vary_over, varying
+from ._primitive import vary_as
 from ._structure import Array
 
 NUMBERS, LEAST, MOST = 1 << 17, 256, 8192  # of the Jacobians of the longest window; its steps, see core/problem.go
@@ -61,16 +61,15 @@ def solve(step: Step, x0: Array, u: Any, guess: Array | None, kept: Kept, T: int
     nothing = jnp.zeros((), x0.dtype)
     found = Window(nothing, zero, nothing, nothing, nothing, jnp.int32(CONVERGED))
     ends = jnp.zeros(DEEP, jnp.int32).at[0].set(T)
-    like = jax.eval_shape(step, x0, jax.tree.map(lambda a: a[0], u))
-    start: Any = _Way(given, x0, zero, ends, zero, jnp.int32(most), zero, zero, no, no, kept, found)
-    start = _varying(start, like)
+    axes = axes_of(x0)
+    start = vary_as(_Way(given, x0, zero, ends, zero, jnp.int32(most), zero, zero, no, no, kept, found), x0)
 
     def body(w: _Way) -> _Way:
         length = jnp.minimum(w.length, w.ends[w.depth] - w.first)
         now = w
         for size, smaller in zip(sizes, [*sizes[1:], 0], strict=True):
             here = (length <= size) & (length > smaller)
-            run = partial(_one, step, u, guess, T, o, size, most, w, length, here)
+            run = partial(_one, step, u, guess, T, o, axes, size, most, w, length, here)
             now = lax.cond(here, run, lambda now=now: now)
         return now
 
@@ -81,19 +80,13 @@ def solve(step: Step, x0: Array, u: Any, guess: Array | None, kept: Kept, T: int
     return end.found._replace(states=states)
 
 
-def _varying(start: _Way, like: Any) -> _Way:
-    """The start of a loop, varying over the axes of a mesh as what f returns does."""
-    leaves, form = jax.tree.flatten(start)
-    over = getattr(like, "vma", None) or frozenset[Any]()
-    return jax.tree.unflatten(form, varying(*(vary_over(leaf, over) for leaf in leaves)))
-
-
 def _one(
     step: Step,
     u: Any,
     guess: Array | None,
     T: int,
     o: Options,
+    axes: Array,
     size: int,
     most: int,
     w: _Way,
@@ -117,7 +110,7 @@ def _one(
     if o.method.derivative == "held":
         kept = kept._replace(jacobian=jnp.zeros((size, d, d), own.dtype))
     part = Part(at, length, here)
-    done, kept, exact = window(step, w.start, jax.tree.map(piece, u), begin, kept, cut, length / T, o, part)
+    done, kept, exact = window(step, w.start, jax.tree.map(piece, u), begin, kept, cut, length / T, o, axes, part)
     short, good = done.status == SHORT, done.status <= FLOOR
     last = jnp.where(exact > 0, done.states[jnp.maximum(at + exact - 1, 0)], w.start)
     begun = jnp.where((t < at + exact)[:, None], done.states, last)  # the good beginning of one that is given up
