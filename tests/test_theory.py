@@ -355,3 +355,11 @@ def test_a_function_of_pieces_is_not_called_affine_everywhere() -> None:
     assert sol.iterations > 100
     assert "any guess" not in sol.explain()
     assert "is exact, as far as f is affine" in sol.explain()
+
+
+@pytest.mark.parametrize(("dim", "told"), [(32, 1000), (100, 104), (200, 36)])
+def test_wide_states_are_explained_along_fewer_steps(dim: int, told: int) -> None:
+    """So that the Jacobians, which are scanned hundreds of times, have a million numbers at most, or 36 steps."""
+    sol = pards.solve(lambda x, u: 0.5 * x + 1, np.zeros(dim), length=1000, method="jacobi", rtol=1e-3)
+    steps = f"{told:,}"
+    assert f"Along {'all' if told == 1000 else 'the first'} {steps} steps" in sol.explain()

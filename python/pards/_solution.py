@@ -92,9 +92,10 @@ class Solution:
         """In words: which method ran and why, how it ended, what that means, why it took so many updates, or failed,
         and what would take fewer.
 
-        The why is computed now, by `pards.theory.analyse` along the first 1024 steps at most, for which the model is
-        evaluated again; a solution that was pickled, or made on a GPU's arrays, has none. Arrays that were solved are
-        not copied for it: where they were changed since, it tells of another problem.
+        The why is computed now, by `pards.theory.analyse` along the first 1024 steps at most, 2^20 / D^2 of them where
+        D is above 32, for which the model is evaluated again; a solution that was pickled, or made on a GPU's arrays,
+        has none. Arrays that were solved are not copied for it: where they were changed since, it tells of another
+        problem.
         """
         lines = [f"{self.method} on {self.device}: {self._size()}, {self.seconds:.3g} s."]
         ran = [_catalog.METHODS[name] for name in self.method.split("+")]

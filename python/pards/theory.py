@@ -586,6 +586,7 @@ def _adding(rate: float, far: float, cap: int) -> int:
 
 
 _TOLD, _TRIED = 1024, 256  # steps along which a solution is explained, and on which other methods are tried
+_NUMBERS, _LEAST = 1 << 20, 36  # of the Jacobians there; steps, of which fewer tell no error of an exponent
 
 
 def reasons(solution: Solution, origin: _solve.Origin) -> list[str]:
@@ -598,7 +599,7 @@ def reasons(solution: Solution, origin: _solve.Origin) -> list[str]:
 
 def _reasons(solution: Solution, origin: _solve.Origin) -> list[str]:
     name, whole = solution.method.partition("+")[0], solution.states.shape[-2]
-    steps = min(whole, _TOLD)
+    steps = min(whole, _TOLD, max(_NUMBERS // solution.states.shape[-1] ** 2, _LEAST))
     if name == "sequential" or not np.size(solution.success) or not steps:
         return []
     failed = np.flatnonzero(~np.atleast_1d(solution.success))
