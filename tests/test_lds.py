@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import spec
+import structures
 
 import pards
 from pards import lds
@@ -10,40 +11,16 @@ from pards import lds
 RNG = np.random.default_rng(0)
 
 
-def cases(T, D):
-    index = np.array([RNG.permutation(D) for _ in range(T)], int).reshape(T, D)
-    dense, diagonal, scaled = RNG.uniform(-1, 1, (T, D, D)) / D, RNG.uniform(-1, 1, (T, D)), RNG.uniform(-1, 1, T)
-    eye = np.eye(D)
-    yield "array", dense, dense
-    yield "dense", lds.Dense(dense), dense
-    yield "diagonal", lds.Diagonal(diagonal), diagonal[:, None] * eye
-    yield "scaled", lds.ScaledIdentity(scaled), scaled[:, None, None] * eye
-    yield "identity", lds.Identity(), np.broadcast_to(eye, (T, D, D))
-    yield "zero", lds.Zero(), np.zeros((T, D, D))
-    if D % 3 == 0:
-        blocks = RNG.uniform(-1, 1, (T, D // 3, 3, 3)) / 3
-        full = np.zeros((T, D, D))
-        for i in range(D // 3):
-            full[:, 3 * i : 3 * i + 3, 3 * i : 3 * i + 3] = blocks[:, i]
-        yield "block", lds.BlockDiagonal(blocks), full
-    yield "permutation", lds.Permutation(index), eye[index]
-
-
-def test_every_structure_has_a_case() -> None:
-    assert {type(A) for _, A, _ in cases(2, 3)} - {np.ndarray} == {
-        getattr(lds, n) for n in lds.__all__ if n[0].isupper()
-    } - {lds.Structure}
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("start", [False, True])
 @pytest.mark.parametrize(("T", "D"), [(0, 2), (1, 1), (7, 3), (300, 9)])
 def test_scan(T, D, start, reverse, dtype) -> None:
-    for name, A, full in cases(T, D):
+    for name in ("array", *structures.NAMES):
+        A, full = structures.draw(RNG, name.replace("array", "dense"), (), T, D)
         b = RNG.standard_normal((T, D)).astype(dtype)
         x0 = RNG.standard_normal(D).astype(dtype) if start else None
-        got = lds.scan(cast(A, dtype), b, x0, reverse=reverse)
+        got = lds.scan(full.astype(dtype) if name == "array" else structures.cast(A, dtype), b, x0, reverse=reverse)
         want = spec.scan(
             full.astype(float), b.astype(float), None if x0 is None else x0.astype(float), "dense", reverse
         )
@@ -52,12 +29,6 @@ def test_scan(T, D, start, reverse, dtype) -> None:
         assert np.allclose(
             got, want, rtol=0, atol=(D + 1) * max(T, 1) * np.finfo(dtype).eps * max(1, np.abs(want).max(initial=0))
         ), name
-
-
-def cast(A, dtype):
-    if isinstance(A, np.ndarray):
-        return A.astype(dtype)
-    return A if A.array is None or A.whole else type(A)(A.array.astype(dtype))
 
 
 def test_batch_axes_broadcast() -> None:

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import spec
+import structures
 from golden import true_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,38 +17,9 @@ from pards._memory import PROBLEMS
 settings.register_profile("pards", max_examples=60, deadline=None, derandomize=True)
 settings.load_profile("pards")
 
-STRUCTURES = ["dense", "diagonal", "scaled", "identity", "zero", "permutation", "block"]
-
-
-def draw_structure(rng, name, T, D):
-    """Matrices of norm at most 1 in one structure, and written in full."""
-    eye = np.eye(D)
-    if name == "dense":
-        A = rng.uniform(-1, 1, (T, D, D)) / D
-        return lds.Dense(A), A
-    if name == "diagonal":
-        a = rng.uniform(-1, 1, (T, D))
-        return lds.Diagonal(a), a[:, None] * eye
-    if name == "scaled":
-        a = rng.uniform(-1, 1, T)
-        return lds.ScaledIdentity(a), a[:, None, None] * eye
-    if name == "permutation":
-        index = np.array([rng.permutation(D) for _ in range(T)], int).reshape(T, D)
-        return lds.Permutation(index), eye[index]
-    if name == "block":
-        size = max(k for k in range(1, D + 1) if D % k == 0 and k <= 3)
-        blocks = rng.uniform(-1, 1, (T, D // size, size, size)) / size
-        full = np.zeros((T, D, D))
-        for i in range(D // size):
-            full[:, size * i : size * (i + 1), size * i : size * (i + 1)] = blocks[:, i]
-        return lds.BlockDiagonal(blocks), full
-    return (
-        (lds.Identity(), np.broadcast_to(eye, (T, D, D))) if name == "identity" else (lds.Zero(), np.zeros((T, D, D)))
-    )
-
 
 @given(
-    name=st.sampled_from(STRUCTURES),
+    name=st.sampled_from(structures.NAMES),
     T=st.integers(0, 70),
     D=st.integers(1, 9),
     start=st.booleans(),
@@ -57,13 +29,12 @@ def draw_structure(rng, name, T, D):
 )
 def test_scan_is_the_loop(name, T, D, start, reverse, dtype, seed) -> None:
     rng = np.random.default_rng(seed)
-    A, full = draw_structure(rng, name, T, D)
+    A, full = structures.draw(rng, name, (), T, D)
     b, x0 = rng.standard_normal((T, D)).astype(dtype), rng.standard_normal(D).astype(dtype) if start else None
-    if name not in ("identity", "zero", "permutation"):
-        A = type(A)(A.array.astype(dtype))
-        full = full.astype(dtype)
-    got = lds.scan(A, b, x0, reverse=reverse)
-    want = spec.scan(full.astype(float), b.astype(float), None if x0 is None else x0.astype(float), "dense", reverse)
+    got = lds.scan(structures.cast(A, dtype), b, x0, reverse=reverse)
+    want = spec.scan(
+        full.astype(dtype).astype(float), b.astype(float), None if x0 is None else x0.astype(float), "dense", reverse
+    )
     top = max(1.0, np.abs(want).max(initial=0))
     assert got.dtype == dtype
     # A rounding a product, none amplified.
@@ -100,7 +71,7 @@ def test_scan_in_two_parts_is_the_scan(T, split, D, seed) -> None:
 
 
 @given(
-    name=st.sampled_from(STRUCTURES),
+    name=st.sampled_from(structures.NAMES),
     T=st.integers(1, 40),
     D=st.integers(1, 6),
     first=st.integers(0, 40),
@@ -112,7 +83,7 @@ def test_scan_in_two_parts_is_the_scan(T, split, D, seed) -> None:
 def test_a_piece_goes_on_from_the_state_beside_it(name, T, D, first, last, stride, reverse, seed) -> None:
     """Any part of a scan, taken out of larger arrays as a view with an offset and a stride, follows from the state beside it."""
     rng = np.random.default_rng(seed)
-    A, _ = draw_structure(rng, name, T, D)
+    A, _ = structures.draw(rng, name, (), T, D)
     room = rng.standard_normal((T + 3, stride * D + 2))
     b = room[2 : T + 2, 1 : 1 + stride * D : stride]
     lo, hi = sorted((first % T, last % (T + 1)))
