@@ -304,6 +304,11 @@ def test_an_error_within_a_callable_tells_how_it_was_called() -> None:
     with pytest.raises(TypeError, match="NoneType") as caught:
         pards.solve(lambda x, u: x + u, np.zeros(1), length=9, method="newton")
     assert caught.value.__notes__ == ["solve called f with x (9, 1); u is None, for there are no inputs"]
+    with pytest.raises(ValueError, match="read-only") as caught:
+        pards.solve(lambda x, u: np.add(x, u, out=u), np.zeros(1), np.zeros((9, 1)), method="newton")
+    assert caught.value.__notes__ == [
+        "solve called f with x (9, 1) and u (9, 1); u is read-only, as other calls see it too: change a copy"
+    ]
 
 
 def test_exception_in_a_derivative_arrives() -> None:

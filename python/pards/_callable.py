@@ -53,6 +53,8 @@ def _called(name: str, x: Array, u: Array | None, error: Exception) -> str:
             hint = "it has to take two arguments, x and u"
         elif u is None:
             hint = "u is None, for there are no inputs"
+    elif isinstance(error, ValueError) and "read-only" in str(error):
+        hint = "u is read-only, as other calls see it too: change a copy"
     return f"solve called {name} with {shapes}; {hint}"
 
 
