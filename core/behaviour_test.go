@@ -2,6 +2,7 @@ package core_test
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -234,6 +235,33 @@ func globalised[T num.Float](t *testing.T) {
 		if updates != r.Iterations || len(r.Trace) != updates+len(r.Windows) || c.window == core.Auto && on != p.Length {
 			t.Errorf("%d updates in windows of %v, which advance by %v, %d rows of trace", r.Iterations, r.Windows, r.Advances, len(r.Trace))
 		}
+	}
+}
+
+// evenly is a backend whose windows have one length, as those of a GPU.
+type evenly struct{ core.CPU[float64] }
+
+func (evenly) Solve(_ *core.Plan[float64], members []int, results []method.Result) error {
+	for _, m := range members {
+		results[m].Windows = []int{2, 3, 2}
+	}
+	return nil
+}
+
+// The window of a solution is the longest that was solved, also where windows might have been longer.
+func TestLongestWindow(t *testing.T) {
+	p, want := crossing[float64](t, 3000)
+	o, states := core.Defaults[float64](), make([]float64, len(want))
+	o.Method, o.Window = "quasi_newton", core.Auto
+	even, err := core.Solve(evenly{}, p, &o, core.Host(states))
+	must(t, err)
+	adapted, err := core.Solve(core.CPU[float64]{}, p, &o, core.Host(states))
+	must(t, err)
+	o.Method = "auto"
+	looped, err := core.Solve(core.CPU[float64]{}, p, &o, core.Host(states))
+	must(t, err)
+	if longest := slices.Max(adapted.Results[0].Advances); even.Window != 1024 || adapted.Window != longest || looped.Window != 0 {
+		t.Errorf("windows of %d, %d and %d, want 1024, %d and none of the plain loop", even.Window, adapted.Window, looped.Window, longest)
 	}
 }
 

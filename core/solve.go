@@ -127,13 +127,17 @@ func (r *run[T]) say(text string, args ...any) {
 	r.reasons = append(r.reasons, fmt.Sprintf(text, args...))
 }
 
-// longest is the length of the windows, of the longest that was done where they adapt; 0 where no window was.
+// longest is the length of the windows, of the longest that was done where they adapt; 0 where no window was. What a backend solves in
+// windows of one length advances by all of them.
 func (r *run[T]) longest() int {
 	if !r.plan.Options.AutoWindow {
 		return r.plan.Options.Window
 	}
 	longest := 0
 	for _, result := range r.solution.Results {
+		if len(result.Advances) == 0 && len(result.Windows) > 1 {
+			longest = r.plan.Options.Window
+		}
 		for _, steps := range result.Advances {
 			longest = max(longest, steps)
 		}
