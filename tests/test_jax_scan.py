@@ -113,6 +113,7 @@ def test_vmap_folds_into_the_batch(name) -> None:
     assert np.array_equal(np.swapaxes(got, 0, 1), want)
     text = str(jax.make_jaxpr(jax.vmap(pards.jax.scan, (0, 1, None), 1))(A, b, x0))
     assert text.count("pards_scan") == (name != "zero")
+    assert jax.vmap(lambda b: pards.jax.scan(A, b))(np.zeros((0, 4, 3, 9, 2))).shape == (0, 4, 3, 9, 2)
 
 
 def test_structures_are_pytrees() -> None:

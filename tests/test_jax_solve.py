@@ -304,6 +304,53 @@ def test_empty():
     assert found.states.shape == (0, D) and found.success and int(found.iterations) == 0
 
 
+@pytest.mark.parametrize("f", [gru, CELL], ids=["function", "cell"])
+def test_a_batch_of_none(f):
+    """Has no states and no say in a gradient."""
+    params = () if f is CELL else (WEIGHTS,)
+    batch = jax.vmap(lambda u, *x0: pards.jax.solve(f, x0[0] if x0 else X0, u, *params))
+    found = jax.jit(batch)(np.zeros((0, T, M)))
+    assert found.states.shape == (0, T, D) and found.iterations.shape == (0,)
+    assert batch(np.zeros((0, T, M)), np.zeros((0, D))).states.shape == (0, T, D)
+    assert jax.vmap(batch)(np.zeros((2, 0, T, M))).states.shape == (2, 0, T, D)
+    slope = jax.grad(
+        lambda x0: jax.vmap(lambda u: pards.jax.solve(f, x0, u, *params).states)(np.zeros((0, T, M))).sum()
+    )
+    np.testing.assert_array_equal(slope(X0), np.zeros(D))
+
+
+@pytest.mark.parametrize("f", [gru, CELL], ids=["function", "cell"])
+def test_without_jit(f):
+    """As one looks into a program that does not do what it should."""
+    params = () if f is CELL else (WEIGHTS,)
+    want = pards.jax.solve(f, X0, U[:9], *params).states
+    with jax.disable_jit():
+        np.testing.assert_allclose(pards.jax.solve(f, X0, U[:9], *params).states, want, rtol=0, atol=1e-12)
+
+
+def test_no_tracer_outlives_its_program():
+    with jax.check_tracer_leaks():
+        jax.jit(lambda u: pards.jax.solve(gru, X0, u, WEIGHTS).states)(U)
+
+
+@pytest.mark.parametrize("name", ["function", "cell", "scan"])
+def test_a_batch_of_a_size_that_is_not_known(name):
+    """An exported program, for batches of any size."""
+    run = {
+        "function": jax.vmap(lambda u: pards.jax.solve(gru, X0, u, WEIGHTS).states),
+        "cell": jax.vmap(lambda u: pards.jax.solve(CELL, X0, u).states),
+        "scan": lambda u: pards.jax.scan(pards.lds.Identity(), u),
+    }[name]
+    export = pytest.importorskip("jax.export", reason="jax.export of older versions wants absl")
+    (size,) = export.symbolic_shape("size")
+    unchecked = [export.DisabledSafetyCheck.custom_call("pards_xla_cpu")]
+    given = jax.ShapeDtypeStruct((size, T, M), np.float64)
+    exported = export.export(jax.jit(run), platforms=["cpu"], disabled_checks=unchecked)(given)
+    if jax.default_backend() == "cpu":
+        u = np.stack([U, 2 * U])
+        np.testing.assert_array_equal(exported.call(u), run(u))
+
+
 def loss(solver):
     weight = jnp.cos(jnp.arange(T * D)).reshape(T, D)
     return lambda x0, u, w: jnp.sum(jnp.sin(solver(x0, u, w)) * weight)

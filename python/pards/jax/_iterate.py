@@ -20,7 +20,7 @@ from ._judge import CONVERGED, FLOOR, GOING, Bounds, Course, Rules, begun, packi
 from ._linearise import Kept, Step, Trajectory, linearise, restrain
 from ._measure import Distance
 from ._pack import Packing, pick
-from ._primitive import vary_as
+from ._primitive import types, vary_as
 from ._scan import scan
 from ._structure import Array
 
@@ -113,7 +113,7 @@ def window(
         read = rows & ~begin
     bounds = Bounds(None if o.merit_tol is None else o.merit_tol * share, o.cap(length), length)
     task = _Task(step, x0, u, axes, _only(rows, guess), first, o, part, bounds, rows, begin, read, packing(x0.dtype))
-    start = _alike(task.update, vary_as(task.start(kept), x0))
+    start = _alike(task.update, vary_as(task.start(kept), jax.typeof(x0)))
     own = Packing(start)
 
     def going(c: Any) -> Array:
@@ -127,7 +127,7 @@ def window(
 def axes_of(x0: Array) -> Array:
     """Those of a state, (D, D), made outside of branches, in which JAX lets nothing that they are given begin to
     vary over a mesh."""
-    return vary_as((np if x0.size <= WRITTEN else jnp).eye(x0.size, dtype=x0.dtype), x0)
+    return vary_as((np if x0.size <= WRITTEN else jnp).eye(x0.size, dtype=x0.dtype), jax.typeof(x0))
 
 
 def _only(rows: Array | None, a: Array) -> Array:
@@ -196,9 +196,9 @@ class _Task:
         x, lost = pick(judge, x, c.x), judge & lost
         left = jnp.stack([own.largest, pick(guard.again | again, jnp.inf, own.size)])
         going = (status < 0) & ~guard.again
-        last = vary_as((x, kept, guard, jnp.asarray(False)), self.x0)
+        last = vary_as((x, kept, guard, jnp.asarray(False)), jax.typeof(self.x0))
         new, kept, guard, damped = lax.cond(
-            going, lambda: vary_as(self.again(c.x, F, A, kept, guard), self.x0), lambda: last
+            going, lambda: vary_as(self.again(c.x, F, A, kept, guard), jax.typeof(self.x0)), lambda: last
         )
         new = self.reset(new)
         moved = self.measured((new, c.x))[0]
@@ -257,7 +257,8 @@ def _alike(body: Callable[[_Loop], _Loop], start: _Loop) -> _Loop:
     """The start of a loop, varying over the axes of a mesh as what follows it does."""
     if not jax.sharding.get_abstract_mesh().manual_axes:  # no shard_map around it
         return start
-    return jax.tree.map(vary_as, start, jax.eval_shape(body, start))
+    leaves, form = jax.tree.flatten(start)
+    return jax.tree.unflatten(form, map(vary_as, leaves, types(body, start)))
 
 
 def update(
@@ -293,17 +294,17 @@ def solve(step: Step, x0: Array, u: Any, guess: Array | None, kept: Kept, T: int
         begin = jnp.broadcast_to(start, (length, *x0.shape)) if guess is None else own
         left = own if guess is not None else jnp.broadcast_to(x0, begin.shape)
         nothing = jnp.zeros((), dtype)
-        skipped = vary_as(Window(left, jnp.int32(0), nothing, nothing, nothing, worst), x0)
+        skipped = vary_as(Window(left, jnp.int32(0), nothing, nothing, nothing, worst), jax.typeof(x0))
         done, kept = lax.cond(
             worst <= FLOOR,
-            lambda: vary_as(window(step, start, u, begin, kept, first, length / T, o, axes)[:2], x0),
+            lambda: vary_as(window(step, start, u, begin, kept, first, length / T, o, axes)[:2], jax.typeof(x0)),
             lambda: (skipped, kept),
         )
         return (done.states[-1], kept, jnp.maximum(worst, done.status), first + W), done
 
     cut = T // W * W
     whole = jax.tree.map(lambda a: a[:cut].reshape(T // W, W, *a.shape[1:]), (u, guess))
-    start = vary_as((x0, kept, jnp.int32(CONVERGED), jnp.int32(0)), x0)
+    start = vary_as((x0, kept, jnp.int32(CONVERGED), jnp.int32(0)), jax.typeof(x0))
     carry, done = lax.scan(lambda c, xs: one(c, xs, W), start, whole)
     parts = [done._replace(states=done.states.reshape(cut, *x0.shape))]
     if cut < T:

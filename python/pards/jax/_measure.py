@@ -81,13 +81,12 @@ def _updated(*operands: Array, structure: str) -> Array:
 
 
 def _update_natively(*operands: Array, structure: str) -> Array:
-    a, F = _matrices(operands), operands[-1]
-
     def run(*operands: Array) -> Array:
-        result = jax.ShapeDtypeStruct(operands[-1].shape, F.dtype)
-        return _ffi.call("cpu", "update", result, *operands, structure=structure, numbers=a is not None)
+        like = operands[-1]
+        result = jax.ShapeDtypeStruct(like.shape, like.dtype)
+        return _ffi.call("cpu", "update", result, *operands, structure=structure, numbers=len(operands) > 2)
 
-    rule = f"{', '.join([*matrix_axes(a), *['batch time dim'] * 2])} -> batch time dim"
+    rule = f"{', '.join([*matrix_axes(_matrices(operands)), *['batch time dim'] * 2])} -> batch time dim"
     return by_sequence(run, rule, len(operands) - 1, *operands)
 
 

@@ -116,7 +116,8 @@ def _settings(o: Options) -> dict[str, Any]:
 
 
 def _batch_of(names: tuple[str, ...], operands: Any) -> int:
-    return max(operand.shape[0] for name, operand in zip(names, operands, strict=True) if name in _SEQUENCES)
+    given = zip(names, operands, strict=True)
+    return lax.broadcast_shapes(*(operand.shape[:1] for name, operand in given if name in _SEQUENCES))[0]
 
 
 def _abstract(*operands: Any, names: tuple[str, ...], steps: int, **_: Any) -> list[Any]:
@@ -145,7 +146,7 @@ def _native(
     shapes = ((B, steps, x0.shape[1]), x0.dtype), ((B, 3), x0.dtype), ((B, 2), np.int32)
     results = [jax.ShapeDtypeStruct(*shape) for shape in shapes]
     found = _ffi.call(platform, "solve", results, *operands, cell=cell, operands=" ".join(names), **dict(attributes))
-    return [result.reshape(B, -1) for result in found]
+    return [lax.collapse(result, 1) for result in found]
 
 
 def _nowhere(*_: Any, **__: Any) -> Any:
@@ -176,17 +177,18 @@ def _batch(primitive: Primitive, operands: Any, axes: Any, *, names: tuple[str, 
         found = lax.map(one, mapped)
         return found, [0] * len(found) if primitive.multiple_results else 0
     lead = [array.shape[0 if axis is None or axis > 0 else 1] for name, array, axis in given if name in _SEQUENCES]
+    (batch,) = lax.broadcast_shapes(*((one,) for one in lead))
 
     def whole(name: str, array: Array, axis: int | None) -> Array:
-        if name not in _SEQUENCES or (axis is None and array.shape[0] == 1):
+        if name not in _SEQUENCES or (axis is None and array.shape[0] == 1 and size != 0):
             return array
         array = array[None] if axis is None else jnp.moveaxis(array, axis, 0)
-        return jnp.broadcast_to(array, (size, max(lead), *array.shape[2:])).reshape(-1, *array.shape[2:])
+        return lax.collapse(jnp.broadcast_to(array, (size, batch, *array.shape[2:])), 0, 2)
 
     found = bind(*(whole(*each) for each in given))
     if not primitive.multiple_results:
-        return found.reshape(size, -1, *found.shape[1:]), 0
-    return [array.reshape(size, -1, *array.shape[1:]) for array in found], [0] * len(found)
+        return found.reshape(size, batch, *found.shape[1:]), 0
+    return [array.reshape(size, batch, *array.shape[1:]) for array in found], [0] * len(found)
 
 
 batching.primitive_batchers[solve_p] = partial(_batch, solve_p)

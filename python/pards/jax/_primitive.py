@@ -40,26 +40,30 @@ def parts(operands: Any, structure: str, start: bool) -> tuple[Any, Any, Any]:
 
 def varying(*arrays: Array) -> list[Array]:
     """The arrays, each made to vary over all the axes of a shard_map over which one of them does."""
-    union = frozenset[Any]().union(*(_axes(array) for array in arrays))
+    union = frozenset[Any]().union(*(_axes(jax.typeof(array)) for array in arrays))
     return [vary_over(array, union) for array in arrays]
 
 
-def _axes(array: Array) -> frozenset[Any]:
-    """The axes of a shard_map over which an array varies, or a jax.ShapeDtypeStruct, by any of the names it has had."""
-    aval = array if isinstance(array, jax.ShapeDtypeStruct) else jax.typeof(array)
-    kind = getattr(aval, "manual_axis_type", getattr(aval, "mat", None))
-    return getattr(aval, "vma", None) or frozenset() if kind is None else kind.varying
+def _axes(kind: Any) -> frozenset[Any]:
+    """The axes of a shard_map over which what is of a type varies, by any of the names that these have had."""
+    named = getattr(kind, "manual_axis_type", getattr(kind, "mat", None))
+    return getattr(kind, "vma", frozenset()) if named is None else named.varying
 
 
-def vary_as(tree: Any, like: Any) -> Any:
-    """The arrays of a tree, each made to vary over the axes of a shard_map over which one, or such a shape, does."""
-    wanted = _axes(like)
+def types(f: Callable[..., Any], *args: Any) -> Any:
+    """Of the arrays that f returns. Those of jax.eval_shape do not tell in all versions over what they vary."""
+    return jax.make_jaxpr(f)(*args).out_avals
+
+
+def vary_as(tree: Any, kind: Any) -> Any:
+    """The arrays of a tree, each made to vary over the axes of a shard_map over which what is of a type does."""
+    wanted = _axes(kind)
     return jax.tree.map(lambda leaf: vary_over(leaf, wanted), tree) if wanted else tree
 
 
 def vary_over(array: Array, wanted: frozenset[Any]) -> Array:
     """The array, made to vary over the axes of a shard_map that are wanted and over which it does not."""
-    axes = tuple(wanted - _axes(array))
+    axes = tuple(wanted - _axes(jax.typeof(array)))
     if not axes:
         return array
     if hasattr(lax, "pcast"):
@@ -114,7 +118,8 @@ def run_eagerly(primitive: Primitive) -> None:
         return jax.jit(partial(primitive.bind, **dict(params)))
 
     def run(*operands: Array, **params: Any) -> Any:
-        return jitted(tuple(params.items()))(*operands)
+        with jax.disable_jit(False):  # else a program, one operation after another, comes back here
+            return jitted(tuple(params.items()))(*operands)
 
     primitive.def_impl(run)
 
@@ -243,8 +248,9 @@ def batched(primitive: Primitive, operands: Any, axes: Any, **params: Any) -> tu
     """A batch of batches is a larger batch."""
     size = next(array.shape[axis] for array, axis in zip(operands, axes, strict=True) if axis is not None)
     full = [batching.bdim_at_front(array, axis, size) for array, axis in zip(operands, axes, strict=True)]
-    flat = [array.reshape(-1, *array.shape[2:]) for array in full]
-    found = jax.tree.map(lambda x: x.reshape(size, -1, *x.shape[1:]), primitive.bind(*flat, **params))
+    each = full[0].shape[1]
+    flat = [lax.collapse(array, 0, 2) for array in full]
+    found = jax.tree.map(lambda x: x.reshape(size, each, *x.shape[1:]), primitive.bind(*flat, **params))
     return found, jax.tree.map(lambda _: 0, found)
 
 

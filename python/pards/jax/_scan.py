@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -158,7 +159,7 @@ def _same_dtype(b: Array, **others: Array | None) -> None:
 def _lead(given: dict[str, tuple[Array, int]]) -> tuple[int, ...]:
     """The batch axes to which all broadcast."""
     try:
-        return np.broadcast_shapes(*(array.shape[: array.ndim - own] for array, own in given.values()))
+        return jnp.broadcast_shapes(*(array.shape[: array.ndim - own] for array, own in given.values()))
     except ValueError:
         shapes = ", ".join(f"{name} {array.shape}" for name, (array, _) in given.items())
         raise ValueError(f"scan: the batch axes of {shapes} do not broadcast") from None
@@ -167,7 +168,7 @@ def _lead(given: dict[str, tuple[Array, int]]) -> tuple[int, ...]:
 def _flat(array: Array, lead: tuple[int, ...], own: int) -> Array:
     """The array with one batch axis."""
     rest = array.shape[array.ndim - own :]
-    return jnp.broadcast_to(array, lead + rest).reshape(int(np.prod(lead, dtype=int)), *rest)
+    return jnp.broadcast_to(array, lead + rest).reshape(math.prod(lead), *rest)
 
 
 def _cut(structure: str, a: Array | None, b: Array, x0: Array | None, reverse: bool, axis_name: Any) -> Array:

@@ -27,7 +27,7 @@ from ._iterate import Options, Window
 from ._judge import CONVERGED, FLOOR, NONFINITE, STATUSES
 from ._linearise import Kept, Step, Trajectory
 from ._pack import pick
-from ._primitive import vary_as, varying
+from ._primitive import types, vary_as, varying
 from ._scan import not_cut, scan
 from ._structure import Array
 
@@ -190,7 +190,7 @@ def solve(
     step, hoisted, first = _step(f, unravel, params is not None), list[Any](), None
     if T > 0:
         first = jax.tree.map(lambda u: u[0], inputs)
-        like = jax.eval_shape(step, start, first, params)
+        (like,) = types(step, start, first, params)
         if axis_name is None:  # else a converted function would be for what varies over the mesh as its examples do
             start, inputs, first, given = vary_as((start, inputs, first, given), like)
             step, hoisted = jax.closure_convert(step, start, first, params)
@@ -198,7 +198,7 @@ def solve(
         return _wrap(_empty(start), unravel)
     if options.method.name == "auto":
         options = _auto.choose(options, step, T, start, first, params, *hoisted)
-    kept = vary_as(_kept(options, start, T, key), start)
+    kept = vary_as(_kept(options, start, T, key), jax.typeof(start))
     operands = _Operands(start, inputs, params, hoisted, given, kept)
     return _wrap(_solve(_Model(step, T, options), operands), unravel)
 
@@ -554,7 +554,7 @@ def _linear(model: _Model, o: _Operands, x: Array, b: Array) -> Array:
     def windows(b: Array) -> Array:
         xs = (before, o.inputs, b)
         whole = jax.tree.map(lambda a: a[:cut].reshape(-1, W, *a.shape[1:]), xs)
-        end, dx = lax.scan(one, jnp.zeros_like(o.x0), whole)
+        end, dx = lax.scan(one, varying(jnp.zeros_like(o.x0), b)[0], whole)
         dx = dx.reshape(cut, d)
         return dx if cut == model.steps else jnp.concatenate([dx, one(end, jax.tree.map(lambda a: a[cut:], xs))[1]])
 

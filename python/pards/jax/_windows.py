@@ -62,7 +62,7 @@ def solve(step: Step, x0: Array, u: Any, guess: Array | None, kept: Kept, T: int
     found = Window(nothing, zero, nothing, nothing, nothing, jnp.int32(CONVERGED))
     ends = jnp.zeros(DEEP, jnp.int32).at[0].set(T)
     axes = axes_of(x0)
-    start = vary_as(_Way(given, x0, zero, ends, zero, jnp.int32(most), zero, zero, no, no, kept, found), x0)
+    start = vary_as(_Way(given, x0, zero, ends, zero, jnp.int32(most), zero, zero, no, no, kept, found), jax.typeof(x0))
 
     def body(w: _Way) -> _Way:
         length = jnp.minimum(w.length, w.ends[w.depth] - w.first)
