@@ -46,15 +46,16 @@ class Structure:
         """
         steps, dim = b[-2:]
         own = shape[-1 - self.axes :]
-        if self.axes == 3:
-            fits = len(own) == 4 and own[0] == steps and own[2] == own[3] and own[1] * own[2] == dim
-            want = f"time={steps}, n, d, d) with n d = {dim}"
-        else:
-            fits = own == (steps, dim, dim)[: 1 + self.axes]
+        if self.axes < 3:
+            if own == (steps, dim, dim)[: 1 + self.axes]:
+                return
             want = ", ".join((f"time={steps}", f"dim={dim}", f"dim={dim}")[: 1 + self.axes]) + ")"
-        if not fits:
-            hint = "; diagonal matrices are pards.lds.Diagonal(A)" if self.axes == 2 and shape[-2:] == b[-2:] else ""
-            raise ValueError(f"scan: A ({self.name}) has shape {shape}, want (..., {want}; b has shape {b}{hint}")
+        else:
+            if len(own) == 4 and own[0] == steps and own[2] == own[3] and own[1] * own[2] == dim:
+                return
+            want = f"time={steps}, n, d, d) with n d = {dim}"
+        hint = "; diagonal matrices are pards.lds.Diagonal(A)" if self.axes == 2 and shape[-2:] == b[-2:] else ""
+        raise ValueError(f"scan: A ({self.name}) has shape {shape}, want (..., {want}; b has shape {b}{hint}")
 
     def _take(self, name: str, value: Any) -> Array | _device.DeviceArray:
         chars = _array.INTEGERS if self.whole else _array.FLOATS + _array.INTEGERS
