@@ -83,7 +83,7 @@ const (
 	chaosLeast  = 128
 	chaosMost   = 512
 	chaosPart   = 16 // steps of the trajectory and dimension, for each that is looked at
-	chaosReason = "nearby trajectories part by a factor of e every %.0f steps: the model is chaotic or expanding, and no other method could agree with the loop"
+	chaosReason = "nearby trajectories part by a factor of e every %.0f steps: the model is chaotic or expanding, and no other method can promise to agree with the loop"
 )
 
 // lookForChaos says so where a native cell that was solved is chaotic.

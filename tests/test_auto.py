@@ -196,6 +196,7 @@ def test_a_chaotic_cell_is_told() -> None:
     told = pards.solve(cell, np.sin(np.arange(8)), length=20_000)
     assert told.method == "sequential"
     assert "chaotic or expanding" in told.explain()
+    assert "no other method can promise to agree with the loop" in told.reason  # some do, as Newton's on affine models
     assert "chaotic" not in pards.problems.gru(20_000, 4).solve().reason
 
 
