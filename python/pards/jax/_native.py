@@ -115,7 +115,7 @@ def _settings(o: Options) -> dict[str, Any]:
     }
 
 
-def _batch_of(names: tuple[str, ...], operands: Any) -> int:
+def _batch_of(names: tuple[str, ...], operands: Any) -> Any:
     given = zip(names, operands, strict=True)
     return lax.broadcast_shapes(*(operand.shape[:1] for name, operand in given if name in _SEQUENCES))[0]
 
@@ -242,7 +242,7 @@ def _tangent_in_jax(
 
     def one(b: Array, states: Array, inputs: Any, params: dict[str, Array]) -> Array:
         run = partial(_solve.linear_of, cell.step, window, params, states, inputs)
-        return jax.vjp(run, jnp.zeros_like(b))[1](b)[0] if transposed else run(b)
+        return jax.vjp(run, varying(jnp.zeros_like(b), b)[0])[1](b)[0] if transposed else run(b)
 
     return _each(one, cell, names, operands)
 

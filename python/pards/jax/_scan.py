@@ -156,7 +156,7 @@ def _same_dtype(b: Array, **others: Array | None) -> None:
             raise TypeError(f"scan: {name} has dtype {array.dtype}, want {b.dtype}, which b has; cast one of them")
 
 
-def _lead(given: dict[str, tuple[Array, int]]) -> tuple[int, ...]:
+def _lead(given: dict[str, tuple[Array, int]]) -> tuple[Any, ...]:
     """The batch axes to which all broadcast."""
     try:
         return jnp.broadcast_shapes(*(array.shape[: array.ndim - own] for array, own in given.values()))

@@ -554,12 +554,13 @@ def _linear(model: _Model, o: _Operands, x: Array, b: Array) -> Array:
     def windows(b: Array) -> Array:
         xs = (before, o.inputs, b)
         whole = jax.tree.map(lambda a: a[:cut].reshape(-1, W, *a.shape[1:]), xs)
-        end, dx = lax.scan(one, varying(jnp.zeros_like(o.x0), b)[0], whole)
+        end, dx = lax.scan(one, varying(jnp.zeros_like(o.x0), before)[0], whole)
         dx = dx.reshape(cut, d)
         return dx if cut == model.steps else jnp.concatenate([dx, one(end, jax.tree.map(lambda a: a[cut:], xs))[1]])
 
     # Linear, so its own derivative; before 0.10 JAX transposes no loop that is not one. The primal falls away.
-    return jax.jvp(windows, (jnp.zeros_like(b),), (b,))[1]
+    nothing = varying(jnp.zeros_like(b), b)[0]
+    return jax.jvp(windows, (nothing,), (b,))[1]
 
 
 def _iterated(at: Trajectory, b: Array) -> Array:
