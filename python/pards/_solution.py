@@ -138,10 +138,8 @@ class Solution:
         if not error.size:
             return []
         if np.isnan(error).all():
-            distance = (
-                "The distance to the sequential trajectory was not estimated: that takes two updates in a row, none of "
-                "them taken back."
-            )
+            kept = " in a row, none of them taken back" if np.max(self.iterations) > 1 else ""
+            distance = f"The distance to the sequential trajectory was not estimated: that takes two updates{kept}."
         elif np.isinf(error).all():
             distance = "The updates do not shrink, so the distance to the sequential trajectory is not known."
         else:
