@@ -300,7 +300,7 @@ def test_vector_instructions_agree(level: str) -> None:
     ],
 )
 def test_wrong_environment(variable: str, value: str, said: str) -> None:
-    done = run("import numpy as np, pards; pards.lds.scan(np.ones((3, 2)), np.ones((3, 2)))", **{variable: value})
+    done = run("import numpy as np, pards; pards.lds.scan(pards.lds.Identity(), np.ones((3, 2)))", **{variable: value})
     assert done.returncode == 1
     assert f"ValueError: {said}" in done.stderr
 
