@@ -151,6 +151,7 @@ def test_the_first_matrix_is_not_read() -> None:
         ((np.ones((3, 2)), np.ones((3, 2)), np.ones(2, np.float32)), TypeError, r"scan: x0 has dtype float32, want float64"),
         ((np.ones((3, 2)), np.ones((3, 2), np.float16)), TypeError, r"scan: b has dtype float16"),
         (("word", np.ones((3, 2))), TypeError, r"scan: A is of type str, want an array"),
+        ((lds.Identity, np.ones((3, 2))), TypeError, r"scan: A is the class Identity, want an object of it: Identity\(\)"),
     ],
 )  # fmt: skip
 def test_errors(args, error, text) -> None:

@@ -443,6 +443,14 @@ def test_pytrees():
     assert int(guessed.iterations) <= 1
 
 
+def test_numbers_beside_arrays():
+    """Take the dtype of those."""
+    x0, u = (jnp.zeros(2, np.float32), 0.0), jnp.ones((5, 2), np.float32)
+    found = pards.jax.solve(lambda x, u: (0.5 * x[0] + u, 0.5 * x[1] + u[0]), x0, u).states
+    assert found[0].dtype == found[1].dtype == np.float32
+    np.testing.assert_array_equal(found[1], found[0][:, 0])
+
+
 def test_equinox_modules_are_params():
     eqx = pytest.importorskip("equinox", reason="equinox is not installed: pip install 'pards[exchange]'")
     cell = eqx.nn.GRUCell(M, D, key=jax.random.key(0))
@@ -511,6 +519,7 @@ class jitted:
     """What is no array, as a module's activation."""
 
 
+TWO_KEYS = jax.random.split(jax.random.key(0))
 SHORT = pards.QuasiNewton("hutchinson", signs=np.ones((1, 9, D)))
 
 
@@ -544,6 +553,16 @@ SHORT = pards.QuasiNewton("hutchinson", signs=np.ones((1, 9, D)))
         (TypeError, r"inputs\[0\] is of type str, want arrays alone", {"inputs": ("no", U)}),
         (ValueError, "nonfinite is 'go'", {"nonfinite": "go"}),
         (ValueError, "key is None", {"method": pards.QuasiNewton("hutchinson")}),
+        (TypeError, "key is of type int, want one key", {"method": pards.QuasiNewton("hutchinson"), "key": 0}),
+        (
+            TypeError,
+            "want one key of jax.random: fold_in",
+            {"method": pards.QuasiNewton("hutchinson"), "key": TWO_KEYS},
+        ),
+        (TypeError, "x0 has dtype key<fry>, want float32 or float64", {"x0": (X0, TWO_KEYS)}),
+        (TypeError, "x0 has arrays of dtypes float64, float32, want", {"x0": (X0, X0.astype(np.float32))}),
+        (ValueError, r"method is \['newton'\], want one of auto", {"method": ["newton"]}),
+        (TypeError, "f is the class GRU, want a cell", {"f": pards.cells.GRU}),
         (ValueError, r"signs have shape \(1, 9, 4\), want \(probes, time=120, dim=4\)", {"method": SHORT}),
         (ValueError, r"basis has shape \(3, 3\)", {"method": pards.RotatedQuasiNewton(basis=np.eye(3))}),
     ],
@@ -557,6 +576,8 @@ def test_errors_while_tracing(error, text, change):
 def test_what_must_be_static():
     with pytest.raises(TypeError, match="merit_tol is traced by JAX"):
         jax.jit(lambda tol: pards.jax.solve(gru, X0, U, WEIGHTS, merit_tol=tol))(1e-3)
+    with pytest.raises(TypeError, match="method is traced by JAX"):
+        jax.jit(lambda method: pards.jax.solve(gru, X0, U, WEIGHTS, method=method))(1)
 
 
 def test_double_precision_is_not_cut():

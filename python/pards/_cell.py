@@ -277,6 +277,16 @@ def sizes(
     return made.dim, made.inputs
 
 
+def no_class(f: Any) -> None:
+    """Want a cell where a class of cells may be.
+
+    Raises:
+        TypeError: it is the class.
+    """
+    if isinstance(f, type) and issubclass(f, Cell):
+        raise TypeError(f"solve: f is the class {f.__name__}, want a cell, made from its parameters: {f.__name__}(...)")
+
+
 def _pieces(rows: int, *arrays: Array | None) -> Iterator[tuple[Any, ...]]:
     """Descriptions of so many rows of some arrays at a time; None stays None. There is one piece at least."""
     total = max(len(array) for array in arrays if array is not None)
@@ -343,4 +353,4 @@ def frozen(function: str, name: str, value: ArrayLike) -> Array:
 
 
 def _short(value: Any) -> str:
-    return f"<{value.dtype} {value.shape}>" if isinstance(value, np.ndarray) else repr(value)
+    return f"<{value.dtype} {value.shape}>" if getattr(value, "shape", ()) else repr(value)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from . import _array, _callable, _catalog, _device, _lib, _progress
 from ._array import Array
-from ._cell import Cell, handle, take_inputs
+from ._cell import Cell, handle, no_class, take_inputs
 from ._method import Method
 from ._solution import Solution, SolveError, Trace, failure
 
@@ -286,8 +286,7 @@ def _problem(
     diag: _callable.Function | None,
 ) -> _Problem:
     cell = f if isinstance(f, Cell) else None
-    if isinstance(f, type) and issubclass(f, Cell):
-        raise TypeError(f"solve: f is the class {f.__name__}, want a cell, made from its parameters: {f.__name__}(...)")
+    no_class(f)
     if cell is None and not callable(f):
         raise TypeError(f"solve: f is of type {type(f).__name__}, want a cell of pards.cells or a function f(x, u)")
     if cell is not None and not (jac is None and diag is None):

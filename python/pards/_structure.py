@@ -9,6 +9,17 @@ from . import _array, _device
 from ._array import Array
 
 
+def no_class(A: Any) -> None:
+    """Want an object where a class of structures may be.
+
+    Raises:
+        TypeError: it is the class.
+    """
+    if isinstance(A, type) and issubclass(A, Structure):
+        made = f"{A.__name__}({'...' if fields(A) else ''})"
+        raise TypeError(f"scan: A is the class {A.__name__}, want an object of it: {made}")
+
+
 @dataclass(frozen=True)
 class Structure:
     """A form of the matrices A[t], and the array that holds them, if there is one.

@@ -162,8 +162,10 @@ class GaussianMixture:
         return self.log_weights + (gradients * away).sum(-1) / 2, gradients
 
     def __repr__(self) -> str:
-        components, dim = self.means.shape
-        return f"GaussianMixture(components={components}, dim={dim})"
+        shape = np.shape(self.means)
+        if len(shape) == 2:
+            return f"GaussianMixture(components={shape[0]}, dim={shape[1]})"
+        return f"GaussianMixture({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
 
 
 class Langevin(_catalog_cells.Langevin):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 import math
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import ArrayLike
 from . import _array, _catalog_structures, _device, _lib
 from ._catalog_structures import *  # noqa: F403 - the structures, one class each
 from ._structure import Structure as Structure
+from ._structure import no_class
 
 __all__ = ["Structure", "scan"]
 __all__ += _catalog_structures.__all__
@@ -57,9 +57,7 @@ def scan(
         >>> pards.lds.scan(pards.lds.ScaledIdentity([0.5, 0.5, 0.5]), np.ones((3, 1)))[:, 0]
         array([1.  , 1.5 , 1.75])
     """
-    if isinstance(A, type) and issubclass(A, Structure):
-        made = f"{A.__name__}({'...' if dataclasses.fields(A) else ''})"
-        raise TypeError(f"scan: A is the class {A.__name__}, want an object of it: {made}")
+    no_class(A)
     structure = A if isinstance(A, Structure) else _catalog_structures.Dense(A)
     arrays: dict[str, Any] = {"A": structure.taken(), "b": _device.take("scan", "b", b), "x0": None}
     if x0 is not None:

@@ -12,6 +12,7 @@ from jax import lax
 from jax.core import Tracer
 
 from .. import _array, lds
+from .._structure import no_class
 from . import _mesh
 from ._primitive import bind, row, varying
 from ._structure import Array, product
@@ -69,6 +70,7 @@ def scan(
     b = _floats("b", b)
     if b.ndim < 2:
         raise ValueError(f"scan: b has shape {b.shape}, want (..., time, dim)")
+    no_class(A)
     structure, a, axes = _matrices(A, b)
     start = None if x0 is None else _floats("x0", x0)
     _same_dtype(b, A=None if structure == "permutation" else a, x0=start)

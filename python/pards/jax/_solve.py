@@ -20,7 +20,7 @@ from jax.flatten_util import ravel_pytree
 
 from .. import _array, lds
 from .._catalog import METHODS
-from .._cell import Cell
+from .._cell import Cell, no_class
 from .._method import Method
 from . import _auto, _cells, _elk, _globalise, _iterate, _linearise, _mesh, _native, _windows
 from ._iterate import Options, Window
@@ -126,9 +126,11 @@ def solve(
     not finite fails, on a CPU with NaN for its states.
 
     Args:
-        f: f(x, u), or f(x, u, params) if params are given, returns the next state, in the form of x. Or a cell of
+        f: f(x, u), or f(x, u, params) if params are given, returns the next state, in the form of x. JAX differentiates
+            it forward, so derivatives of your own are those of `jax.custom_jvp`, not of `jax.custom_vjp`. Or a cell of
             `pards.cells`, its arrays in the dtype of x0.
-        x0: the first state; a pytree of arrays of floats of one dtype. (dim,) for a cell.
+        x0: the first state; a pytree of arrays of floats of one dtype, which Python's numbers among them take too.
+            (dim,) for a cell.
         inputs: u, a pytree of arrays whose first axis is time; None for a model without. (time, inputs) for a cell,
             (time,) if it is driven by words.
         params: a pytree of arrays that f is given; None for a cell. Of an equinox or flax module the arrays: with
@@ -225,13 +227,15 @@ def _state(x0: Any) -> tuple[Array, Any]:
     for leaf in leaves:
         dtype = getattr(leaf, "dtype", None)
         dtype = np.dtype(type(leaf)) if dtype is None and isinstance(leaf, float) else dtype
-        if dtype is None or not np.issubdtype(dtype, np.floating):
+        if dtype is None or not jnp.issubdtype(dtype, np.floating):
             raise TypeError(f"solve: x0 has dtype {dtype or type(leaf).__name__}, want float32 or float64")
         if not isinstance(leaf, float):
             not_cut("solve", "x0", leaf)
-    if len({np.dtype(getattr(leaf, "dtype", np.float64)) for leaf in leaves}) > 1:
-        came = ", ".join(str(getattr(leaf, "dtype", "float")) for leaf in leaves)
-        raise TypeError(f"solve: x0 has arrays of dtypes {came}, want one dtype")
+    dtypes = list(dict.fromkeys(leaf.dtype for leaf in leaves if hasattr(leaf, "dtype")))
+    if len(dtypes) > 1:
+        raise TypeError(f"solve: x0 has arrays of dtypes {', '.join(map(str, dtypes))}, want one dtype")
+    if dtypes:  # a number of Python's is of that of the arrays
+        x0 = jax.tree.map(lambda leaf: leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf, dtypes[0]), x0)
     vector, unravel = ravel_pytree(x0)
     if vector.size == 0:
         raise ValueError("solve: x0 is empty, want a state of at least one component")
@@ -288,6 +292,7 @@ def _guess(guess: Any, start: Array, unravel: Any, T: int) -> Array | None:
 
 def _step(f: Callable[..., Any], unravel: Any, given: bool) -> Any:
     """f on vectors, which checks what it returns; given: it takes params."""
+    no_class(f)
     if not callable(f):
         raise TypeError(f"solve: f is of type {type(f).__name__}, want a function f(x, u) or f(x, u, params)")
 
@@ -334,6 +339,8 @@ def _options(
     part = -1.0 if adaptive else _number("damping", damping, 0.0, ', or "adaptive"')
     if part > 1:
         raise ValueError(f"solve: damping is {damping}, want a number from 0 to 1")
+    for name, value in (("method", method), ("nonfinite", nonfinite)):
+        _static(name, value)
     if nonfinite not in ("stop", "continue", "reset"):
         raise ValueError(f'solve: nonfinite is {nonfinite!r}, want "stop", "continue" or "reset"')
     most = _whole("max_iterations", max_iterations, 0)
@@ -382,7 +389,7 @@ def _method(method: Any) -> Method:
     name: Any = method.name if isinstance(method, Method) else method
     if name == "auto":
         return _native.Auto()
-    if name not in METHODS:
+    if not isinstance(name, str) or name not in METHODS:
         raise ValueError(f"solve: method is {name!r}, want one of auto, {', '.join(sorted(METHODS))}")
     if isinstance(method, Method):
         return method
@@ -421,7 +428,13 @@ def _kept(o: Options, start: Array, T: int, key: Any) -> Kept:
         steps = T * _mesh.size(o.axis)
         if given is not None and np.shape(given)[1:] != (steps, d):
             raise ValueError(f"solve: signs have shape {np.shape(given)}, want (probes, time={steps}, dim={d})")
-        kept = kept._replace(key=jax.random.key(0) if key is None else key)
+        key = jax.random.key(0) if key is None else key
+        try:
+            jax.eval_shape(jax.random.fold_in, key, 0)
+        except (TypeError, ValueError, AttributeError) as error:
+            why = str(error).partition("\n")[0]
+            raise TypeError(f"solve: key is of type {type(key).__name__}, want one key of jax.random: {why}") from None
+        kept = kept._replace(key=key)
     return kept
 
 
