@@ -24,8 +24,10 @@ type state[T num.Float] struct {
 	badRow       int // first row of the successor that is not finite, -1
 	finite       bool
 	sizes        updates
-	settled      bool    // the last iterate satisfied the model to rounding
-	merit, error float64 // of the iterate; the error is an estimate
+	settled      bool       // the last iterate satisfied the model to rounding
+	ahead        bool       // its successor is made in the pass that evaluates the iterate
+	merits       [3]float64 // of the last iterates that were tested, the newest last
+	merit, error float64    // of the iterate; the error is an estimate
 	bases        bases[T]
 	carry        []T
 	carried      []T // carry as the scan in hand began with it
@@ -43,12 +45,13 @@ type group[T num.Float] struct {
 	structure lds.Structure[T] // as it is scanned, after damping
 	declared  lds.Structure[T] // as the method makes it
 	whole     bool             // the cell calls back: a block is the whole window of all active sequences
-	fused     bool             // the next iterate is made in the pass that evaluates this one
+	fused     bool             // the next iterate may be made in the pass that evaluates this one
 	affine    bool
-	rows      int // rows of a block
-	slots     int // blocks held at a time
-	steps     int // of the window in hand
-	from      int // the step at which the first window begins
+	exact     bool // one update gives the trajectory
+	rows      int  // rows of a block
+	slots     int  // blocks held at a time
+	steps     int  // of the window in hand
+	from      int  // the step at which the first window begins
 	pace      pace
 	active    []*Sequence[T]
 	asks      Pass[T]
@@ -98,6 +101,8 @@ func (j *Job[T]) newGroup(w *par.Worker) *group[T] {
 	if _, ok := j.Method.(smoother[T]); ok {
 		g.affine = false
 	}
+	_, dense := g.declared.(lds.Dense[T])
+	g.exact = g.affine && dense && j.Damping == 0 && !j.Clip
 	g.rows, g.slots = layout(j.Problem, j.Method, g.structure.Len(j.Dim), w.Size(), j.Window)
 	return g
 }
@@ -253,7 +258,7 @@ func (g *group[T]) begin(s *Sequence[T], first int) {
 	clear(s.move)
 	clear(s.carry)
 	s.finite, s.done, s.settled, s.short, s.sizes, s.damping = true, false, false, false, updates{}, 0
-	s.windowUpdate = math.NaN()
+	s.windowUpdate, s.merits = math.NaN(), [3]float64{math.NaN(), math.NaN(), math.NaN()}
 }
 
 // open starts a window at its guess.
@@ -352,16 +357,20 @@ func (g *group[T]) file(s *Sequence[T]) {
 func (g *group[T]) window(seqs []*Sequence[T]) error {
 	g.active = append(g.active[:0], seqs...)
 	for {
-		if err := g.sweep(true, g.fused); err != nil {
+		for _, s := range g.active {
+			s.ahead = g.fused && !g.last(s)
+		}
+		if err := g.sweep(true); err != nil {
 			return err
 		}
-		back := false
+		back, behind := false, false
 		for _, s := range g.active {
 			g.test(s)
 			back = g.AutoDamping && g.takeBack(s) || back
+			behind = !s.done && !s.ahead || behind
 		}
 		g.giveUp()
-		if g.drop(); len(g.active) > 0 && !g.fused {
+		if g.drop(); len(g.active) > 0 && behind {
 			if err := g.update(back); err != nil {
 				return err
 			}
@@ -376,6 +385,35 @@ func (g *group[T]) window(seqs []*Sequence[T]) error {
 		}
 	}
 }
+
+// last tells whether the iterate is likely to be the last, so that its successor would be made in vain: no more are allowed, one update is
+// exact, or those that were made promise an error or a merit that passes the test.
+func (g *group[T]) last(s *Sequence[T]) bool {
+	most := g.cap()
+	if g.mayShorten() {
+		most = min(most, Patience)
+	}
+	switch {
+	case s.K >= most, s.K == 1 && g.exact:
+		return true
+	case !math.IsNaN(g.MeritTol):
+		return promised(s.merits) <= g.meritTol()
+	}
+	return s.sizes.estimate() <= g.Rtol
+}
+
+// promised returns what three merits, the last of them, let expect of the next: the update takes as many digits off as the one before, or, as
+// Newton's method goes on, up to twice as many.
+func promised(merits [3]float64) float64 {
+	was, now := math.Log(merits[1]/merits[0]), math.Log(merits[2]/merits[1])
+	if more := now / was; more > 1 {
+		now *= min(more, 2)
+	}
+	return merits[2] * math.Exp(now)
+}
+
+// meritTol is the part of the window in hand.
+func (g *group[T]) meritTol() float64 { return g.MeritTol * float64(g.steps) / float64(g.Steps) }
 
 // interrupted tells whether the work is to stop, and if so ends all active sequences: what they hold has not been tested.
 func (g *group[T]) interrupted() bool {
@@ -400,11 +438,11 @@ func (g *group[T]) giveUp() {
 	}
 }
 
-// update makes the next iterates where evaluating has not made them already. Where some sequences went back to the iterate before, what is
+// update makes the next iterates that evaluating has not made already. Where some sequences went back to the iterate before, what is
 // kept of f is of another.
 func (g *group[T]) update(back bool) error {
 	if back && g.whole {
-		if err := g.sweep(true, false); err != nil {
+		if err := g.sweep(true); err != nil {
 			return err
 		}
 	}
@@ -414,7 +452,7 @@ func (g *group[T]) update(back bool) error {
 		}
 	}
 	for {
-		if err := g.sweep(false, true); err != nil || !g.AutoDamping || g.interrupted() {
+		if err := g.sweep(false); err != nil || !g.AutoDamping || g.interrupted() {
 			return err
 		}
 		again := false
@@ -443,20 +481,23 @@ func (g *group[T]) drop() {
 	g.active = kept
 }
 
-// sweep goes once through the window: it evaluates f along the iterates and measures their residuals, or makes their successors, or
-// both at once.
-func (g *group[T]) sweep(evaluate, update bool) error {
+// sweep goes once through the window: it evaluates f along the iterates, measures their residuals, and makes the successors of those that are
+// ahead in the same pass; or it makes those of the others.
+func (g *group[T]) sweep(evaluate bool) error {
 	for _, s := range g.active {
-		s.begin(evaluate, update)
+		s.begin(evaluate, evaluate == s.ahead)
 	}
 	if g.remote != nil {
-		return g.sweepRemote(evaluate, update)
+		return g.sweepRemote(evaluate, !evaluate)
 	}
 	if g.whole {
-		return g.sweepWhole(evaluate, update)
+		return g.sweepWhole(evaluate, !evaluate)
 	}
 	for _, s := range g.active {
-		if err := g.sweepBlocks(s, evaluate, update); err != nil {
+		if !evaluate && s.ahead {
+			continue
+		}
+		if err := g.sweepBlocks(s, evaluate, evaluate == s.ahead); err != nil {
 			return err
 		}
 	}
@@ -587,7 +628,11 @@ func (g *group[T]) block(w *par.Worker, s *Sequence[T], scratch *cell.Arena[T], 
 		at.err = g.Cell.Step(b.Block)
 	} else {
 		b.A = to.a[:n*length]
-		if at.err = g.linearise(w, b); at.err == nil {
+		switch at.err = g.linearise(w, b); {
+		case at.err != nil:
+		case g.exact:
+			at.err = g.constant(b, prev, to.b[:n*d])
+		default:
 			g.rightHandSide(s, b, f, prev, to.b[:n*d])
 		}
 	}
@@ -660,6 +705,18 @@ func (g *group[T]) linearise(w *par.Worker, b *Block[T]) error {
 		r.Scale(b.A, b.A, T(1-g.Damping))
 	}
 	return nil
+}
+
+// constant writes the right-hand side f - A x of an affine cell whose own Jacobians A are: f where x is 0. prev is written over.
+func (g *group[T]) constant(b *Block[T], prev, rhs []T) error {
+	clear(prev)
+	zero := b.Block
+	zero.X, zero.Y = prev, rhs
+	err := g.Cell.Step(zero)
+	if b.From == 0 {
+		copy(rhs[:g.Dim], b.Y)
+	}
+	return err
 }
 
 // rightHandSide writes what the scan adds at each step, where that is not f itself: in coordinates, Q'(f - x); for an affine cell f - A x.
@@ -786,7 +843,7 @@ func (g *group[T]) test(s *Sequence[T]) {
 	g.report(s)
 	_, holds := g.Method.(smoother[T])
 	verdict := Tested{s.merit, s.res.top(), g.size(s.res, s.scale), s.finite, s.settled, s.sizes.last[2], s.sizes.estimate(), s.K}.judge(Limits{
-		g.MeritTol * float64(g.steps) / float64(g.Steps), g.Rtol, num.Eps[T](), g.cap(), holds, g.mayShorten()})
+		g.meritTol(), g.Rtol, num.Eps[T](), g.cap(), holds, g.mayShorten()})
 	s.done, s.status, s.short, s.error, s.settled = verdict.Done, verdict.Status, verdict.Short, verdict.Error, verdict.Settled
 }
 
@@ -826,7 +883,7 @@ func (g *group[T]) accept(s *Sequence[T]) error {
 		}
 	}
 	s.finite = s.badRow < 0
-	s.former = record{s.merit, s.exact}
+	s.former, s.merits = record{s.merit, s.exact}, [3]float64{s.merits[1], s.merits[2], s.merit}
 	s.x, s.next = s.next, s.x
 	if g.remote != nil {
 		if err := g.remote.Accept(s); err != nil {
