@@ -380,7 +380,7 @@ def test_a_cell_is_a_tree_of_its_parameters():
     assert exchanged.exchanged is True and exchanged.dim == 4
 
 
-@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.parametrize("name", CELLS)
 def test_a_tree_like_a_cell_is_shown(name):
     """Whatever its leaves are, arrays by their shapes."""
     for leaf in (None, "decay", (3, 3)):
@@ -388,7 +388,7 @@ def test_a_tree_like_a_cell_is_shown(name):
     assert "Array([" not in repr(jax.tree.map(jnp.asarray, CELLS[name]))
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", SMOOTH)
 def test_a_cell_that_jax_returned_is_a_cell(name):
     """In its dtype, for NumPy."""
     cell = cast(CELLS[name], np.float32)
