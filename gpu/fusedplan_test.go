@@ -138,7 +138,6 @@ var emulatedCases = []struct {
 // The kernel of fused solves, on the host, does what the CPU does: updates, statuses, windows, traces; sequences of one block and of
 // several, more sequences than groups.
 func TestFusedOnTheHost(t *testing.T) {
-	t.Parallel()
 	for i, c := range emulatedCases {
 		for _, e := range celltest.Examples {
 			if e.Cell != c.cell || e.Name != c.example {
@@ -155,7 +154,6 @@ func TestFusedOnTheHost(t *testing.T) {
 
 // Nor does it take a large residual for done.
 func TestFusedIsHonestOnTheHost(t *testing.T) {
-	t.Parallel()
 	methodtest.Honest(t, func(p *core.Problem[float64], o *core.Options[float64], states []float64) (*core.Solution, error) {
 		return core.Solve(emulated[float64]{t: t, resident: 4}, p, o, core.Host(states))
 	}, "newton")
@@ -191,7 +189,6 @@ func both[T num.Float](t *testing.T, what string, backend core.Backend[T], p *co
 
 // The kernel of the plain loop, on the host, steps as the CPU does.
 func TestLoopOnTheHost(t *testing.T) {
-	t.Parallel()
 	for i, e := range celltest.Examples {
 		t.Run(e.Cell+"/"+e.Name, func(t *testing.T) {
 			if i%2 == 0 {

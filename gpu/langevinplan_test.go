@@ -133,7 +133,6 @@ func mixtureProblem[T num.Float](t *testing.T, d, k, batch, steps int, eps float
 // The kernels, on the host, make the CPU's iterates, residuals and extents: every way to make A, a basis of one well, batches, tiles that
 // are not full, a pitch wider than the state. Each iterate is the CPU's to rounding.
 func TestChainsOnTheHost(t *testing.T) {
-	t.Parallel()
 	t.Run("float32", chainsOnTheHost[float32])
 	t.Run("float64", chainsOnTheHost[float64])
 }

@@ -167,7 +167,6 @@ func (b inParts[T]) Solve(p *core.Plan[T], members []int, results []method.Resul
 // The kernels of the loop for wide states, on the host, step as the CPU does: every cell, weights held by a block, by a cluster and by none,
 // what inputs decide ahead in pieces.
 func TestWideOnTheHost(t *testing.T) {
-	t.Parallel()
 	for _, d := range []int{1, 9, 33} {
 		for i, e := range wideExamples(d, 5+d%3) {
 			t.Run(fmt.Sprintf("%s/%s/D%d", e.Cell, e.Name, d), func(t *testing.T) {
@@ -250,7 +249,6 @@ func growing[T num.Float](t *testing.T, d, steps int) *core.Problem[T] {
 
 // Parts of a batch, inputs that it shares, and rows that are not finite are as on the CPU.
 func TestWidePartsOnTheHost(t *testing.T) {
-	t.Parallel()
 	o := core.Defaults[float64]()
 	o.Method = "sequential"
 	g, c, got, want := both[float64](t, "linear", inParts[float64]{looper[float64]{t: t, arch: 90}}, growing[float64](t, 9, 50), &o)
@@ -262,7 +260,6 @@ func TestWidePartsOnTheHost(t *testing.T) {
 
 // Where the flag says so the loop ends, in all blocks of a cluster.
 func TestWideStopsOnTheHost(t *testing.T) {
-	t.Parallel()
 	const d, steps, left = 130, 40, 16
 	p := methodtest.Problem[float64](t, wideExamples(d, 2)[0], 1, steps)
 	o := core.Defaults[float64]()
