@@ -25,13 +25,7 @@ type globalised struct {
 	misled  bool    // the given guess failed: windows start from their first state repeated
 	exact   int     // leading rows of the iterate that satisfy the model to rounding
 	damping float64 // of the next update
-	former  record  // of the iterate before
-}
-
-// record is what an iterate is judged by.
-type record struct {
-	merit float64
-	exact int
+	former  int     // those of the iterate before
 }
 
 // exact returns how many rows from the first on satisfy the model to rounding, each in the measure of its own size.
@@ -134,8 +128,8 @@ func (g *group[T]) takeBack(s *Sequence[T]) bool {
 	if s.done || s.K == 0 {
 		return false
 	}
-	was := s.former
-	if s.merit <= rise*was.merit || s.exact-was.exact > (g.steps-was.exact)/lengthen {
+	was := s.merits[2]
+	if s.merit <= rise*was || s.exact-s.former > (g.steps-s.former)/lengthen {
 		s.damping = max(2*min(s.damping, dampMost)-1, 0)
 		return false
 	}
@@ -144,6 +138,6 @@ func (g *group[T]) takeBack(s *Sequence[T]) bool {
 	}
 	s.x, s.next = s.next, s.x
 	s.scale, s.nextScale = s.nextScale, s.scale
-	s.merit, s.exact, s.settled = was.merit, was.exact, false
+	s.merit, s.exact, s.settled = was, s.former, false
 	return true
 }

@@ -26,7 +26,7 @@ type state[T num.Float] struct {
 	sizes        updates
 	settled      bool       // the last iterate satisfied the model to rounding
 	ahead        bool       // its successor is made in the pass that evaluates the iterate
-	merits       [3]float64 // of the last iterates that were tested, the newest last
+	merits       [3]float64 // of the three iterates before, the newest last
 	merit, error float64    // of the iterate; the error is an estimate
 	bases        bases[T]
 	carry        []T
@@ -883,7 +883,7 @@ func (g *group[T]) accept(s *Sequence[T]) error {
 		}
 	}
 	s.finite = s.badRow < 0
-	s.former, s.merits = record{s.merit, s.exact}, [3]float64{s.merits[1], s.merits[2], s.merit}
+	s.former, s.merits = s.exact, [3]float64{s.merits[1], s.merits[2], s.merit}
 	s.x, s.next = s.next, s.x
 	if g.remote != nil {
 		if err := g.remote.Accept(s); err != nil {
