@@ -198,6 +198,7 @@ func Scaled[T num.Float](j, coef, w []T, parts, d, wide, n, pitch int) {
 	}
 	last := min(Padded[T](n), pitch)
 	_, _, _ = j[:((d-1)*(wide+1))*pitch+last], coef[:(parts*d-1)*pitch+last], w[:parts*d*d]
+	_ = [ScaledParts]struct{}{}[parts-1]
 	fit[T](last).scaled(&j[0], &coef[0], &w[0], parts, d, wide, last, pitch)
 }
 
