@@ -493,10 +493,8 @@ def _cause(problem: _Problem, solution: Solution) -> tuple[str, str]:
     bad = np.where(failed, np.atleast_1d(solution.bad_step), -1)
     sequence = int(np.argmin(np.where(bad >= 0, bad, problem.steps))) if (bad >= 0).any() else int(np.argmax(failed))
     start, step = problem.x0 if problem.x0.ndim == 1 else problem.x0[sequence], int(bad[sequence])
-    wrong, name = (
-        problem.model.wrong_at(start, sequence, problem.steps, _asked_for(problem.model, solution.method)),
-        None,
-    )
+    asked, name = _asked_for(problem.model, solution.method), None
+    wrong = problem.model.wrong_at(start, sequence, problem.steps, asked)
     if step >= 0:
         states = solution.states if problem.batch is None else solution.states[sequence]
         with np.errstate(all="ignore"):
