@@ -185,8 +185,7 @@ def test_what_failed_is_told() -> None:
 def test_one_long_affine_component_is_scanned() -> None:
     p = pards.problems.scalar_lds(10_000, dtype=np.float64)
     sol = p.solve()
-    assert sol.method == "newton"
-    assert sol.iterations <= 2  # one is exact, which a second sees where the first was rounded
+    assert (sol.method, sol.iterations.tolist()) == ("newton", [1])  # exact, at every level of vectors
     assert "affine" in sol.explain()
     off = np.abs(sol.states - p.solve(method="sequential").states).max()
     assert off <= 1e-14  # states are below 8 and forget by 0.9 a step: ten roundings of 8 eps
